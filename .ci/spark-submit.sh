@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# The job files as a cluster runs them: spark-submit, jars and packages handed over, no launcher; then a query without a JVM.
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+
+venv=$(cd -- "${LAKEALBUM_VENV:-.venv}" && pwd)
+if compgen -G "${LAKEALBUM_JARS:-.jars}/*.jar" > /dev/null; then
+    jars=(--jars "$(printf '%s,' "${LAKEALBUM_JARS:-.jars}"/*.jar)")
+else # a machine without Maven: Spark's own resolver
+    delta=$(sed -n '/<artifactId>delta-spark/,/<version>/s/.*<\(artifactId\|version\)>\(.*\)<.*/\2/p' pom.xml | paste -sd:)
+    jars=(--packages "io.delta:$delta")
+fi
+lake=(--lake "$work/lake" --project demo --dataset d1)
+
+# Pictures on 4, 5 and 7 March in Hangzhou: with a gap of one day, one cluster of 4-7 March.
+cat > "$work/files.csv" << 'CSV'
+uri,media_type,produce_time,latitude,longitude
+file:///a.jpg,image,2024-03-04T10:00:00+08:00,30.2500,120.1600
+file:///b.jpg,image,2024-03-05T11:30:00+08:00,30.2510,120.1610
+file:///c.jpg,image,2024-03-07T09:15:00+08:00,30.2520,120.1620
+CSV
+
+# --py-files as on a cluster; it also keeps the checkout itself off the workers' path.
+"$venv/bin/python" - "$work/lakealbum.zip" << 'PY'
+import pathlib, sys, zipfile
+
+with zipfile.ZipFile(sys.argv[1], "w") as bundle:
+    for package in ("jobs", "transforms", "schemas", "catalog", "conf"):
+        for file in sorted(pathlib.Path(package).rglob("*")):
+            if file.suffix in {".py", ".yaml", ".conf"}:
+                bundle.write(file)
+PY
+
+submit() { # JOB ARGS...: unset what only the launcher sets
+    (
+        unset SPARK_HOME PYTHONPATH LAKEALBUM_JARS LAKEALBUM_PACKAGES LAKEALBUM_EXCLUDES
+        export PYSPARK_PYTHON=$venv/bin/python
+        PATH=$venv/bin:$PATH spark-submit --master 'local[2]' --properties-file conf/spark-defaults.conf \
+            "${jars[@]}" --py-files "$work/lakealbum.zip" "$@"
+    )
+}
+
+submit jobs/index_files.py "$work/files.csv" --format csv "${lake[@]}"
+submit jobs/cluster_location_dates.py --gap-days 1 --min-days 1 --max-days 15 --levels city,province "${lake[@]}"
+
+./lakealbum query location-date "${lake[@]}" --json > "$work/clusters.json"
+"$venv/bin/python" - "$work/clusters.json" << 'PY'
+import json, sys
+
+answer = json.load(open(sys.argv[1]))
+clusters = answer["LocationDateClusters"]
+found = sorted((c["LocationDateClusterStartTime"][:10], c["LocationDateClusterEndTime"][:10]) for c in clusters)
+assert found == [("2024-03-04", "2024-03-07")] * 2, f"a city and a province cluster of 4-7 March expected, got: {answer}"
+print("spark-submit chain: 2 clusters, as expected")
+PY

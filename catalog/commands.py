@@ -1,0 +1,396 @@
+"""The verbs that read and curate a lake: query, update, delete, undelete, explain, tasks.
+
+Modules are imported by the verb that needs them, so that a query starts in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from catalog import imm, terminal
+from catalog.explain import explain_location_date
+from catalog.files import SORTS as FILE_SORTS
+from catalog.files import FileQuery, query_files
+from catalog.lake import Lake, Scope
+from catalog.location_dates import (
+    SORTS,
+    LocationDateQuery,
+    delete_cluster,
+    files_of_cluster,
+    full_id,
+    query_location_dates,
+    undelete_cluster,
+    update_cluster,
+)
+from catalog.paging import Page, check_among
+from catalog.tasks import SORTS as TASK_SORTS
+from catalog.tasks import TaskQuery, get_task, list_tasks
+from catalog.times import TimeRange, parse_time
+from schemas.contract import LEVELS
+from schemas.errors import UsageError
+
+Command = Callable[..., Any]
+
+_NOT_OF_A_CLUSTER = ("uri", "media_type", "removed", "produced_from", "produced_to", "sort", "order")
+
+
+def in_lake(command: Command) -> Command:
+    """The options --lake, --project, --dataset and --json; the command gets `lake`, `scope` and `as_json`."""
+
+    @functools.wraps(command)
+    def opened(lake: str | None, project: str, dataset: tuple[str, ...], **kwargs: Any) -> Any:
+        if not lake:
+            raise UsageError("--lake must be given, or LAKEALBUM_LAKE set: a directory or an object-store URI")
+        return command(Lake(lake), Scope(project, dataset), **kwargs)
+
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
+        click.option("--dataset", multiple=True, help="Dataset; repeatable.  [default: all of the project]"),
+        click.option("--project", default="default", show_default=True, help="Project."),
+        click.option("--lake", envvar="LAKEALBUM_LAKE", help="Root of the lake: a directory or an object-store URI."),
+    ):
+        opened = option(opened)
+    return opened
+
+
+def in_pages(sorts: dict[str, str], max_results: int) -> Callable[[Command], Command]:
+    """The options --sort, --order, --max-results and --next-token."""
+    first = next(iter(sorts))
+
+    def with_options(command: Command) -> Command:
+        for option in (
+            click.option("--next-token", help="Goes on where the last page ended."),
+            click.option(
+                "--max-results",
+                type=int,
+                default=max_results,
+                show_default=True,
+                help="Rows a page, 1 to 100.",
+            ),
+            click.option("--order", default="asc", show_default=True, help="asc or desc."),
+            click.option("--sort", default=first, show_default=True, help=f"{', '.join(sorts)}."),
+        ):
+            command = option(command)
+        return command
+
+    return with_options
+
+
+def time_range(name: str, what: str, calendar: str = "UTC") -> Callable[[Command], Command]:
+    """The options --NAME-from and --NAME-to; the command gets NAME, a TimeRange."""
+
+    def with_options(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_range(**kwargs: Any) -> Any:
+            first, last = (kwargs.pop(f"{name}_{end}") for end in ("from", "to"))
+            start = parse_time(f"--{name}-from", first) if first else None
+            end = parse_time(f"--{name}-to", last) if last else None
+            return command(**kwargs, **{name: TimeRange(start, end)})
+
+        when = f"a date is a day in {calendar}"
+        upper = click.option(f"--{name}-to", metavar="TIME", help=f"{what} then or before; {when}.")
+        lower = click.option(f"--{name}-from", metavar="TIME", help=f"{what} then or later; {when}.")
+        return lower(upper(with_range))
+
+    return with_options
+
+
+@click.group()
+def query() -> None:
+    """Show clusters or files. Times are dates (2026-03-04) or RFC 3339 (2026-03-04T18:30:00+08:00)."""
+
+
+@query.command("location-date")
+@click.option("--object-id", "--id", metavar="ID", help="The one cluster of this id.")
+@click.option("--title", help="Part of the title, in any case.")
+@click.option("--country", help="Name of the country, in any case; so too for the next four.")
+@click.option("--province", help="Name of the province.")
+@click.option("--city", help="Name of the city.")
+@click.option("--district", help="Name of the district.")
+@click.option("--township", help="Name of the township.")
+@click.option("--level", multiple=True, help=f"{', '.join(LEVELS)}; repeatable, or with commas.")
+@click.option("--label", multiple=True, metavar="KEY=VALUE", help="A custom label it has; repeatable.")
+@time_range("start", "Starts", calendar="its own calendar")
+@time_range("end", "Ends", calendar="its own calendar")
+@time_range("created", "Created")
+@time_range("updated", "Updated")
+@in_pages(SORTS, max_results=20)
+@in_lake
+def query_location_date(
+    lake: Lake,
+    scope: Scope,
+    as_json: bool,
+    object_id: str | None,
+    level: tuple[str, ...],
+    label: tuple[str, ...],
+    sort: str,
+    next_token: str | None,
+    **filters: Any,
+) -> None:
+    """Show trips and stays."""
+    address = {part: name for part in LEVELS if (name := filters.pop(part))}
+    asked = LocationDateQuery(
+        scope=scope,
+        object_id=full_id(object_id) if object_id else None,
+        address=address,
+        levels=_levels(level),
+        labels=_pairs("--label", label),
+        sort=_sort(sort, SORTS),
+        **filters,
+    )
+    page = query_location_dates(lake, asked, next_token)
+    clusters = [imm.location_date_cluster(row, lake.settings.language) for row in page.rows]
+    _show(lake, scope, page, as_json, "LocationDateClusters", clusters, terminal.location_date_clusters)
+
+
+@query.command("files")
+@click.option("--cluster", metavar="ID", help="The files of this cluster, by the time they were taken.")
+@click.option("--uri", help="The one file of this URI.")
+@click.option("--media-type", help="image or video.")
+@click.option("--removed", is_flag=True, help="Those that were removed, instead of those that are there.")
+@time_range("produced", "Taken")
+@in_pages(FILE_SORTS, max_results=20)
+@in_lake
+def query_files_command(
+    lake: Lake,
+    scope: Scope,
+    as_json: bool,
+    cluster: str | None,
+    sort: str,
+    max_results: int,
+    next_token: str | None,
+    **filters: Any,
+) -> None:
+    """Show files, or those of a cluster."""
+    language = lake.settings.language
+    if cluster:
+        _refuse_with("--cluster", _NOT_OF_A_CLUSTER)
+        page = files_of_cluster(lake, scope, full_id(cluster), max_results, next_token)
+        files = [imm.located_file(row, language) for row in page.rows]
+    else:
+        asked = FileQuery(scope=scope, sort=_sort(sort, FILE_SORTS), max_results=max_results, **filters)
+        page = query_files(lake, asked, next_token)
+        files = [imm.file(row, language) for row in page.rows]
+    _show(lake, scope, page, as_json, "Files", files, terminal.files)
+
+
+@click.group()
+def update() -> None:
+    """Change what a cluster is called, how it is labelled, or its cover."""
+
+
+@update.command("location-date")
+@click.argument("object_id", metavar="ID")
+@click.option("--title", help="New title, up to 1,024 bytes; '' goes back to the name of the place.")
+@click.option("--custom-id", help="New custom id, up to 1,024 bytes; '' clears it.")
+@click.option("--label", multiple=True, metavar="KEY=VALUE", help="New labels, in place of all; repeatable, up to 100.")
+@click.option("--clear-labels", is_flag=True, help="Clear all labels.")
+@click.option("--cover", "cover_uri", metavar="URI", help="New cover, a file of the cluster; '' goes back to the best.")
+@in_lake
+def update_location_date(
+    lake: Lake,
+    scope: Scope,
+    as_json: bool,
+    object_id: str,
+    label: tuple[str, ...],
+    clear_labels: bool,
+    **given: Any,
+) -> None:
+    """Change a trip or stay. What is not given stays as it is."""
+    if label and clear_labels:
+        raise UsageError("--label and --clear-labels exclude each other: --label replaces all labels anyway")
+    fields = {name: value for name, value in given.items() if value is not None}
+    if label or clear_labels:
+        fields["custom_labels"] = _pairs("--label", label)
+    cluster = update_cluster(lake, scope, full_id(object_id), fields)
+    changed = ", ".join(f"{terminal.FIELD_NAMES[name]} {_after(value)}" for name, value in fields.items())
+    _done(as_json, f"Updated {terminal.name_of(cluster)}: {changed}.")
+
+
+@click.group()
+def delete() -> None:
+    """Delete a cluster, and take its days out of the evidence."""
+
+
+@delete.command("location-date")
+@click.argument("object_id", metavar="ID")
+@in_lake
+def delete_location_date(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
+    """Delete a trip or stay. Its files stay; its days at that place no longer make a trip."""
+    cluster = delete_cluster(lake, scope, full_id(object_id))
+    undo = f"lakealbum undelete location-date {cluster['object_id']}"
+    _done(as_json, f"Deleted {terminal.name_of(cluster)}. To undo: {undo}")
+
+
+@click.group()
+def undelete() -> None:
+    """Undo a deletion."""
+
+
+@undelete.command("location-date")
+@click.argument("object_id", metavar="ID")
+@in_lake
+def undelete_location_date(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
+    """Bring a deleted trip or stay back."""
+    back = undelete_cluster(lake, scope, full_id(object_id))
+    outcome = "it is back" if back else "it comes back with the next run of `lakealbum cluster location-date`"
+    _done(as_json, f"Undeleted {full_id(object_id)}: {outcome}.")
+
+
+@click.command()
+@click.argument("object_id", metavar="ID")
+@in_lake
+def explain(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
+    """Say why a cluster exists: run, inputs, options, evidence, events, edits."""
+    found = explain_location_date(lake, scope, full_id(object_id))
+    document = imm.explanation(found, lake.settings.language)
+    if as_json:
+        _print_json(document)
+    else:
+        terminal.explanation(document)
+
+
+@click.group()
+def tasks() -> None:
+    """List tasks, or get one."""
+
+
+@tasks.command("list")
+@click.option("--type", "task_types", multiple=True, help="Type, such as LocationDateClustering; repeatable.")
+@click.option("--status", help="Running, Succeeded or Failed.")
+@click.option("--tag", multiple=True, metavar="KEY=VALUE", help="A tag it has; repeatable.")
+@time_range("started", "Started")
+@time_range("ended", "Ended")
+@in_pages(TASK_SORTS, max_results=100)
+@in_lake
+def tasks_list(
+    lake: Lake,
+    scope: Scope,
+    as_json: bool,
+    tag: tuple[str, ...],
+    sort: str,
+    next_token: str | None,
+    **filters: Any,
+) -> None:
+    """List the tasks of a project."""
+    if scope.datasets:
+        raise UsageError("--dataset does not narrow tasks, which belong to a project; leave it out")
+    asked = TaskQuery(project=scope.project, tags=_pairs("--tag", tag), sort=_sort(sort, TASK_SORTS), **filters)
+    page = list_tasks(lake, asked, next_token)
+    _show(lake, scope, page, as_json, "Tasks", [imm.task(row) for row in page.rows], terminal.tasks)
+
+
+@tasks.command("get")
+@click.argument("task_id", metavar="ID")
+@in_lake
+def tasks_get(lake: Lake, scope: Scope, as_json: bool, task_id: str) -> None:
+    """Show one task, of whatever project."""
+    document = imm.task(get_task(lake, task_id))
+    if as_json:
+        _print_json(document)
+    else:
+        terminal.task(document)
+
+
+def _show(
+    lake: Lake,
+    scope: Scope,
+    page: Page,
+    as_json: bool,
+    name: str,
+    documents: list[imm.Document],
+    table: Callable[[list[imm.Document]], None],
+) -> None:
+    """Prints a page of documents, as JSON under `name` or as a table, and how to get the next one."""
+    if not documents:
+        scope.check(lake)
+    if as_json:
+        _print_json({name: documents, **({"NextToken": page.next_token} if page.next_token else {})})
+        return
+    if not documents:
+        click.echo("Nothing matches.")
+        return
+    table(documents)
+    if page.next_token:
+        click.echo(f"There are more: {_next_command(click.get_current_context(), page.next_token)}")
+
+
+def _next_command(ctx: click.Context, token: str) -> str:
+    """The command that was given, for the next page."""
+    words = [ctx.command_path]
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name or "")
+        if source is not click.core.ParameterSource.COMMANDLINE or parameter.name == "next_token":
+            continue
+        value = ctx.params[parameter.name or ""]
+        flag = max(parameter.opts, key=len)
+        if isinstance(value, bool):
+            words.append(flag)
+        else:
+            for item in value if isinstance(value, tuple) else (value,):
+                words += [flag, shlex.quote(str(item))]
+    return " ".join([*words, "--next-token", token])
+
+
+def _print_json(document: imm.Document) -> None:
+    click.echo(json.dumps(imm.answer(document), ensure_ascii=False, indent=2))
+
+
+def _done(as_json: bool, sentence: str) -> None:
+    """What a change did: a line to read, or the RequestId that IMM answers with."""
+    if as_json:
+        _print_json({})
+    else:
+        click.echo(terminal.printable(sentence))
+
+
+def _after(value: Any) -> str:
+    if not value:
+        return "cleared"
+    if isinstance(value, dict):
+        return "now " + ", ".join(f"{key}={item}" for key, item in value.items())
+    return f"now {value!r}"
+
+
+def _levels(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Levels named one by one or with commas between, in any case."""
+    return tuple(level.strip().lower() for text in given for level in text.split(","))
+
+
+def _sort(given: str, accepted: dict[str, str]) -> str:
+    """A sort key in any case; what is common to all of a kind's keys may be left out (StartTime)."""
+    short = {name.removeprefix("LocationDateCluster").lower(): name for name in accepted}
+    full = {name.lower(): name for name in accepted}
+    name = (short | full).get(given.lower(), given)
+    check_among("sort", [name], accepted)
+    return name
+
+
+def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in given:
+        key, separator, value = text.partition("=")
+        if not key or not separator:
+            raise UsageError(f"{option} {text!r} is not KEY=VALUE")
+        if key in pairs:
+            raise UsageError(f"{option} names {key!r} twice")
+        pairs[key] = value
+    return pairs
+
+
+def _refuse_with(option: str, others: tuple[str, ...]) -> None:
+    """Raises UsageError where options were given that say nothing together with another one."""
+    ctx = click.get_current_context()
+    given = [
+        "--" + name.replace("_", "-")
+        for name in others
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise UsageError(f"{', '.join(given)} cannot be given together with {option}")

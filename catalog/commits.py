@@ -1,0 +1,130 @@
+"""Writing the tables that delta-rs owns: `cluster_edits`, `tasks` and `runs`.
+
+Each write is one commit of one table. A table is made by whoever needs it first, and compacted every so many
+commits, since each of them adds a file.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+from catalog.create import ensure_table
+from catalog.lake import Row
+from catalog.storage import storage_options
+from schemas.contract import Contract
+from schemas.errors import Conflict, SchemaMismatch
+from schemas.lake import table_uri
+
+Result = TypeVar("Result")
+
+ATTEMPTS = 60
+COMPACT_EVERY = 50
+_LONGEST_PAUSE = 0.2  # seconds; a commit takes a tenth of it
+_NO_RETRY = CommitProperties(max_commit_retries=0)
+
+
+def open_or_create(root: str, contract: Contract) -> DeltaTable:
+    """The newest version of a table, made from its contract if it is not there; several may try at once."""
+    uri, options = table_uri(root, contract.name), storage_options(root)
+    try:
+        return DeltaTable(uri, storage_options=options)
+    except TableNotFoundError:
+        ensure_table(root, contract)
+    return DeltaTable(uri, storage_options=options)
+
+
+def append(root: str, contract: Contract, rows: Sequence[Row]) -> None:
+    """Appends rows in one commit. Where its version is taken, delta-rs commits as the next one."""
+
+    def write() -> None:
+        table = open_or_create(root, contract)
+        write_deltalake(table, to_arrow(contract, rows), mode="append")
+        _compact_now_and_then(table)
+
+    _until_committed(contract, write)
+
+
+def append_numbered(root: str, contract: Contract, row_at: Callable[[int], Row]) -> int:
+    """Appends the row that `row_at` makes for the version it is committed as, and returns that version.
+
+    Compare and swap: where another writer took the version, the row is made anew for the next one.
+    """
+
+    def write() -> int:
+        table = open_or_create(root, contract)
+        version = table.version() + 1
+        row = to_arrow(contract, [row_at(version)])
+        write_deltalake(table, row, mode="append", commit_properties=_NO_RETRY)
+        _compact_now_and_then(table)
+        return version
+
+    return _until_committed(contract, write)
+
+
+def replace(root: str, contract: Contract, rows: Sequence[Row]) -> None:
+    """Inserts rows, each replacing the one of the same key, in one commit."""
+    same_key = " AND ".join(f"target.{column} = source.{column}" for column in contract.key)
+
+    def write() -> None:
+        table = open_or_create(root, contract)
+        merger = table.merge(
+            to_arrow(contract, rows),
+            same_key,
+            source_alias="source",
+            target_alias="target",
+            commit_properties=_NO_RETRY,
+        )
+        merger.when_matched_update_all().when_not_matched_insert_all().execute()
+        _compact_now_and_then(table)
+
+    _until_committed(contract, write)
+
+
+def to_arrow(contract: Contract, rows: Sequence[Row]) -> pa.Table:
+    """The rows as an Arrow table of the contract's types; columns left out are null.
+
+    Raises SchemaMismatch listing columns that the contract does not have, and those wrongly null.
+    """
+    known = set(contract.names)
+    strange = {name for row in rows for name in row.keys() - known}
+    problems = [f"column {name} is not in the contract" for name in sorted(strange)]
+    problems += [
+        f"column {column.name} is null"
+        for column in contract.columns
+        if not column.nullable and any(row.get(column.name) is None for row in rows)
+    ]
+    try:
+        table = pa.Table.from_pylist(list(rows), schema=contract.arrow_schema)
+    except (pa.ArrowException, UnicodeEncodeError) as error:
+        problems.append(str(error))
+    if problems:
+        raise SchemaMismatch(f"rows do not fit the contract of table {contract.name}: " + "; ".join(problems))
+    return table
+
+
+def _until_committed(contract: Contract, write: Callable[[], Result]) -> Result:
+    """The result of `write`, tried again while other writers take the version that it would commit as."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return write()
+        except CommitFailedError as error:
+            lost_to = error
+            time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.01 * 2**attempt)))
+    raise Conflict(f"table {contract.name}: {ATTEMPTS} attempts to commit lost to other writers; try again ({lost_to})")
+
+
+def _compact_now_and_then(table: DeltaTable) -> None:
+    """Joins the files of the last commits. Losing to another writer does no harm: the next one compacts."""
+    if table.version() % COMPACT_EVERY:
+        return
+    try:
+        table.optimize.compact(commit_properties=_NO_RETRY)
+    except CommitFailedError:
+        return

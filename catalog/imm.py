@@ -1,0 +1,173 @@
+"""Rows as documents with IMM's field names and formats (the models of alibabacloud_imm20200930).
+
+What IMM has no name for goes under its column's name in IMM's style. Fields without a value are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from catalog.explain import Explanation
+from catalog.lake import Row
+from catalog.times import at_offset, day_end, day_start, utc
+from schemas.contract import LEVELS
+
+Document = dict[str, Any]
+
+_ACRONYMS = {"uri": "URI"}
+_HIDDEN = "bucket"
+
+
+def location_date_cluster(row: Row, language: str) -> Document:
+    """A LocationDateCluster: a row of `location_date_clusters` with its edits laid over it."""
+    return _given(
+        ObjectId=row["object_id"],
+        ProjectName=row["project_name"],
+        DatasetName=row["dataset_name"],
+        Title=row["title"],
+        LocationDateClusterLevel=row["level"],
+        LocationDateClusterStartTime=day_start(row["first_day"], row["start_offset"]),
+        LocationDateClusterEndTime=day_end(row["last_day"], row["end_offset"]),
+        Addresses=[address(row, language)],
+        Cover={"URI": row["cover_uri"]},
+        CustomId=row["custom_id"],
+        CustomLabels=row["custom_labels"],
+        Days=row["days"],
+        DaysWithFiles=row["days_with_files"],
+        FilesCount=row["files"],
+        ImagesCount=row["images"],
+        VideosCount=row["videos"],
+        CreateTime=utc(row["create_time"]),
+        UpdateTime=utc(row["update_time"]),
+    )
+
+
+def address(row: Mapping[str, str | None], language: str) -> Document:
+    """An Address: the names of a place's levels, and all of them in one line, the smallest first."""
+    names = {level.capitalize(): name for level in LEVELS if (name := row[level])}
+    parts = list(dict.fromkeys(names.values()))  # a city-state is named once
+    line = "".join(parts) if language.startswith("zh") else ", ".join(reversed(parts))
+    return _given(Language=language, **names, AddressLine=line)
+
+
+def file(row: Row, language: str) -> Document:
+    """A File: a row of `files`."""
+    return _given(
+        URI=row["uri"],
+        ObjectId=row["object_id"],
+        ProjectName=row["project_name"],
+        DatasetName=row["dataset_name"],
+        MediaType=row["media_type"],
+        ContentType=row["content_type"],
+        Size=row["size"],
+        FileHash=row["file_hash"],
+        ContentHash=row["content_hash"],
+        ProduceTime=_produce_time(row),
+        LatLong=None if row["latitude"] is None else f"{row['latitude']},{row['longitude']}",
+        Addresses=[address(row["address"], language)] if any((row["address"] or {}).values()) else None,
+        ImageWidth=row["image_width"],
+        ImageHeight=row["image_height"],
+        Orientation=row["orientation"],
+        Duration=row["duration"],
+        Title=row["title"],
+        Labels=[{"LabelName": label} for label in row["labels"] or ()],
+        CreateTime=utc(row["create_time"]),
+        UpdateTime=utc(row["update_time"]),
+        DeletedTime=utc(row["deleted_time"]),
+    )
+
+
+def located_file(row: Row, language: str) -> Document:
+    """A File, as far as a row of `file_places` tells."""
+    return _given(
+        URI=row["uri"],
+        ObjectId=row["object_id"],
+        ProjectName=row["project_name"],
+        DatasetName=row["dataset_name"],
+        MediaType=row["media_type"],
+        ProduceTime=at_offset(row["produce_time"], row["utc_offset"] or 0),
+        Timezone=row["time_zone"],
+        Addresses=[address(row, language)],
+    )
+
+
+def task(row: Row) -> Document:
+    """A task, as GetTask and ListTasks return it: a row of `tasks`."""
+    return _given(
+        TaskId=row["task_id"],
+        TaskType=row["task_type"],
+        ProjectName=row["project_name"],
+        DatasetNames=row["dataset_names"],
+        EventId=row["event_id"],
+        RunId=row["run_id"],
+        Status=row["status"],
+        Progress=row["progress"],
+        Code=row["code"],
+        Message=row["message"],
+        Tags=row["tags"],
+        UserData=row["user_data"],
+        StartTime=utc(row["start_time"]),
+        EndTime=utc(row["end_time"]),
+    )
+
+
+def explanation(found: Explanation, language: str) -> Document:
+    """Why a cluster exists. For one that is none now, `Cluster` has what is known of its segment."""
+    is_cluster = "title" in found.cluster and "start_offset" in found.cluster
+    return {
+        "Status": found.status,
+        "Cluster": location_date_cluster(found.cluster, language) if is_cluster else _plain(found.cluster),
+        "Options": found.options,
+        "Evidence": [_plain(row) for row in found.evidence],
+        "Runs": [_plain(row | {"parameters": json.loads(row["parameters"])}) for row in found.runs],
+        "Events": [_plain(row) for row in found.events],
+        "Edits": [_plain(row) for row in found.edits],
+    }
+
+
+def answer(document: Document) -> Document:
+    """A response: the document, and the RequestId that every response of IMM has."""
+    return {**document, "RequestId": str(uuid.uuid4()).upper()}
+
+
+def pascal(column: str) -> str:
+    """The name of a column in IMM's style.
+
+    >>> pascal("first_day"), pascal("cover_uri"), pascal("object_id")
+    ('FirstDay', 'CoverURI', 'ObjectId')
+    """
+    return "".join(_ACRONYMS.get(word, word.capitalize()) for word in column.split("_"))
+
+
+def _produce_time(row: Row) -> str | None:
+    """When a file was taken, with the offset that is known of it: a wall clock's reading has none."""
+    if row["produce_time"] is None:
+        return None
+    if row["time_is"] == "local":
+        return at_offset(row["produce_time"], 0).removesuffix("Z")
+    return at_offset(row["produce_time"], row["utc_offset"] or 0)
+
+
+def _plain(row: Row) -> Document:
+    """A row of any table: its columns that have a value, buckets aside."""
+    return {pascal(name): _value(value) for name, value in row.items() if value is not None and name != _HIDDEN}
+
+
+def _value(value: Any) -> Any:
+    match value:
+        case datetime():
+            return utc(value)
+        case date():
+            return value.isoformat()
+        case dict():
+            return {key: _value(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+def _given(**fields: Any) -> Document:
+    return {name: value for name, value in fields.items() if value not in (None, [], {})}

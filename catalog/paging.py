@@ -1,0 +1,152 @@
+"""Pages of a sorted answer: keyset conditions, tokens that cannot be forged, and merging of sorted rows.
+
+A page goes on after the last row that was seen, not after a count of rows, so that rows that come or go
+between two calls neither repeat nor hide others.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import heapq
+import hmac
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any, Literal
+
+from catalog.lake import Row
+from catalog.sql import from_microseconds, literal, microseconds
+from schemas.errors import UsageError
+
+Order = Literal["asc", "desc"]
+Position = tuple[datetime | str, str]  # sort value and tie-breaker of the last row seen
+
+_SEAL_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some rows of an answer, and the token that the next ones are asked for with; None after the last."""
+
+    rows: list[Row]
+    next_token: str | None = None
+
+
+@dataclass(frozen=True)
+class Sorting:
+    """An order of rows: by a column that is never null, ties by a unique one, both in the same direction."""
+
+    column: str
+    tie: str
+    order: Order = "asc"
+
+    @property
+    def clause(self) -> str:
+        """ORDER BY in SQL."""
+        return f"ORDER BY {self.column} {self.order}, {self.tie} {self.order}"
+
+    def key(self, row: Row) -> Position:
+        """Where a row stands."""
+        return row[self.column], row[self.tie]
+
+    def after(self, position: Position | None) -> str:
+        """The rows behind a position, in SQL; at the start, all."""
+        if position is None:
+            return "TRUE"
+        sign = ">" if self.order == "asc" else "<"
+        value, tie = literal(position[0]), literal(position[1])
+        return (
+            f"{self.column} {sign}= {value} AND "
+            f"({self.column} {sign} {value} OR ({self.column} = {value} AND {self.tie} {sign} {tie}))"
+        )
+
+    def merge(self, *sorted_rows: Iterable[Row]) -> Iterator[Row]:
+        """Rows of several sorted streams as one, each stream read no further than needed."""
+        return heapq.merge(*sorted_rows, key=self.key, reverse=self.order == "desc")
+
+
+@dataclass(frozen=True)
+class Pager:
+    """How one query of one lake is cut into pages.
+
+    `query` is everything that decides which rows come in which order; a token is good for that query alone.
+    """
+
+    key: bytes
+    query: Mapping[str, Any]
+    sorting: Sorting
+    max_results: int
+
+    def position(self, token: str | None) -> Position | None:
+        """Where the page that a token asks for starts. UsageError for a token of another query or lake."""
+        if not token:
+            return None
+        try:
+            sealed = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
+        except (UnicodeEncodeError, binascii.Error):
+            raise _foreign_token() from None
+        payload, seal = sealed[:-_SEAL_BYTES], sealed[-_SEAL_BYTES:]
+        if not hmac.compare_digest(seal, self._seal(payload)):
+            raise _foreign_token()
+        kind, value, tie = json.loads(payload)
+        return (from_microseconds(value) if kind == "time" else value), tie
+
+    def page(self, rows: Iterable[Row]) -> Page:
+        """The first page of rows that start at the asked-for position."""
+        found = list(islice(rows, self.max_results + 1))
+        shown = found[: self.max_results]
+        more = len(found) > len(shown)
+        return Page(shown, self._token(self.sorting.key(shown[-1])) if more else None)
+
+    def _token(self, position: Position) -> str:
+        value, tie = position
+        stored = ("time", microseconds(value)) if isinstance(value, datetime) else ("text", value)
+        payload = json.dumps([*stored, tie], separators=(",", ":")).encode()
+        return base64.urlsafe_b64encode(payload + self._seal(payload)).decode()
+
+    def _seal(self, payload: bytes) -> bytes:
+        asked = json.dumps([self.query, self.sorting.__dict__], sort_keys=True, default=str).encode()
+        message = hashlib.sha256(asked).digest() + payload
+        return hmac.new(self.key, message, hashlib.sha256).digest()[:_SEAL_BYTES]
+
+
+def scan(
+    read: Callable[[str, int], list[Row]], sorting: Sorting, position: Position | None, first_batch: int
+) -> Iterator[Row]:
+    """The rows behind a position, in order, read in batches that double.
+
+    `read(condition, limit)` returns the first rows, in order, that satisfy a condition.
+    """
+    size = first_batch
+    while True:
+        rows = read(sorting.after(position), size)
+        yield from rows
+        if len(rows) < size:
+            return
+        position = sorting.key(rows[-1])
+        size *= 2
+
+
+def check_max_results(value: int, most: int = 100) -> int:
+    """Returns a page size that is within bounds, else raises UsageError."""
+    if not 1 <= value <= most:
+        raise UsageError(f"MaxResults {value} is out of range: 1 to {most} are accepted")
+    return value
+
+
+def check_among(what: str, values: Iterable[str], accepted: Collection[str]) -> None:
+    """Raises UsageError for a value that is not among those accepted."""
+    for value in values:
+        if value not in accepted:
+            raise UsageError(f"{what} {value!r} is not one of {', '.join(accepted)}")
+
+
+def _foreign_token() -> UsageError:
+    return UsageError(
+        "NextToken is not one that this query gave: pass it unchanged, on the same lake, with the same "
+        "project, datasets, filters, sort and order"
+    )

@@ -1,0 +1,279 @@
+"""The commit protocol: how a job changes a table, so that kills, repeats and races are harmless.
+
+A run is a chain of commits, each to one table, each a pure function of what is already committed:
+
+1. **Pin.** A step reads its inputs, and the table that it writes, at pinned versions.
+2. **Diff.** It computes the rows that the table should hold, for the keys that its inputs' changes touch, and
+   leaves out those that the table holds already (transforms.changes). No difference, no commit.
+3. **Commit.** One MERGE. It carries a token in `userMetadata`, and under the application id of its source the
+   version of the source that it consumed: the watermark that the next run starts from lives and dies with the
+   rows that it stands for. Two writers of one application id never both succeed from the same watermark: Delta
+   refuses the second, or skips it, and the missing token tells.
+4. **Retry.** Whoever loses a race gets Conflict, and the whole step is done again from fresh pins.
+
+Killed before a commit, nothing has happened; killed after, the next run finds the watermark and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from delta.exceptions import DeltaConcurrentModificationException
+from delta.tables import DeltaTable
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.storagelevel import StorageLevel
+
+from jobs.lake import Lake
+from schemas.contract import Contract
+from schemas.errors import Conflict
+from transforms.changes import ACTION, diff_rows
+
+Result = TypeVar("Result")
+log = logging.getLogger("lakealbum")
+
+TXN_APP_ID = "spark.databricks.delta.write.txnAppId"
+TXN_VERSION = "spark.databricks.delta.write.txnVersion"
+USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+SEQUENCE = "sequence"
+"""Application id of tables that consume no other table: their watermark just counts the commits."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One commit to be made: the table, its pinned version, and the source version that it consumes."""
+
+    lake: Lake
+    contract: Contract
+    run_id: str
+    base: int
+    source: str = SEQUENCE
+    consumes: int | None = None
+    dry_run: bool = False
+
+    @classmethod
+    def pin(
+        cls,
+        lake: Lake,
+        contract: Contract,
+        run_id: str,
+        *,
+        source: Contract | None = None,
+        consumes: int | None = None,
+        dry_run: bool = False,
+    ) -> Step:
+        """Pins `contract`'s table at its latest version."""
+        name = source.name if source else SEQUENCE
+        return cls(lake, contract, run_id, lake.version(contract), name, consumes, dry_run)
+
+    def current(self) -> DataFrame:
+        """The table as it was pinned."""
+        return self.lake.read(self.contract, self.base)
+
+    def consumed(self) -> int | None:
+        """The version of the source that the pinned table has consumed; None before the first time."""
+        table = self.lake.log(self.contract)
+        table.load_as_version(self.base)
+        return table.transaction_version(self.source)
+
+    def is_empty(self) -> bool:
+        """Whether the pinned table holds no file, so that there is nothing to compare with."""
+        table = self.lake.log(self.contract)
+        table.load_as_version(self.base)
+        return not table.file_uris()
+
+
+@dataclass
+class Committed:
+    """What a step changed: rows by action, and the table's version afterwards."""
+
+    version: int
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+    @property
+    def changed(self) -> int:
+        """Rows inserted, updated or deleted."""
+        return self.inserted + self.updated + self.deleted
+
+
+@dataclass
+class Ledger:
+    """What a run has done so far: versions read and written, rows per stage. It becomes the run's row."""
+
+    inputs: dict[str, int] = field(default_factory=dict)
+    outputs: dict[str, int] = field(default_factory=dict)
+    row_counts: dict[str, int] = field(default_factory=dict)
+
+    def read(self, contract: Contract, version: int) -> None:
+        """Notes a table read at a version."""
+        self.inputs[contract.name] = version
+
+    def count(self, stage: str, rows: int) -> None:
+        """Notes the rows of a stage, and logs them."""
+        self.row_counts[stage] = rows
+        log.info("%s", stage, extra={"rows": rows})
+
+    def wrote(self, contract: Contract, done: Committed) -> None:
+        """Notes a commit and its rows."""
+        if done.changed:
+            self.outputs[contract.name] = done.version
+        for action in ("inserted", "updated", "deleted"):
+            rows = getattr(done, action)
+            if rows:
+                self.count(f"{contract.name}.{action}", self.row_counts.get(f"{contract.name}.{action}", 0) + rows)
+
+
+def replace_rows(step: Step, wanted: DataFrame, current: DataFrame, *, ignore: tuple[str, ...] = ("run_id",)) -> Committed:
+    """Makes the table hold `wanted` in place of `current` (the rows of the same keys, as pinned).
+
+    `ignore` are columns in which a difference alone is no change. Raises Conflict when the table, or its
+    watermark, has moved since it was pinned; SchemaMismatch when the frame does not fit the contract.
+    """
+    if step.is_empty():
+        return _commit(step, _conform(step, wanted).withColumn(ACTION, F.lit("insert")), None)
+    compare = [name for name in step.contract.names if name not in ignore]
+    return apply_changes(
+        step, diff_rows(_conform(step, wanted), current=current, key=step.contract.key, compare=compare)
+    )
+
+
+def apply_changes(step: Step, changes: DataFrame) -> Committed:
+    """Commits rows that must change: whole rows with `_action` (insert, update or delete), each key once."""
+    changes = _conform(step, changes, ACTION).localCheckpoint(eager=True, storageLevel=StorageLevel.MEMORY_AND_DISK)
+    counts = {row[ACTION]: row["count"] for row in changes.groupBy(ACTION).count().collect()}
+    if not counts and not _moves_watermark(step):
+        return Committed(step.base)
+    return _commit(step, changes, counts)
+
+
+def _conform(step: Step, rows: DataFrame, *more: str) -> DataFrame:
+    """`rows` in the contract's columns and order, or SchemaMismatch."""
+    where = f"what was computed for {step.lake.uri(step.contract)}"
+    step.contract.check(to_arrow_schema(rows.drop(*more).schema, timestamp_utc=True), where)
+    return rows.select(*step.contract.names, *more)
+
+
+def _moves_watermark(step: Step) -> bool:
+    return step.consumes is not None and step.consumed() != step.consumes
+
+
+def _commit(step: Step, changes: DataFrame, counts: dict[str, int] | None) -> Committed:
+    """One commit of `changes`; `counts` is their rows by action, None for a first load, which is all inserts."""
+    if step.dry_run:
+        counts = counts if counts is not None else {"insert": changes.count()}
+        return Committed(step.base, counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
+    name = step.contract.name
+    reach_failure_point(f"before:{name}")
+    watermark = step.consumes if step.consumes is not None else (step.consumed() or 0) + 1
+    token = json.dumps({"run_id": step.run_id, "step": name, step.source: watermark}, sort_keys=True)
+    with _transaction(step.lake.spark, step.source, watermark, token), _conflicts_of(name):
+        if counts == {}:
+            _append_nothing(step, changes)
+        else:
+            _merge(step, changes, {"insert"} if counts is None else set(counts))
+    version, metrics = _find_commit(step, token)
+    reach_failure_point(f"after:{name}")
+    if counts is None:
+        counts = {"insert": int(metrics.get("numTargetRowsInserted", 0))}
+    return Committed(version, counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
+
+
+def _append_nothing(step: Step, changes: DataFrame) -> None:
+    """A commit of no rows, to move the watermark past changes of the source that change nothing here."""
+    empty = step.lake.spark.createDataFrame([], changes.drop(ACTION).schema)
+    empty.write.format("delta").mode("append").save(step.lake.uri(step.contract))
+
+
+def _merge(step: Step, changes: DataFrame, actions: set[str]) -> None:
+    table = DeltaTable.forPath(step.lake.spark, step.lake.uri(step.contract))
+    same_key = " AND ".join(f"t.{name} = s.{name}" for name in step.contract.key)
+    values: dict[str, str | Column] = {name: f"s.{name}" for name in step.contract.names}
+    merge = table.alias("t").merge(changes.alias("s"), same_key)
+    if "delete" in actions:
+        merge = merge.whenMatchedDelete(f"s.{ACTION} = 'delete'")
+    if "update" in actions:
+        merge = merge.whenMatchedUpdate(f"s.{ACTION} = 'update'", set=values)
+    if "insert" in actions:
+        merge = merge.whenNotMatchedInsert(f"s.{ACTION} = 'insert'", values=values)
+    merge.execute()
+
+
+def _find_commit(step: Step, token: str) -> tuple[int, dict[str, str]]:
+    """The version that carries `token`. Conflict if there is none, or another job's commit came in between."""
+    table = step.lake.log(step.contract)
+    since = table.version() - step.base
+    found: tuple[int, dict[str, str]] | None = None
+    for entry in table.history(since) if since else []:
+        if entry.get("version", 0) <= step.base:
+            continue
+        metadata = entry.get("userMetadata") or ""
+        if metadata == token:
+            found = (int(entry["version"]), entry.get("operationMetrics") or {})
+        elif metadata.startswith("{"):
+            raise Conflict(f"another run changed table {step.contract.name}: {metadata}")
+    if found is None:
+        raise Conflict(f"another run consumed the same version for table {step.contract.name}")
+    return found
+
+
+@contextmanager
+def _transaction(spark: SparkSession, app_id: str, version: int, token: str) -> Iterator[None]:
+    settings = {TXN_APP_ID: app_id, TXN_VERSION: str(version), USER_METADATA: token}
+    for key, value in settings.items():
+        spark.conf.set(key, value)
+    try:
+        yield
+    finally:
+        for key in settings:
+            spark.conf.unset(key)
+
+
+@contextmanager
+def _conflicts_of(table: str) -> Iterator[None]:
+    try:
+        yield
+    except DeltaConcurrentModificationException as error:
+        raise Conflict(f"another writer changed table {table}: {str(error).splitlines()[0]}") from error
+    except PySparkException as error:
+        if "DELTA_CONCURRENT" in str(error):
+            raise Conflict(f"another writer changed table {table}: {str(error).splitlines()[0]}") from error
+        raise
+
+
+def retry_conflicts(step: Callable[[], Result], *, attempts: int = 8) -> Result:
+    """Runs `step` again, from fresh pins, each time that it loses a race; the last Conflict is raised."""
+    for attempt in range(1, attempts):
+        try:
+            return step()
+        except Conflict as conflict:
+            log.warning("lost a race (%d of %d), starting over: %s", attempt, attempts, conflict)
+            time.sleep(min(0.2 * 2**attempt, 5.0) * (1 + os.getpid() % 7 / 7))
+    return step()
+
+
+class InjectedFailure(Exception):
+    """Raised at a failure point that LAKEALBUM_FAIL_AT names; for tests of recovery."""
+
+
+def reach_failure_point(point: str) -> None:
+    """Fails here if the environment says so: LAKEALBUM_FAIL_AT='after:place_days', LAKEALBUM_FAIL_HOW='kill'.
+
+    `raise` (the default) raises InjectedFailure; `kill` ends the process at once, as kill -9 does.
+    """
+    if os.environ.get("LAKEALBUM_FAIL_AT") != point:
+        return
+    if os.environ.get("LAKEALBUM_FAIL_HOW") == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise InjectedFailure(point)

@@ -1,0 +1,84 @@
+"""Evidence and lineage of trips: the two tables that follow another table's change feed, whatever datasets are asked."""
+
+from __future__ import annotations
+
+from pyspark.sql import functions as F
+
+from jobs.commits import Step, replace_rows
+from jobs.runs import Run
+from schemas.cluster_events import CLUSTER_EVENTS
+from schemas.file_places import FILE_PLACES
+from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
+from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
+from schemas.place_days import PLACE_DAYS
+from transforms.changes import keep_keys
+from transforms.lineage import derive_events
+from transforms.location_dates import DATASET_KEY, DAY_KEY, count_days, describe_clusters
+
+CLUSTER_KEY = (*DATASET_KEY, "object_id")
+
+
+def refresh_place_days(run: Run) -> None:
+    """Counts again, whole, every day of a place that a change of `file_places` touches."""
+    lake = run.lake
+    until = lake.version(FILE_PLACES)
+    step = Step.pin(lake, PLACE_DAYS, run.run_id, source=FILE_PLACES, consumes=until, dry_run=run.dry_run)
+    consumed = step.consumed()
+    run.ledger.read(FILE_PLACES, until)
+    if consumed == until:
+        return
+    places, current = lake.read(FILE_PLACES, until), step.current()
+    changes = lake.changes(FILE_PLACES, consumed, until) if consumed is not None else None
+    if changes is not None:
+        touched = changes.where(F.col("local_date").isNotNull()).select(*DAY_KEY).distinct()
+        keys = run.cache_keys(touched, "place_days.touched")
+        places, current = (rows.transform(keep_keys, keys=keys, on=DAY_KEY) for rows in (places, current))
+    done = replace_rows(step, run.stamp(places.transform(count_days)), current)
+    run.ledger.wrote(PLACE_DAYS, done)
+
+
+def drop_removed_places(run: Run, *, project: str, datasets: tuple[str, ...]) -> None:
+    """For --rebuild: forgets where removed files were taken, so that the evidence starts from the files there are."""
+    step = Step.pin(run.lake, FILE_PLACES, run.run_id, dry_run=run.dry_run)
+    removed = step.current().where((F.col("project_name") == project) & F.col("deleted_time").isNotNull())
+    if datasets:
+        removed = removed.where(F.col("dataset_name").isin(*datasets))
+    run.ledger.wrote(FILE_PLACES, replace_rows(step, removed.limit(0), removed))
+
+
+def refresh_clusters(run: Run) -> None:
+    """Brings `location_date_clusters` in line with the segments that are clusters, for all that changed."""
+    lake = run.lake
+    until = lake.version(LOCATION_DATE_SEGMENTS)
+    step = Step.pin(
+        lake, LOCATION_DATE_CLUSTERS, run.run_id, source=LOCATION_DATE_SEGMENTS, consumes=until, dry_run=run.dry_run
+    )
+    consumed = step.consumed()
+    if consumed == until:
+        return
+    segments, current = lake.read(LOCATION_DATE_SEGMENTS, until), step.current()
+    changes = lake.changes(LOCATION_DATE_SEGMENTS, consumed, until) if consumed is not None else None
+    if changes is not None:
+        keys = run.cache_keys(changes.select(*CLUSTER_KEY).distinct(), "location_date_segments.changed")
+        segments, current = (rows.transform(keep_keys, keys=keys, on=CLUSTER_KEY) for rows in (segments, current))
+    clusters = segments.where("is_cluster").transform(describe_clusters).withColumn("update_time", run.clock())
+    done = replace_rows(step, run.stamp(clusters), current, ignore=("run_id", "update_time"))
+    run.ledger.wrote(LOCATION_DATE_CLUSTERS, done)
+
+
+def derive_cluster_events(run: Run, *, kind: str = "location-date") -> None:
+    """Writes the events of every version of the cluster table that has none yet."""
+    lake = run.lake
+    until = lake.version(LOCATION_DATE_CLUSTERS)
+    step = Step.pin(
+        lake, CLUSTER_EVENTS, run.run_id, source=LOCATION_DATE_CLUSTERS, consumes=until, dry_run=run.dry_run
+    )
+    consumed = step.consumed()
+    if consumed == until or run.dry_run:
+        return
+    changes = lake.changes(LOCATION_DATE_CLUSTERS, consumed or 0, until)
+    if changes is None:
+        raise lake.lost_feed(LOCATION_DATE_CLUSTERS, consumed)
+    segments = lake.read(LOCATION_DATE_SEGMENTS, lake.version(LOCATION_DATE_SEGMENTS))
+    events = changes.transform(derive_events, segments=segments, kind=kind)
+    run.ledger.wrote(CLUSTER_EVENTS, replace_rows(step, run.stamp(events), step.current().limit(0)))

@@ -1,0 +1,126 @@
+"""A lake as a Spark job sees it: tables read at pinned versions, and what changed between two of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deltalake import DeltaTable
+from pyspark.errors import AnalysisException, PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import StructType
+
+from catalog.create import ensure_lake
+from catalog.storage import storage_options
+from schemas.contract import Contract
+from schemas.datasets import DATASETS
+from schemas.errors import LakeError, UsageError
+from schemas.lake import CONTRACT_VERSION, table_uri
+from schemas.settings import LakeSettings
+
+
+@dataclass(frozen=True)
+class Lake:
+    """An open lake. `settings` hold for all its tables."""
+
+    spark: SparkSession
+    root: str
+    settings: LakeSettings
+
+    @classmethod
+    def open(cls, spark: SparkSession, root: str, create: LakeSettings | None = None) -> Lake:
+        """Opens the lake at `root`; makes it first, with the settings `create`, where those are given."""
+        if create is not None and not DeltaTable.is_deltatable(
+            table_uri(root, "datasets"), storage_options=storage_options(root)
+        ):
+            ensure_lake(root, create)
+        return cls(spark, root, read_settings(root))
+
+    def uri(self, contract: Contract) -> str:
+        """Where a table is."""
+        return table_uri(self.root, contract.name)
+
+    def log(self, contract: Contract) -> DeltaTable:
+        """A table's transaction log, at its latest version."""
+        return DeltaTable(self.uri(contract), storage_options=storage_options(self.root))
+
+    def version(self, contract: Contract) -> int:
+        """The latest version of a table."""
+        return self.log(contract).version()
+
+    def last_job_version(self, contract: Contract, *, after: int) -> int | None:
+        """The latest version above `after` that a job committed (maintenance commits carry no token)."""
+        table = self.log(contract)
+        newer = table.version() - after
+        for entry in table.history(newer) if newer > 0 else []:
+            if entry.get("version", 0) > after and (entry.get("userMetadata") or "").startswith("{"):
+                return int(entry["version"])
+        return None
+
+    def read(self, contract: Contract, version: int) -> DataFrame:
+        """A table as it was at `version`."""
+        return self.spark.read.format("delta").option("versionAsOf", version).load(self.uri(contract))
+
+    def changes(self, contract: Contract, after: int, until: int) -> DataFrame | None:
+        """The change feed of a table over the versions after `after` up to `until`, both images of an update.
+
+        None where the feed is gone (vacuumed, or its log cleaned up): the caller compares snapshots instead.
+        """
+        try:
+            return (
+                self.spark.read.format("delta")
+                .option("readChangeFeed", "true")
+                .option("startingVersion", after + 1)
+                .option("endingVersion", until)
+                .load(self.uri(contract))
+            )
+        except (AnalysisException, PySparkException) as error:
+            if any(sign in str(error) for sign in ("DELTA_MISSING_CHANGE_DATA", "DELTA_VERSION_NOT_FOUND", "Cannot time travel")):
+                return None
+            raise
+
+    def bucket(self) -> Column:
+        """The bucket of a row, from its project_name and dataset_name (see schemas.lake.bucket_of)."""
+        return bucket(self.settings.buckets)
+
+
+def bucket(buckets: int) -> Column:
+    """The bucket of a row: schemas.lake.bucket_of as a Spark column."""
+    return F.pmod(F.crc32(F.concat_ws("\n", "project_name", "dataset_name")), F.lit(buckets)).cast("int")
+
+
+def spark_schema(contract: Contract) -> StructType:
+    """A contract's columns as a Spark schema."""
+    return from_arrow_schema(contract.arrow_schema, prefer_timestamp_ntz=True)
+
+
+def read_settings(root: str) -> LakeSettings:
+    """The settings of the lake at `root`. LakeError where there is none, or one of another version."""
+    uri = table_uri(root, DATASETS.name)
+    options = storage_options(root)
+    if not DeltaTable.is_deltatable(uri, storage_options=options):
+        raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
+    properties = DeltaTable(uri, storage_options=options).metadata().configuration
+    version = properties.get("lakealbum.contractVersion", "none")
+    if version != str(CONTRACT_VERSION):
+        raise LakeError(
+            f"the lake at {root!r} has table contracts of version {version}; this LakeAlbum knows version "
+            f"{CONTRACT_VERSION}: run `lakealbum migrate --lake {root}`, or the LakeAlbum that wrote it"
+        )
+    return LakeSettings.from_properties(properties, uri)
+
+
+def check_datasets(lake: Lake, project: str, names: tuple[str, ...]) -> None:
+    """Raises UsageError for a dataset that the project does not have, listing some that it has."""
+    if not names:
+        return
+    known = lake.read(DATASETS, lake.version(DATASETS)).where(F.col("project_name") == project)
+    asked = lake.spark.createDataFrame([(name,) for name in names], "dataset_name string")
+    missing = [row.dataset_name for row in asked.join(known, "dataset_name", how="left_anti").collect()]
+    if missing:
+        some = [row.dataset_name for row in known.select("dataset_name").sort("dataset_name").limit(10).collect()]
+        raise UsageError(
+            f"project {project!r} has no dataset {', '.join(map(repr, sorted(missing)))}; it has "
+            + (", ".join(some) if some else "none yet")
+        )

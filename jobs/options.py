@@ -1,0 +1,133 @@
+"""The options that every verb shares, and how they, a YAML file and --set become one checked configuration."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from schemas.errors import UsageError
+from schemas.lake import check_name
+
+Config = TypeVar("Config", bound="JobConfig")
+
+
+class JobConfig(BaseModel):
+    """What every job can be asked. Each job's own model extends it; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lake: str = Field(min_length=1, description="root of the lake: a directory or an object-store URI")
+    project: str = Field(default="default", description="project: the upper level of the namespace")
+    dataset: tuple[str, ...] = Field(default=(), description="datasets; none means all of the project")
+    run_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.:-]{1,128}$", description="id of the run")
+    dry_run: bool = Field(default=False, description="compute and count, write nothing")
+    user_data: str | None = Field(default=None, description="the caller's data, kept with the task, up to 2,048 bytes")
+    tag: dict[str, str] = Field(default={}, description="the caller's tags, kept with the task")
+
+    @field_validator("project")
+    @classmethod
+    def _project_is_a_name(cls, value: str) -> str:
+        return check_name("project", value)
+
+    @field_validator("dataset")
+    @classmethod
+    def _datasets_are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted({check_name("dataset", name) for name in value}))
+
+    @field_validator("user_data")
+    @classmethod
+    def _user_data_fits(cls, value: str | None) -> str | None:
+        if value is not None and len(value.encode()) > 2048:
+            raise ValueError(f"has {len(value.encode()):,} bytes; up to 2,048 are accepted")
+        return value
+
+
+def lake_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--lake, --project and --dataset, for catalog commands and jobs alike."""
+    for option in (
+        click.option("--dataset", multiple=True, help="Dataset; repeatable. Default: all of the project."),
+        click.option("--project", help="Project.  [default: default]"),
+        click.option("--lake", envvar="LAKEALBUM_LAKE", help="Root of the lake: a directory or an object-store URI."),
+    ):
+        command = option(command)
+    return command
+
+
+def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that all jobs share; the command gets its own options plus `given`, a dict of the shared ones."""
+
+    @functools.wraps(command)
+    def with_shared(*args: Any, **kwargs: Any) -> Any:
+        names = ("lake", "project", "dataset", "config", "set", "run_id", "dry_run", "user_data", "tag")
+        given = {name: kwargs.pop(name) for name in names}
+        return command(*args, given=given, **kwargs)
+
+    shared = with_shared
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
+        click.option("--tag", multiple=True, metavar="KEY=VALUE", help="Tag of the task; repeatable."),
+        click.option("--user-data", help="Data kept with the task, up to 2,048 bytes."),
+        click.option("--dry-run", is_flag=True, default=None, help="Compute and count, write nothing."),
+        click.option("--run-id", help="Id of the run.  [default: made up]"),
+        click.option("--set", multiple=True, metavar="KEY=VALUE", help="Set one key of the configuration."),
+        click.option("--config", type=click.Path(path_type=Path), help="YAML file with the job's configuration."),
+    ):
+        shared = option(shared)
+    return lake_option(shared)
+
+
+def build_config(model: type[Config], given: dict[str, Any], own: dict[str, Any]) -> Config:
+    """The job's configuration: the YAML file, over it --set, over it the options on the command line.
+
+    Raises UsageError naming each key that is wrong, its value, and what is accepted.
+    """
+    values = _read_yaml(given["config"]) if given["config"] else {}
+    for pair in given["set"]:
+        key, value = _split_pair("--set", pair)
+        values[key.replace("-", "_")] = yaml.safe_load(value)
+    explicit = {**own, **{k: given[k] for k in ("lake", "project", "dataset", "run_id", "dry_run", "user_data")}}
+    explicit["tag"] = dict(_split_pair("--tag", pair) for pair in given["tag"]) or None
+    values.update({key: value for key, value in explicit.items() if value not in (None, ())})
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(_explain(error, model)) from None
+
+
+def _split_pair(option: str, pair: str) -> tuple[str, str]:
+    key, separator, value = pair.partition("=")
+    if not separator or not key:
+        raise UsageError(f"{option} {pair!r} is not KEY=VALUE")
+    return key, value
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"--config {os.fspath(path)!r} cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"--config {os.fspath(path)!r} holds a {type(values).__name__}; keys and values are accepted")
+    return {str(key).replace("-", "_"): value for key, value in values.items()}
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "configuration"
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{key}: no such key; accepted are {', '.join(sorted(model.model_fields))}")
+        elif item["type"] == "missing":
+            lines.append(f"{key}: must be given, as --{key.replace('_', '-')} or in the configuration")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{key}: {json.dumps(item['input'], default=str)} {message[:1].lower()}{message[1:]}")
+    return "\n".join(lines)

@@ -1,0 +1,212 @@
+"""A run of a job: its task, its heartbeat, its progress, its log, and the lineage row that it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from pyspark import StorageLevel
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from catalog.create import ensure_lake
+from catalog.tasks import append_task_state, put_run
+from jobs.commits import Ledger
+from jobs.lake import Lake
+from jobs.options import JobConfig
+from jobs.progress import Progress, configure_logging
+from jobs.session import open_session
+from schemas.errors import LakeAlbumError
+from schemas.settings import LakeSettings
+
+HEARTBEAT_SECONDS = 30.0
+BROADCAST_ROWS = 1_000_000
+"""Keys up to this many (some 100 MB) are sent to every worker; more are joined by shuffling both sides."""
+log = logging.getLogger("lakealbum")
+
+
+@dataclass
+class Run:
+    """A run under way. `now` is the one clock reading that all its rows carry."""
+
+    lake: Lake
+    run_id: str
+    task_id: str
+    event_id: str
+    request_id: str
+    now: datetime
+    dry_run: bool
+    progress: Progress
+    ledger: Ledger = field(default_factory=Ledger)
+
+    def clock(self) -> Column:
+        """The run's time, as a column."""
+        return F.lit(self.now)
+
+    def stamp(self, rows: DataFrame) -> DataFrame:
+        """Adds the run's id to computed rows."""
+        return rows.withColumn("run_id", F.lit(self.run_id))
+
+    def cache(self, rows: DataFrame) -> DataFrame:
+        """Computes `rows` now and keeps them (in memory, else on local disk) as long as they are referred to.
+
+        The plan is cut off there: one that grows with every kept frame costs more to plan than to run.
+        """
+        return rows.localCheckpoint(eager=True, storageLevel=StorageLevel.MEMORY_AND_DISK)
+
+    def cache_keys(self, keys: DataFrame, stage: str) -> DataFrame:
+        """Keeps `keys`, counts them as `stage`, and marks them to be sent to every worker where they are few."""
+        keys = self.cache(keys)
+        count = keys.count()
+        self.ledger.count(stage, count)
+        return F.broadcast(keys) if count <= BROADCAST_ROWS else keys
+
+
+def code_version() -> str:
+    """The version of LakeAlbum that is running."""
+    try:
+        return version("lakealbum")
+    except PackageNotFoundError:
+        return "0.1.0+checkout"
+
+
+@contextmanager
+def run_job(config: JobConfig, *, job: str, task_type: str, create: LakeSettings | None = None) -> Iterator[Run]:
+    """Opens session and lake, and keeps the run's task and lineage row in step with what happens inside.
+
+    A failure is written to both, with the kind of error and what it says, and raised again. A dry run leaves
+    neither. Progress and heartbeats are written by a thread of their own, every 30 seconds.
+    """
+    configure_logging()
+    run_id = config.run_id or str(uuid.uuid4())
+    now = datetime.now(UTC)
+    task = {
+        "task_id": f"{task_type}-{uuid.uuid4()}",
+        "task_type": task_type,
+        "project_name": config.project,
+        "dataset_names": list(config.dataset),
+        "event_id": str(uuid.uuid4()),
+        "request_id": str(uuid.uuid4()),
+        "run_id": run_id,
+        "status": "Running",
+        "progress": 0,
+        "code": None,
+        "message": None,
+        "tags": config.tag,
+        "user_data": config.user_data,
+        "start_time": now,
+        "end_time": None,
+    }
+    with Progress(job) as progress:
+        progress.stage("starting Spark", 0)
+        spark = open_session(f"lakealbum {job}")
+        if create is not None and not config.dry_run:
+            ensure_lake(config.lake, create)
+        lake = Lake.open(spark, config.lake)
+        ids = (str(task[name]) for name in ("task_id", "event_id", "request_id"))
+        run = Run(lake, run_id, *ids, now, config.dry_run, progress)
+        if config.dry_run:
+            yield run
+            return
+        record = _Record(config, job, task, run)
+        record.write("Running")
+        log.info("started", extra={"job": job, "run_id": run_id, "task_id": task["task_id"], "lake": config.lake})
+        with record.heartbeat():
+            try:
+                yield run
+            except BaseException as error:
+                code = error.code if isinstance(error, LakeAlbumError) else type(error).__name__
+                record.write("Failed", code=code, message=_first_line(error))
+                log.error("failed", extra={"job": job, "run_id": run_id, "code": code, "reason": _first_line(error)})
+                raise
+        record.write("Succeeded")
+        log.info("succeeded", extra={"job": job, "run_id": run_id, **run.ledger.row_counts})
+
+
+class _Record:
+    """Writes the run's task states and its lineage row."""
+
+    def __init__(self, config: JobConfig, job: str, task: dict[str, object], run: Run) -> None:
+        self.config, self.job, self.task, self.run = config, job, task, run
+        self.parameters = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+        self.lock = threading.Lock()
+        self.done = False
+
+    def write(self, status: str, *, code: str | None = None, message: str | None = None) -> None:
+        """Writes the task's state; for a start or an end the run's row too."""
+        with self.lock:
+            if self.done:
+                return
+            self.done = status != "Running"
+            self._append_task(status, code, message)
+            put_run(self.config.lake, self._run_row(status, message))
+
+    def _append_task(self, status: str, code: str | None = None, message: str | None = None) -> None:
+        now = datetime.now(UTC)
+        percent = 100 if status == "Succeeded" else self.run.progress.percent
+        ended = now if status != "Running" else None
+        state = {"status": status, "progress": percent, "code": code, "message": message, "end_time": ended}
+        append_task_state(self.config.lake, {**self.task, **state, "update_time": now})
+
+    def _run_row(self, status: str, message: str | None) -> dict[str, object]:
+        ledger = self.run.ledger
+        return {
+            "run_id": self.run.run_id,
+            "task_id": self.run.task_id,
+            "job": self.job,
+            "project_name": self.config.project,
+            "parameters": self.parameters,
+            "config_hash": hashlib.sha256(self.parameters.encode()).hexdigest(),
+            "code_version": code_version(),
+            "inputs": dict(ledger.inputs),
+            "outputs": dict(ledger.outputs),
+            "row_counts": dict(ledger.row_counts),
+            "start_time": self.run.now,
+            "end_time": datetime.now(UTC) if status != "Running" else None,
+            "status": status,
+            "message": message,
+        }
+
+    @contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        """While inside, a thread repeats the task's state, so that a killed run shows as one."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            while not stop.wait(HEARTBEAT_SECONDS):
+                with self.lock:
+                    if not self.done:
+                        self._append_task("Running")
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:1000]
+
+
+def print_result(run: Run, *, as_json: bool, **more: object) -> None:
+    """Prints on stdout what a job did: its task, and its rows per stage."""
+    ids = {"TaskId": run.task_id, "EventId": run.event_id, "RequestId": run.request_id, "RunId": run.run_id}
+    if as_json:
+        print(json.dumps({**ids, **more, "RowCounts": run.ledger.row_counts}, ensure_ascii=False, indent=2))
+        return
+    for key, value in {**ids, **more}.items():
+        print(f"{key}: {value}")
+    for stage, rows in run.ledger.row_counts.items():
+        print(f"  {stage:<40} {rows:>12,}")

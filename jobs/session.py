@@ -1,0 +1,45 @@
+"""The Spark session: only what results depend on is set here; the rest belongs to spark-submit and conf/."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+RESULTS_DEPEND_ON = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    # Without Arrow, createDataFrame of a pandas 3 frame turns a missing string into the text NaN.
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+
+
+def open_session(app_name: str) -> SparkSession:
+    """The session of this process, made if there is none.
+
+    Under spark-submit, master, memory, parallelism and jars are the submitter's. Started by the launcher, the
+    jars are those that it fetched (LAKEALBUM_JARS, or LAKEALBUM_PACKAGES where Maven is missing).
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(app_name)
+    for key, value in (RESULTS_DEPEND_ON | _launcher_jars()).items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    for key, value in RESULTS_DEPEND_ON.items():
+        if key.startswith("spark.sql.session") or key.startswith("spark.sql.ansi") or "arrow" in key:
+            spark.conf.set(key, value)
+    spark.sparkContext.setLogLevel("ERROR")
+    return spark
+
+
+def _launcher_jars() -> dict[str, str]:
+    if directory := os.environ.get("LAKEALBUM_JARS"):
+        return {"spark.jars": ",".join(str(path) for path in sorted(Path(directory).glob("*.jar")))}
+    if packages := os.environ.get("LAKEALBUM_PACKAGES"):
+        return {"spark.jars.packages": packages, "spark.jars.excludes": os.environ.get("LAKEALBUM_EXCLUDES", "")}
+    return {}

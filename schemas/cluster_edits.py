@@ -1,0 +1,31 @@
+"""Contract of `cluster_edits`."""
+
+import pyarrow as pa
+
+from schemas.contract import DATASET, LABELS, PROJECT, TIMESTAMP, Column, Contract
+
+CLUSTER_EDITS = Contract(
+    name="cluster_edits",
+    row="change that a person made to a cluster",
+    notes="Append-only. The last commit wins, not the latest clock: rows apply in the order of `sequence`.",
+    columns=(
+        Column("sequence", pa.int64(), "The table version that the row was committed as: the order of edits", nullable=False),
+        PROJECT,
+        DATASET,
+        Column("kind", pa.string(), "location-date, similar-images or figures", nullable=False),
+        Column("object_id", pa.string(), "The cluster", nullable=False),
+        Column("action", pa.string(), "update, delete or undelete", nullable=False),
+        Column("title", pa.string(), "update: the new title; empty clears it, null leaves it"),
+        Column("custom_id", pa.string(), "update: the new custom id; empty clears it, null leaves it"),
+        Column("custom_labels", LABELS, "update: all labels; empty clears them, null leaves them"),
+        Column("cover_uri", pa.string(), "update: the chosen cover; empty clears it, null leaves it"),
+        Column("level", pa.string(), "delete: level of the cluster"),
+        Column("place_key", pa.string(), "delete: place of the cluster"),
+        Column("first_day", pa.date32(), "delete: first of the days taken out of the evidence"),
+        Column("last_day", pa.date32(), "delete: last of the days taken out of the evidence"),
+        Column("edit_time", TIMESTAMP, "When, by the editor's clock", nullable=False),
+    ),
+    key=("sequence",),
+    checks={"action_known": "action IN ('update', 'delete', 'undelete')"},
+    writer="delta-rs",
+)

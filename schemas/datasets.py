@@ -1,0 +1,22 @@
+"""Contract of `datasets`."""
+
+import pyarrow as pa
+
+from schemas.contract import DATASET, PROJECT, TIMESTAMP, Column, Contract
+
+DATASETS = Contract(
+    name="datasets",
+    row="dataset",
+    notes="Made when its first file or figure arrives. The lake's settings (bucket count, language, default time "
+    "zone, nearest-place limit) are properties of this table.",
+    columns=(
+        PROJECT,
+        DATASET,
+        Column("template_id", pa.string(), "Workflow template, as in IMM"),
+        Column("description", pa.string(), "What the dataset is, in its owner's words"),
+        Column("create_time", TIMESTAMP, "When the dataset was first used", nullable=False),
+        Column("update_time", TIMESTAMP, "When this row last changed", nullable=False),
+    ),
+    key=("project_name", "dataset_name"),
+    writer="spark",
+)

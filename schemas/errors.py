@@ -1,0 +1,45 @@
+"""The errors that LakeAlbum raises on purpose. Each names the thing, the value, and what is accepted."""
+
+
+class LakeAlbumError(Exception):
+    """Base of all errors that a user can act on; the command line prints its text without a traceback."""
+
+    code = "Error"
+    exit_code = 1
+
+
+class UsageError(LakeAlbumError):
+    """An option, configuration or argument is wrong; nothing has been started."""
+
+    code = "InvalidArgument"
+    exit_code = 2
+
+
+class LakeError(LakeAlbumError):
+    """The lake is missing, of an unknown version, or lacks a table."""
+
+    code = "InvalidLake"
+
+
+class SourceError(LakeAlbumError):
+    """A source cannot be read at all, or lacks what every row needs."""
+
+    code = "InvalidSource"
+
+
+class SchemaMismatch(LakeAlbumError):
+    """A frame or table differs from its contract; the message lists every difference."""
+
+    code = "SchemaMismatch"
+
+
+class NotFound(LakeAlbumError):
+    """A cluster, task, dataset or file that was named does not exist."""
+
+    code = "ResourceNotFound"
+
+
+class Conflict(LakeAlbumError):
+    """Another run or edit changed the same table first; whoever catches it reads again and starts over."""
+
+    code = "Conflict"

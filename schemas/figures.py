@@ -1,0 +1,36 @@
+"""Contract of `figures`."""
+
+import pyarrow as pa
+
+from schemas.contract import BUCKET, DATASET, PROJECT, RUN_ID, TIMESTAMP, Column, Contract
+
+BOUNDARY = pa.struct([pa.field(side, pa.int32()) for side in ("left", "top", "width", "height")])
+HEAD_POSE = pa.struct([pa.field(angle, pa.float32()) for angle in ("yaw", "pitch", "roll")])
+
+FIGURES = Contract(
+    name="figures",
+    row="face in a file",
+    columns=(
+        BUCKET,
+        PROJECT,
+        DATASET,
+        Column("figure_id", pa.string(), "The face; unique in its dataset", nullable=False),
+        Column("uri", pa.string(), "The file that shows it", nullable=False),
+        Column("object_id", pa.string(), "The file's id", nullable=False),
+        Column("boundary", BOUNDARY, "Box of the face, pixels"),
+        Column("head_pose", HEAD_POSE, "Degrees"),
+        Column("face_quality", pa.float32(), "0 to 1"),
+        Column("gender", pa.string(), "male or female"),
+        Column("age", pa.int32(), "Years"),
+        Column("embedding", pa.list_(pa.float32()), "Embedding of the face, any dimension"),
+        Column("update_time", TIMESTAMP, "When this row last changed", nullable=False),
+        RUN_ID,
+    ),
+    key=("bucket", "project_name", "dataset_name", "figure_id"),
+    checks={"face_quality_in_range": "face_quality IS NULL OR face_quality BETWEEN 0 AND 1"},
+    partition_by=("bucket",),
+    sort_by=("project_name", "dataset_name", "figure_id"),
+    writer="spark",
+    change_feed=True,
+    merged=True,
+)

@@ -1,0 +1,49 @@
+"""Contract of `file_places`."""
+
+import pyarrow as pa
+
+from schemas.contract import BUCKET, DATASET, PROJECT, RUN_ID, TIMESTAMP, Column, Contract, level_columns
+
+FILE_PLACES = Contract(
+    name="file_places",
+    row="located file",
+    notes="A function of the file's row in `files` and of the areas in force. It repeats the few columns of `files` "
+    "that trips are computed from, so that evidence is one scan without a join.",
+    columns=(
+        BUCKET,
+        PROJECT,
+        DATASET,
+        Column("uri", pa.string(), "The file", nullable=False),
+        Column("object_id", pa.string(), "The file's id", nullable=False),
+        Column("media_type", pa.string(), "image or video", nullable=False),
+        Column("produce_time", TIMESTAMP, "When it was taken, as an instant"),
+        Column("utc_offset", pa.int32(), "Minutes east of UTC in force where and when it was taken"),
+        Column("time_zone", pa.string(), "IANA time zone of the place, where it was looked up"),
+        Column("local_date", pa.date32(), "The day it was taken, in the calendar of where it was taken"),
+        *level_columns(),
+        Column(
+            "place_key",
+            pa.string(),
+            "The place: five parts (country to township) joined by /, each a code or a normalised name, empty where "
+            "the level does not exist. Its first n parts are the key of the place at level n",
+            nullable=False,
+        ),
+        Column("address_method", pa.string(), "supplied, nearest or inside", nullable=False),
+        Column("address_distance", pa.float64(), "Metres to the nearest place, for nearest"),
+        Column("location_source", pa.string(), "file, or inferred from neighbours of the same device", nullable=False),
+        Column("index_version", pa.string(), "The areas or gazetteer that located it", nullable=False),
+        Column("cover_rank", pa.int64(), "Smaller is the better cover: pictures by pixels, then videos, then removed files", nullable=False),
+        Column("deleted_time", TIMESTAMP, "When the file was removed"),
+        RUN_ID,
+    ),
+    key=("bucket", "project_name", "dataset_name", "uri"),
+    checks={
+        "address_method_known": "address_method IN ('supplied', 'nearest', 'inside')",
+        "location_source_known": "location_source IN ('file', 'inferred')",
+    },
+    partition_by=("bucket",),
+    sort_by=("project_name", "dataset_name", "local_date"),
+    writer="spark",
+    change_feed=True,
+    merged=True,
+)

@@ -1,0 +1,60 @@
+"""Contract of `files`."""
+
+import pyarrow as pa
+
+from schemas.contract import ADDRESS, BUCKET, DATASET, PROJECT, RUN_ID, TIMESTAMP, Column, Contract
+
+FILES = Contract(
+    name="files",
+    row="photo or video",
+    notes="What the source says of a file, and tombstones of those that were removed. A file without a time or a "
+    "place is a good row; it just joins no trip.",
+    columns=(
+        BUCKET,
+        PROJECT,
+        DATASET,
+        Column("uri", pa.string(), "Where the file is; unique in its dataset", nullable=False),
+        Column("object_id", pa.string(), "SHA-256 of project, dataset and uri, 64 hex digits", nullable=False),
+        Column("media_type", pa.string(), "image or video", nullable=False),
+        Column("content_type", pa.string(), "MIME type"),
+        Column("size", pa.int64(), "Bytes"),
+        Column("file_hash", pa.string(), "The source's hash; an ETag ending -2 or the like is no content hash"),
+        Column("content_hash", pa.string(), "SHA-256 of the content, computed by LakeAlbum, 64 hex digits"),
+        Column(
+            "produce_time",
+            TIMESTAMP,
+            "When it was taken. The instant; where time_is says local, the wall clock's reading as if it were UTC",
+        ),
+        Column("produce_time_raw", pa.string(), "The time as the source wrote it"),
+        Column("time_is", pa.string(), "What the time says: offset, instant (UTC) or local (wall clock only)"),
+        Column("utc_offset", pa.int32(), "Minutes east of UTC that the source gave with the time"),
+        Column("latitude", pa.float64(), "Degrees north, WGS-84"),
+        Column("longitude", pa.float64(), "Degrees east, WGS-84"),
+        Column("address", ADDRESS, "The address that the source supplied, if any"),
+        Column("image_width", pa.int32(), "Pixels, as displayed"),
+        Column("image_height", pa.int32(), "Pixels, as displayed"),
+        Column("orientation", pa.int32(), "EXIF orientation, 1 to 8"),
+        Column("camera_make", pa.string(), "Maker of the camera"),
+        Column("camera_model", pa.string(), "Model of the camera"),
+        Column("duration", pa.float64(), "Seconds, for videos"),
+        Column("title", pa.string(), "Title that the source gives"),
+        Column("labels", pa.list_(pa.string()), "Labels that the source gives"),
+        Column("source", pa.string(), "The source that the row came from", nullable=False),
+        Column("create_time", TIMESTAMP, "When the row first came into the lake", nullable=False),
+        Column("update_time", TIMESTAMP, "When the row last changed", nullable=False),
+        Column("deleted_time", TIMESTAMP, "When the file was removed; such a row is a tombstone"),
+        RUN_ID,
+    ),
+    key=("bucket", "project_name", "dataset_name", "uri"),
+    checks={
+        "media_type_known": "media_type IN ('image', 'video')",
+        "latitude_in_range": "latitude IS NULL OR latitude BETWEEN -90 AND 90",
+        "longitude_in_range": "longitude IS NULL OR longitude BETWEEN -180 AND 180",
+        "time_is_known": "time_is IS NULL OR time_is IN ('offset', 'instant', 'local')",
+    },
+    partition_by=("bucket",),
+    sort_by=("project_name", "dataset_name", "uri"),
+    writer="spark",
+    change_feed=True,
+    merged=True,
+)

@@ -1,0 +1,78 @@
+"""The tables of a lake, and the names, ids and hashes that every engine must compute alike."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+import zlib
+
+from schemas.cluster_edits import CLUSTER_EDITS
+from schemas.cluster_events import CLUSTER_EVENTS
+from schemas.contract import LEVELS, Contract
+from schemas.dataset_state import DATASET_STATE
+from schemas.datasets import DATASETS
+from schemas.errors import UsageError
+from schemas.figures import FIGURES
+from schemas.file_features import FILE_FEATURES
+from schemas.file_places import FILE_PLACES
+from schemas.files import FILES
+from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
+from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
+from schemas.place_days import PLACE_DAYS
+from schemas.rejected import REJECTED
+from schemas.runs import RUNS
+from schemas.tasks import TASKS
+
+TABLES: dict[str, Contract] = {
+    contract.name: contract
+    for contract in (
+        DATASETS,
+        FILES,
+        FILE_PLACES,
+        FILE_FEATURES,
+        FIGURES,
+        PLACE_DAYS,
+        LOCATION_DATE_SEGMENTS,
+        LOCATION_DATE_CLUSTERS,
+        CLUSTER_EDITS,
+        CLUSTER_EVENTS,
+        DATASET_STATE,
+        TASKS,
+        RUNS,
+        REJECTED,
+    )
+}
+
+CONTRACT_VERSION = 1
+NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,127}$"
+CLUSTER_NAMESPACE = uuid.UUID("6f0c9a52-5f8e-5c0b-9d57-6a1e3c1b7a10")
+LEVEL_DEPTH = {level: depth for depth, level in enumerate(LEVELS, start=1)}
+
+
+def check_name(kind: str, name: str) -> str:
+    """Returns `name` if it can name a project or dataset, else raises UsageError."""
+    if not re.match(NAME_PATTERN, name):
+        raise UsageError(
+            f"{kind} {name!r} is not a name: 1 to 128 of A-Z a-z 0-9 _ - are accepted, the first a letter or _"
+        )
+    return name
+
+
+def table_uri(lake: str, table: str) -> str:
+    """Where a table of the lake is."""
+    return f"{lake.rstrip('/')}/{table}"
+
+
+def bucket_of(project: str, dataset: str, buckets: int) -> int:
+    """The bucket of a dataset: CRC-32 of 'project LF dataset', modulo the bucket count, as Spark's crc32 gives it.
+
+    >>> bucket_of("demo", "ada", 16)
+    12
+    """
+    return zlib.crc32(f"{project}\n{dataset}".encode()) % buckets
+
+
+def file_object_id(project: str, dataset: str, uri: str) -> str:
+    """The id of a file: SHA-256 of 'project LF dataset LF uri', 64 hex digits."""
+    return hashlib.sha256(f"{project}\n{dataset}\n{uri}".encode()).hexdigest()

@@ -1,0 +1,181 @@
+"""Small lakes, made from the contracts with delta-rs alone."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid5
+
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from hypothesis import settings
+
+from catalog.commits import append, to_arrow
+from catalog.create import ensure_lake
+from catalog.lake import Lake, Row, Scope
+from schemas.lake import CLUSTER_NAMESPACE, TABLES, bucket_of, file_object_id
+from schemas.settings import LakeSettings
+
+settings.register_profile("no deadline", deadline=None)  # the machine is shared
+settings.load_profile("no deadline")
+
+DAY = timedelta(days=1)
+NOON = datetime(2025, 11, 20, 12, tzinfo=UTC)
+RUN = "run-1"
+
+
+class LakeMaker:
+    """Writes rows of computed tables, as jobs would; what is not given has a plain default."""
+
+    def __init__(self, root: Path, project: str = "demo") -> None:
+        self.root = str(root)
+        self.project = project
+        ensure_lake(self.root, LakeSettings())
+        self.lake = Lake(self.root)
+        self.scope = Scope(project)
+
+    def insert(self, table: str, rows: list[Row]) -> None:
+        """Appends rows to any table."""
+        append(self.root, TABLES[table], rows)
+
+    def remove(self, table: str, condition: str) -> None:
+        """Deletes the rows that satisfy a condition, as a run would."""
+        DeltaTable(f"{self.root}/{table}").delete(condition)
+
+    def rewrite(self, table: str, rows: list[Row]) -> None:
+        """Leaves a table with these rows alone."""
+        write_deltalake(f"{self.root}/{table}", to_arrow(TABLES[table], rows), mode="overwrite")
+
+    def datasets(self, *names: str) -> None:
+        """Registers datasets."""
+        times = {"create_time": NOON, "update_time": NOON}
+        self.insert("datasets", [{**self._key(name, bucket=False), **times} for name in names])
+
+    def cluster(self, number: int, dataset: str = "ada", **given: Any) -> Row:
+        """A row of `location_date_clusters`: cluster `number`, from first_day on for `days` days in Hangzhou."""
+        first: date = given.pop("first_day", date(2026, 3, 4))
+        days: int = given.pop("days", 4)
+        offset: int = given.pop("offset", 480)
+        start = datetime(first.year, first.month, first.day, tzinfo=UTC) - timedelta(minutes=offset)
+        return {
+            **self._key(dataset),
+            "object_id": cluster_id(number),
+            "level": "city",
+            "place_key": "CN/33/3301",
+            "title": "Hangzhou",
+            "country": "China",
+            "province": "Zhejiang",
+            "city": "Hangzhou",
+            "first_day": first,
+            "last_day": first + (days - 1) * DAY,
+            "start_time": start,
+            "start_offset": offset,
+            "end_time": start + days * DAY - timedelta(microseconds=1),
+            "end_offset": offset,
+            "days": days,
+            "days_with_files": days,
+            "files": 10 * days,
+            "images": 9 * days,
+            "videos": days,
+            "cover_uri": f"oss://b/{number}.jpg",
+            "create_time": NOON,
+            "update_time": NOON,
+            "run_id": RUN,
+            **given,
+        }
+
+    def segment(self, number: int, dataset: str = "ada", **given: Any) -> Row:
+        """A row of `location_date_segments`: that of the cluster of the same number."""
+        cluster = self.cluster(number, dataset)
+        same = set(TABLES["location_date_segments"].names) & cluster.keys()
+        moment = {"time": NOON, "uri": "oss://b/a.jpg", "utc_offset": 480}
+        return {
+            **{name: cluster[name] for name in same},
+            "generation": number,
+            "state": "live",
+            "is_cluster": given.get("state", "live") == "live",
+            "first": moment,
+            "last": moment,
+            "cover": {"rank": 0, "time": NOON, "uri": "oss://b/a.jpg"},
+            **given,
+        }
+
+    def file_place(self, uri: str, dataset: str = "ada", **given: Any) -> Row:
+        """A row of `file_places`: a picture taken in Hangzhou on 4 March 2026."""
+        return {
+            **self._key(dataset),
+            "uri": uri,
+            "object_id": file_object_id(self.project, dataset, uri),
+            "media_type": "image",
+            "produce_time": datetime(2026, 3, 4, 2, tzinfo=UTC),
+            "utc_offset": 480,
+            "time_zone": "Asia/Shanghai",
+            "local_date": date(2026, 3, 4),
+            "country": "China",
+            "city": "Hangzhou",
+            "place_key": "CN/33/3301/x/",
+            "address_method": "supplied",
+            "location_source": "file",
+            "index_version": "1",
+            "cover_rank": 0,
+            "run_id": RUN,
+            **given,
+        }
+
+    def file(self, uri: str, dataset: str = "ada", **given: Any) -> Row:
+        """A row of `files`: a picture."""
+        return {
+            **self._key(dataset),
+            "uri": uri,
+            "object_id": file_object_id(self.project, dataset, uri),
+            "media_type": "image",
+            "produce_time": datetime(2026, 3, 4, 2, tzinfo=UTC),
+            "time_is": "offset",
+            "utc_offset": 480,
+            "source": "s",
+            "create_time": NOON,
+            "update_time": NOON,
+            "run_id": RUN,
+            **given,
+        }
+
+    def _key(self, dataset: str, bucket: bool = True) -> Row:
+        key: Row = {"project_name": self.project, "dataset_name": dataset}
+        return {"bucket": bucket_of(self.project, dataset, 16), **key} if bucket else key
+
+
+def cluster_id(number: int) -> str:
+    """The id of the cluster of a number."""
+    return f"location-date-cluster-{uuid5(CLUSTER_NAMESPACE, str(number))}"
+
+
+def edit(sequence: int, object_id: str, action: str = "update", **given: Any) -> Row:
+    """A row of `cluster_edits`."""
+    fields = {"title": None, "custom_id": None, "custom_labels": None, "cover_uri": None, **given}
+    return {
+        "sequence": sequence,
+        "project_name": "demo",
+        "dataset_name": "ada",
+        "kind": "location-date",
+        "object_id": object_id,
+        "action": action,
+        "edit_time": NOON + timedelta(seconds=sequence),
+        **fields,
+    }
+
+
+@pytest.fixture(scope="session")
+def _empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("lake")
+    LakeMaker(root).datasets("ada", "ben")
+    return root
+
+
+@pytest.fixture
+def maker(_empty_lake: Path, tmp_path: Path) -> LakeMaker:
+    """A lake with the datasets ada and ben and nothing else in it."""
+    root = tmp_path / "lake"
+    shutil.copytree(_empty_lake, root)
+    return LakeMaker(root)

@@ -1,0 +1,75 @@
+"""What happened to clusters, read off their table's change feed."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from transforms.location_dates import DATASET_KEY
+
+BEFORE = ("delete", "update_preimage")
+
+
+def derive_events(changes: DataFrame, *, segments: DataFrame, kind: str) -> DataFrame:
+    """One row per change to a cluster, as the columns of `cluster_events` but run_id.
+
+    `changes` is the change feed of `location_date_clusters`; `segments` are the segments as of its last version.
+    A cluster whose counts alone changed has no event. One that grew at one end and lost days at the other has two.
+    """
+    was = F.col("_change_type").isin(*BEFORE)
+    per_change = (
+        changes.groupBy(*DATASET_KEY, "object_id", "_commit_version", "_commit_timestamp")
+        .agg(
+            *(F.max(F.when(was, F.col(day))).alias(f"{day}_before") for day in ("first_day", "last_day")),
+            *(F.max(F.when(~was, F.col(day))).alias(day) for day in ("first_day", "last_day")),
+            F.max(F.when(~was, F.col("create_time") < F.col("update_time"))).alias("existed_before"),
+        )
+        .withColumnsRenamed({"_commit_version": "cluster_version", "_commit_timestamp": "event_time"})
+    )
+    context = segments.select(*DATASET_KEY, "object_id", "state", "successor_id", "origin_id", "days")
+    return (
+        per_change.join(context, [*DATASET_KEY, "object_id"], how="left")
+        .withColumn("_event", F.explode(F.filter(_events(), lambda event: event["event"].isNotNull())))
+        .select(
+            *DATASET_KEY,
+            F.lit(kind).alias("kind"),
+            "object_id",
+            "_event.event",
+            "_event.other_id",
+            "_event.reason",
+            "first_day_before",
+            "last_day_before",
+            "first_day",
+            "last_day",
+            "cluster_version",
+            "event_time",
+        )
+    )
+
+
+def _events() -> Column:
+    appeared, went = F.col("first_day_before").isNull(), F.col("first_day").isNull()
+    grew = (F.col("first_day") < F.col("first_day_before")) | (F.col("last_day") > F.col("last_day_before"))
+    shrank = (F.col("first_day") > F.col("first_day_before")) | (F.col("last_day") < F.col("last_day_before"))
+    split, merged = F.col("origin_id").isNotNull(), F.col("successor_id").isNotNull()
+    deleted, live = F.col("state") == "deleted", F.col("state") == "live"
+    outside = F.concat(F.lit("its "), F.col("days"), F.lit(" days are no longer within MinDays and MaxDays"))
+    return F.array(
+        _event(appeared & F.col("existed_before"), "revived", "its days make a cluster again"),
+        _event(appeared & ~F.col("existed_before") & split, "split_from", "its days were cut off", "origin_id"),
+        _event(appeared & ~F.col("existed_before") & ~split, "created", "new days"),
+        _event(~appeared & ~went & grew, "extended", "days were added at an end"),
+        _event(~appeared & ~went & shrank, "shrunk", "days went at an end"),
+        _event(went & deleted, "removed", "deleted by a person"),
+        _event(went & live, "removed", outside),
+        _event(went & (F.col("state") == "gone") & merged, "merged_into", "its days joined another", "successor_id"),
+        _event(went & (F.col("state") == "gone") & ~merged, "removed", "its days are no longer evidence at this level"),
+    )
+
+
+def _event(holds: Column, event: str, reason: str | Column, other_id: str | None = None) -> Column:
+    return F.struct(
+        F.when(holds, event).alias("event"),
+        (F.col(other_id) if other_id else F.lit(None).cast("string")).alias("other_id"),
+        (F.lit(reason) if isinstance(reason, str) else reason).alias("reason"),
+    )
