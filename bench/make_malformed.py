@@ -143,8 +143,8 @@ def csv_line(name: str, row: Row) -> str:
     if name == REPEATED:
         fields.append("one more")
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(fields)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\n").writerow(fields)
+    return text.getvalue().removesuffix("\n")
 
 
 def write(out: Path, bad: int, good: int, seed: int) -> None:

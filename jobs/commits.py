@@ -21,7 +21,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -147,6 +147,23 @@ def replace_rows(step: Step, wanted: DataFrame, current: DataFrame, *, ignore: t
     return apply_changes(
         step, diff_rows(_conform(step, wanted), current=current, key=step.contract.key, compare=compare)
     )
+
+
+def put_rows(
+    step: Step, wanted: DataFrame, *, compare: Sequence[str], keep: Sequence[str] = ("create_time",)
+) -> Committed:
+    """Inserts the rows of `wanted` that are new, and updates those that differ in a column of `compare`.
+
+    Updates keep the old values of the columns `keep`; other rows stay as they are. Raises as replace_rows does.
+    """
+    wanted = _conform(step, wanted)
+    if step.is_empty():
+        return _commit(step, wanted.withColumn(ACTION, F.lit("insert")), None)
+    kept = [name for name in keep if name in wanted.columns]
+    changes = diff_rows(
+        wanted, current=step.current(), key=step.contract.key, compare=compare, keep=kept, absent="leave"
+    )
+    return apply_changes(step, changes)
 
 
 def apply_changes(step: Step, changes: DataFrame) -> Committed:

@@ -94,12 +94,17 @@ def build_config(model: type[Config], given: dict[str, Any], own: dict[str, Any]
         key, value = _split_pair("--set", pair)
         values[key.replace("-", "_")] = yaml.safe_load(value)
     explicit = {**own, **{k: given[k] for k in ("lake", "project", "dataset", "run_id", "dry_run", "user_data")}}
-    explicit["tag"] = dict(_split_pair("--tag", pair) for pair in given["tag"]) or None
+    explicit["tag"] = split_pairs("--tag", given["tag"]) or None
     values.update({key: value for key, value in explicit.items() if value not in (None, ())})
     try:
         return model.model_validate(values)
     except ValidationError as error:
         raise UsageError(_explain(error, model)) from None
+
+
+def split_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, str]:
+    """KEY=VALUE texts of a repeatable option, as a dict."""
+    return dict(_split_pair(option, pair) for pair in pairs)
 
 
 def _split_pair(option: str, pair: str) -> tuple[str, str]:

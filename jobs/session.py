@@ -33,7 +33,6 @@ def open_session(app_name: str) -> SparkSession:
     for key, value in RESULTS_DEPEND_ON.items():
         if key.startswith("spark.sql.session") or key.startswith("spark.sql.ansi") or "arrow" in key:
             spark.conf.set(key, value)
-    spark.sparkContext.setLogLevel("ERROR")
     return spark
 
 

@@ -119,8 +119,8 @@ def _read_photos(spark: SparkSession, uri: str) -> DataFrame:
         counts = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in sorted(skipped.items()))
         log.info("%s: other files are passed over: %s", uri, counts)
     read = read_pictures(spark.createDataFrame(pictures))
-    rows = read.withColumnsRenamed({"error_code": REASON, "error_message": MESSAGE})
-    return rows.withColumn(ROW, row_json(read))
+    rows = read.withColumn(ROW, row_json(read))
+    return rows.withColumnsRenamed({"error_code": REASON, "error_message": MESSAGE})
 
 
 def _with_rows(raw: DataFrame) -> DataFrame:
@@ -137,14 +137,17 @@ def _data_files(spark: SparkSession, uri: str, format: Format) -> dict[str, int]
 
 
 def _list_files(spark: SparkSession, uri: str) -> dict[str, int]:
-    """The files under `uri` and their sizes; those whose names begin with _ or . aside, as everywhere in Spark."""
+    """The files under `uri` and their sizes, without empty ones and those whose names begin with _ or . (Spark's rule).
+
+    They are held on the driver, as Spark holds them itself to read them.
+    """
     try:
         listing = spark.read.format("binaryFile").option("recursiveFileLookup", True).load(uri)
         files = {row["path"]: row["length"] for row in listing.select("path", "length").collect()}
     except (PySparkException, Py4JJavaError) as error:
         raise SourceError(f"{uri} can't be listed: {_cause(error)}. {ACCEPTED}") from error
     if not files:
-        raise SourceError(f"{uri} holds no files. {ACCEPTED}")
+        raise SourceError(f"{uri} holds no files, or only empty ones. {ACCEPTED}")
     return files
 
 

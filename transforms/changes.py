@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import Literal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -11,24 +12,40 @@ from pyspark.sql import functions as F
 ACTION = "_action"
 
 
-def diff_rows(wanted: DataFrame, *, current: DataFrame, key: Sequence[str], compare: Sequence[str]) -> DataFrame:
+def diff_rows(
+    wanted: DataFrame,
+    *,
+    current: DataFrame,
+    key: Sequence[str],
+    compare: Sequence[str],
+    keep: Sequence[str] = (),
+    absent: Literal["delete", "leave"] = "delete",
+) -> DataFrame:
     """One row per key that must change, with `_action`: insert, update or delete.
 
-    `current` holds the rows that `wanted` replaces: a key that is only there is deleted. Rows whose `compare`
-    columns are equal, null-safe, are left out. The columns are those of `wanted`; a delete carries the old row.
+    Rows whose `compare` columns are equal, null-safe, are left out. An update keeps the old values of the columns
+    `keep`. A key that only `current` has is deleted, or left alone, as `absent` says; a delete carries the old row.
+    The columns are those of `wanted`.
     """
     columns = wanted.columns
     old = current.select(*columns, F.lit(True).alias("_there")).alias("old")
     new = wanted.select(*columns, F.lit(True).alias("_there")).alias("new")
     on = reduce(Column.__and__, (F.col(f"new.{name}") == F.col(f"old.{name}") for name in key))
-    same = F.struct(*(F.col(f"new.{c}") for c in compare)).eqNullSafe(F.struct(*(F.col(f"old.{c}") for c in compare)))
+    joined = new.join(old, on, how="full" if absent == "delete" else "left")
+    differs = [~F.col(f"new.{name}").eqNullSafe(F.col(f"old.{name}")) for name in compare]
     action = (
         F.when(F.col("old._there").isNull(), "insert")
         .when(F.col("new._there").isNull(), "delete")
-        .when(~same, "update")
+        .when(reduce(Column.__or__, differs, F.lit(False)), "update")
     )
-    picked = (F.when(F.col("new._there"), F.col(f"new.{c}")).otherwise(F.col(f"old.{c}")).alias(c) for c in columns)
-    return new.join(old, on, how="full").select(*picked, action.alias(ACTION)).where(F.col(ACTION).isNotNull())
+    from_old = F.col("new._there").isNull()
+    picked = (
+        F.when(F.col("old._there") if name in keep else from_old, F.col(f"old.{name}"))
+        .otherwise(F.col(f"new.{name}"))
+        .alias(name)
+        for name in columns
+    )
+    return joined.select(*picked, action.alias(ACTION)).where(F.col(ACTION).isNotNull())
 
 
 def keep_keys(rows: DataFrame, *, keys: DataFrame, on: Sequence[str]) -> DataFrame:

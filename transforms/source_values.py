@@ -77,11 +77,16 @@ def read_etag(column: Column, kind: DataType) -> Value:
 
 
 def is_clean(text: Column) -> Column:
-    """Whether a text is valid UTF-8 throughout, and was before it was read.
+    r"""Whether a text is valid UTF-8 throughout, and was before it was read.
 
-    >>> df = spark.sql("SELECT * FROM VALUES ('café'), ('caf\ufffd') AS t(x)")
+    >>> df = spark.createDataFrame([("café",), ("caf\ufffd",)], "x string")
     >>> df.select("x", is_clean(F.col("x")).alias("clean")).show(truncate=False)
-    TABLE
+    +----+-----+
+    |x   |clean|
+    +----+-----+
+    |café|true |
+    |caf�|false|
+    +----+-----+
     """
     return F.is_valid_utf8(text) & ~F.contains(text, F.lit(REPLACEMENT))
 

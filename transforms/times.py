@@ -87,7 +87,15 @@ def wall_clock(text: Column) -> Column:
     >>> texts = ["2010:08:03 10:15:19", "2010-08-03T10:15+08:00", "2010-02-29", "2010-8-3", "2010-08-03 24:00"]
     >>> df = spark.createDataFrame([(text,) for text in texts], "x string")
     >>> df.select("x", wall_clock(F.col("x")).alias("clock")).show(truncate=False)
-    TABLE
+    +----------------------+-------------------+
+    |x                     |clock              |
+    +----------------------+-------------------+
+    |2010:08:03 10:15:19   |2010-08-03 10:15:19|
+    |2010-08-03T10:15+08:00|2010-08-03 10:15:00|
+    |2010-02-29            |NULL               |
+    |2010-8-3              |NULL               |
+    |2010-08-03 24:00      |NULL               |
+    +----------------------+-------------------+
     """
     clock = F.regexp_extract(text, TIME_PATTERN, 2)
     day = F.concat_ws("-", F.substring(text, 1, 4), F.substring(text, 6, 2), F.substring(text, 9, 2))
@@ -108,7 +116,14 @@ def written_zone(text: Column) -> Column:
     >>> texts = ["2010-08-03 10:15:19-0600", "2010-08-03T10:15:19Z", "2010-08-03T10:15-00:00", "2010-08-03"]
     >>> df = spark.createDataFrame([(text,) for text in texts], "x string")
     >>> df.select("x", written_zone(F.col("x")).alias("zone")).show(truncate=False)
-    TABLE
+    +------------------------+-------+
+    |x                       |zone   |
+    +------------------------+-------+
+    |2010-08-03 10:15:19-0600|offset |
+    |2010-08-03T10:15:19Z    |zulu   |
+    |2010-08-03T10:15-00:00  |instant|
+    |2010-08-03              |date   |
+    +------------------------+-------+
     """
     zone = F.regexp_extract(text, TIME_PATTERN, 3)
     return (
@@ -126,7 +141,15 @@ def offset_minutes(zone: Column) -> Column:
     >>> texts = ["+08:00", "-0930", "+05", "Z", "-00:00"]
     >>> df = spark.createDataFrame([(text,) for text in texts], "x string")
     >>> df.select("x", offset_minutes(F.col("x")).alias("minutes")).show(truncate=False)
-    TABLE
+    +------+-------+
+    |x     |minutes|
+    +------+-------+
+    |+08:00|480    |
+    |-0930 |-570   |
+    |+05   |300    |
+    |Z     |NULL   |
+    |-00:00|NULL   |
+    +------+-------+
     """
     minutes = F.substring(zone, 2, 2).try_cast("int") * 60 + F.coalesce(
         F.when(F.length(zone) > 3, F.substring(zone, -2, 2).try_cast("int")), F.lit(0)
@@ -143,7 +166,15 @@ def epoch_time(number: Column) -> Column:
     >>> texts = ["1280830519", "1280830519250", "-1280830519.5", "20100803", "201008031015"]
     >>> df = spark.createDataFrame([(text,) for text in texts], "x string")
     >>> df.select("x", epoch_time(F.col("x")).alias("instant")).show(truncate=False)
-    TABLE
+    +-------------+----------------------+
+    |x            |instant               |
+    +-------------+----------------------+
+    |1280830519   |2010-08-03 10:15:19   |
+    |1280830519250|2010-08-03 10:15:19.25|
+    |-1280830519.5|1929-05-31 13:44:40.5 |
+    |20100803     |NULL                  |
+    |201008031015 |NULL                  |
+    +-------------+----------------------+
     """
     exact = number.try_cast("decimal(24,6)")
     size = F.abs(exact)

@@ -48,7 +48,15 @@ def test_parquet_as_pandas_writes_it(spark: SparkSession, tmp_path: Path) -> Non
     a, b = sorted(judged.collect(), key=lambda row: row["uri"])
     assert (a["size"], a["time_is"], a["produce_time"].hour, a["reason"]) == (12, "local", 10, None)
     assert (b["latitude"], b["longitude"], b["size"], b["produce_time"], b["reason"]) == (None,) * 5
-    assert json.loads(b["row"])["latitude"] == "NaN"
+
+
+def test_nan_is_missing_and_shown(spark: SparkSession, tmp_path: Path) -> None:
+    nan = pa.array([float("nan")])
+    pq.write_table(pa.table({"uri": ["a.txt"], "latitude": nan, "longitude": nan}), tmp_path / "a.parquet")
+    raw = read_source(spark, str(tmp_path))
+    (row,) = judge_files(raw, source="s", project="p", dataset="d").collect()
+    assert (row["latitude"], row["reason"]) == (None, "media_type_unknown")
+    assert json.loads(row["row"]) == {"uri": "a.txt", "latitude": "NaN", "longitude": "NaN"}
 
 
 def test_parquet_files_with_other_columns_are_merged(spark: SparkSession, tmp_path: Path) -> None:
@@ -70,13 +78,13 @@ def test_delta(spark: SparkSession, tmp_path: Path) -> None:
 def test_csv(spark: SparkSession, tmp_path: Path) -> None:
     text = (
         '\ufeffuri, title ,size\na,"x\ny",1\nb,t\nc,t,3,4\nd,"he said ""hi""",5\n,,\n\ng,a\x00b,8\nh,"a,b",\n'
-        + f"w{',' * 30_000}\n"
+        f"w{',' * 30_000}\n"
     )
-    (tmp_path / "a.csv").write_bytes(text.encode() + b"e,caf\xe9,6\n")
+    (tmp_path / "a.csv").write_bytes(text.encode() + b"e.jpg,caf\xe9,6\n")
     raw = read_source(spark, str(tmp_path / "a.csv"))
     assert raw.columns[:3] == ["uri", "title", "size"]
     rows = raw.collect()
-    assert [row["uri"] for row in rows] == ["a", "b", "c", "d", None, "g", "h", "w", "e"]
+    assert [row["uri"] for row in rows] == ["a", "b", "c", "d", None, "g", "h", "w", "e.jpg"]
     assert [row[REASON] for row in rows] == [
         None,
         "csv_malformed",
@@ -92,7 +100,7 @@ def test_csv(spark: SparkSession, tmp_path: Path) -> None:
     assert json.loads(rows[2][ROW]) == {"line": "c,t,3,4"}
     judged = judge_files(raw, source="s", project="p", dataset="d").collect()
     reasons = {row["uri"]: row["reason"] for row in judged}
-    assert reasons["e"] == "text_not_utf8"
+    assert reasons["e.jpg"] == "text_not_utf8"
     assert reasons[None] == "uri_missing"
 
 
@@ -102,12 +110,12 @@ def test_csv(spark: SparkSession, tmp_path: Path) -> None:
         ({"a.csv": "uri,size\na,1\n", "b.csv": "size,uri\n1,a\n"}, "read them apart"),
         ({"a.csv": "uri,URI\na,1\n"}, "a name of its own"),
         ({"a.csv": "uri,\na,1\n"}, "a name of its own"),
-        ({"a.csv": ""}, "is empty; CSV with a header line is accepted"),
+        ({"a.csv": "\n"}, "is empty; CSV with a header line is accepted"),
         ({"a.csv": "uri\na\n", "b.jsonl": "{}"}, r"several formats \(1 csv, 1 json\): give --format"),
         ({"a.parquet": "PAR1 and no more"}, "can't be read as parquet"),
-        ({"a.parquet": ""}, "can't be read as parquet"),
+        ({"a.parquet": ""}, "holds no files, or only empty ones. Parquet, Delta"),
         ({"notes.txt": "hello"}, "holds no data that is known, as"),
-        ({}, "holds no files. Parquet, Delta"),
+        ({}, "holds no files, or only empty ones. Parquet, Delta"),
     ],
 )
 def test_sources_that_cannot_be_read(spark: SparkSession, tmp_path: Path, files: dict[str, str], told: str) -> None:

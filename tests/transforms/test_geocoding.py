@@ -115,7 +115,7 @@ def test_locate_points_keeps_the_frame_and_adds_columns(spark):
     located = locate_points(frame, locator=GazetteerLocator())
     assert located.columns == [*frame.columns, *LOCATED_SCHEMA.names]
     rows = {row.id: row for row in located.collect()}
-    assert rows[1].city == "Zürich District"
+    assert rows[1].city == "Bezirk Zürich"
     assert (rows[1].time_zone, rows[1].nested.b) == ("Europe/Zurich", "a")
     assert rows[2].time_zone is rows[3].time_zone is rows[3].country is None
 

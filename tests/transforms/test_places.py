@@ -218,9 +218,10 @@ NAMES = (
 )
 
 
-@settings(max_examples=4, deadline=None)
-@given(st.lists(st.tuples(*[NAMES] * 5), min_size=300, max_size=600))
-def test_keys_are_as_distinct_as_normalised_paths(spark, paths):
+@settings(max_examples=6, deadline=None)
+@given(st.lists(NAMES, min_size=20, max_size=60), st.randoms(use_true_random=False))
+def test_keys_are_as_distinct_as_normalised_paths(spark, names, random):
+    paths = [random.choices(names, k=len(LEVELS)) for _ in range(300)]
     rows = (
         spark.createDataFrame([Row(*path) for path in paths], ", ".join(f"{level} string" for level in LEVELS))
         .withColumn("key", place_key([F.col(level) for level in LEVELS]))
@@ -272,7 +273,7 @@ def test_an_explicit_offset_is_trusted(spark, instant, offset, expected):
         ("Kathmandu", "2024-01-01T18:15:00", 345, date(2024, 1, 2)),
         ("Kathmandu", "1980-01-01T18:15:00", 330, date(1980, 1, 1)),
         ("Kiritimati", "2024-12-31T10:00:00", 840, date(2025, 1, 1)),
-        ("Kiritimati", "1990-12-31T10:00:00", -640, date(1990, 12, 30)),
+        ("Kiritimati", "1990-12-31T09:59:59", -600, date(1990, 12, 30)),
         ("Apia", "2011-12-30T09:59:59", -600, date(2011, 12, 29)),
         ("Apia", "2011-12-30T10:00:00", 840, date(2011, 12, 31)),
         ("Suva", "2024-07-01T12:00:00", 720, date(2024, 7, 2)),
@@ -296,7 +297,7 @@ def test_an_instant_gets_the_zone_of_its_place(spark, near, instant, offset, exp
         ("Kiritimati", "2024-02-29T00:00:00", "2024-02-28T10:00:00", 840),
         ("Apia", "2011-12-30T12:00:00", "2011-12-30T22:00:00", 840),  # a day that was skipped
         ("Suva", "2024-01-01T23:59:59", "2024-01-01T11:59:59", 720),
-        ("Zurich", "1850-01-01T00:00:00", "1849-12-31T23:30:14", 30),  # Bern's local time, +00:29:46
+        ("Zurich", "1850-01-01T00:00:00", "1849-12-31T23:25:52", 34),  # local mean time, +00:34:08
     ],
 )
 def test_a_wall_clock_is_read_in_the_zone_of_its_place(spark, near, wall, instant, offset):

@@ -1,0 +1,174 @@
+"""Job: index. Brings files, or figures, from sources into the lake, and locates them.
+
+    source -> rejected, datasets, files, file_features -> file_places
+    source -> rejected, datasets, figures
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import reduce
+from typing import Any, Literal
+
+import click
+from pydantic import Field
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.cli import run as run_command
+from jobs.commits import Step, put_rows, retry_conflicts
+from jobs.lake import bucket
+from jobs.locating import refresh_file_places
+from jobs.options import JobConfig, build_config, job_options, split_pairs
+from jobs.runs import Run, print_result, run_job
+from jobs.sources import Format, detect_format, read_source
+from schemas.contract import Contract
+from schemas.datasets import DATASETS
+from schemas.errors import UsageError
+from schemas.figures import FIGURES
+from schemas.file_features import FILE_FEATURES
+from schemas.files import FILES
+from schemas.rejected import REJECTED
+from schemas.settings import LakeSettings
+from transforms.imm import figures_from_imm, from_imm
+from transforms.source_columns import map_columns
+from transforms.sources import accepted, judge_figures, judge_files, refused
+
+FEATURES = ("perceptual_hash", "perceptual_hash_quality", "image_score", "embedding")
+NO_CHANGE = frozenset({"source", "create_time", "update_time", "run_id"})
+"""Columns of a file in which a difference alone is no change."""
+
+
+class IndexFiles(JobConfig):
+    """What `index` can be asked."""
+
+    source: tuple[str, ...] = Field(min_length=1, description="files, directories or tables to read")
+    rows: Literal["files", "figures"] = Field(default="files", description="what a row of the source is")
+    format: Format | None = Field(default=None, description="format of the source; detected where not given")
+    map: dict[str, str] = Field(default={}, description="source column -> field of the lake, dots reach into structs")
+    time_is: Literal["offset", "instant", "local"] | None = Field(default=None, description="what times mean")
+    buckets: int = Field(default=16, ge=16, le=1024, description="partitions of a lake that is made now")
+    language: str = Field(default="en", description="language of addresses in a lake that is made now")
+    time_zone: str = Field(default="UTC", description="zone of instants that lie nowhere, in a lake made now")
+
+    @property
+    def only_dataset(self) -> str | None:
+        """The dataset of rows that name none."""
+        if len(self.dataset) > 1:
+            raise UsageError(f"--dataset: one is accepted by index, not {len(self.dataset)}")
+        return self.dataset[0] if self.dataset else None
+
+    @property
+    def settings(self) -> LakeSettings:
+        """The settings of a lake that is made now."""
+        return LakeSettings(self.buckets, self.language, self.time_zone)
+
+
+def index_files(run: Run, config: IndexFiles) -> None:
+    """Reads, judges and stores each source; then locates what changed."""
+    for number, uri in enumerate(config.source):
+        run.progress.stage(f"reading {uri}", 5 + 60 * number // len(config.source))
+        judged = run.cache(_judge(run, config, uri))
+        run.progress.stage(f"storing {uri}", 20 + 60 * number // len(config.source))
+        _count_verdicts(run, judged)
+        refusals = refused(judged).withColumn("reject_time", run.clock())
+        _put(run, REJECTED, refusals.withColumn("dataset_name", _valid_dataset(config)), compare=())
+        good = accepted(judged)
+        names = good.select("project_name", "dataset_name").distinct()
+        _put(run, DATASETS, names.withColumns(_new_dataset(run)), compare=())
+        _store_files(run, good) if config.rows == "files" else _store_figures(run, good)
+    if config.rows == "files":
+        run.progress.stage("finding places", 75)
+        retry_conflicts(lambda: refresh_file_places(run))
+
+
+def _judge(run: Run, config: IndexFiles, uri: str) -> DataFrame:
+    kind = config.format or detect_format(run.lake.spark, uri)
+    raw = read_source(run.lake.spark, uri, format=kind)
+    if kind == "imm":
+        raw = figures_from_imm(raw) if config.rows == "figures" else from_imm(raw, language=run.lake.settings.language)
+    raw = raw.transform(map_columns, config.map) if config.map else raw
+    where = {"source": uri if "://" in uri else os.path.abspath(uri), "project": config.project, "dataset": config.only_dataset}
+    if config.rows == "figures":
+        return judge_figures(raw, **where)
+    return judge_files(raw, **where, time_is=config.time_is)
+
+
+def _count_verdicts(run: Run, judged: DataFrame) -> None:
+    counts = judged.groupBy("reason").count().collect()
+    rows = {row.reason: row["count"] for row in counts}
+    previous = run.ledger.row_counts
+    stages = {"input": sum(rows.values()), "accepted": rows.pop(None, 0)}
+    for stage, count in {**stages, **{f"rejected.{reason}": n for reason, n in sorted(rows.items())}}.items():
+        run.ledger.count(stage, previous.get(stage, 0) + count)
+
+
+def _store_files(run: Run, good: DataFrame) -> None:
+    keyed = good.withColumn("object_id", _object_id())
+    files = keyed.withColumns(
+        {
+            "create_time": run.clock(),
+            "update_time": run.clock(),
+            "deleted_time": F.lit(None).cast("timestamp"),
+        }
+    )
+    _put(run, FILES, files, compare=[name for name in FILES.names if name not in NO_CHANGE])
+    has_features = reduce(Column.__or__, (F.col(name).isNotNull() for name in FEATURES))
+    features = keyed.where(has_features & (F.col("media_type") == "image")).withColumn("update_time", run.clock())
+    _put(run, FILE_FEATURES, features, compare=FEATURES)
+
+
+def _store_figures(run: Run, good: DataFrame) -> None:
+    figures = good.withColumns({"object_id": _object_id(), "update_time": run.clock()})
+    _put(run, FIGURES, figures, compare=[name for name in FIGURES.names if name not in NO_CHANGE])
+
+
+def _put(run: Run, contract: Contract, rows: DataFrame, *, compare: list[str] | tuple[str, ...]) -> None:
+    if "bucket" in contract.names:
+        rows = rows.withColumn("bucket", bucket(run.lake.settings.buckets))
+    rows = run.stamp(rows) if "run_id" in contract.names else rows
+    rows = rows.select(*contract.names)
+
+    def commit() -> None:
+        step = Step.pin(run.lake, contract, run.run_id, dry_run=run.dry_run)
+        run.ledger.wrote(contract, put_rows(step, rows, compare=compare))
+
+    retry_conflicts(commit)
+
+
+def _object_id() -> Column:
+    return F.sha2(F.concat_ws("\n", "project_name", "dataset_name", "uri"), 256)
+
+
+def _valid_dataset(config: IndexFiles) -> Column:
+    return F.coalesce("dataset_name", F.lit(config.only_dataset).cast("string"))
+
+
+def _new_dataset(run: Run) -> dict[str, Column]:
+    nothing = F.lit(None).cast("string")
+    times = {"create_time": run.clock(), "update_time": run.clock()}
+    return {"template_id": nothing, "description": nothing, **times}
+
+
+@click.command("index")
+@click.argument("source", nargs=-1)
+@click.option("--rows", type=click.Choice(["files", "figures"]), help="What a row is.  [default: files]")
+@click.option("--format", help="parquet, delta, csv, json, imm or photos.  [default: detected]")
+@click.option("--map", "mapping", multiple=True, metavar="COLUMN=FIELD", help="Take a column as a field; repeatable.")
+@click.option("--time-is", help="What times mean: offset, instant or local.  [default: as each is written]")
+@click.option("--buckets", type=int, help="Partitions, if the lake is made now: 16 to 1024.  [default: 16]")
+@click.option("--language", help="Language of addresses, if the lake is made now.  [default: en]")
+@click.option("--time-zone", help="Zone of instants that lie nowhere, if the lake is made now.  [default: UTC]")
+@job_options
+def command(given: dict[str, Any], as_json: bool, mapping: tuple[str, ...], **own: Any) -> None:
+    """Bring files, or figures, from SOURCE... into the lake, and locate them."""
+    own["map"] = split_pairs("--map", mapping) or None
+    config = build_config(IndexFiles, given, own)
+    with run_job(config, job="index-files", task_type="FileIndexing", create=config.settings) as run:
+        index_files(run, config)
+    print_result(run, as_json=as_json)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(command))

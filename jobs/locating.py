@@ -1,0 +1,71 @@
+"""Where files are: the step that keeps `file_places` in line with `files`."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.commits import Committed, Step, replace_rows
+from jobs.runs import Run
+from schemas.file_places import FILE_PLACES
+from schemas.files import FILES
+from schemas.place_days import PLACE_DAYS
+from transforms.changes import keep_keys
+from transforms.geocoding import GazetteerLocator, Locator, is_place
+from transforms.places import place_files
+
+
+def locator_of(run: Run) -> Locator:
+    """What finds addresses in this lake. The one place where loaded boundaries will take the gazetteer's."""
+    return GazetteerLocator()
+
+
+def refresh_file_places(run: Run) -> None:
+    """Locates every file that was added, changed or removed since this was last done, in all datasets."""
+    lake = run.lake
+    until = lake.version(FILES)
+    step = Step.pin(lake, FILE_PLACES, run.run_id, source=FILES, consumes=until, dry_run=run.dry_run)
+    consumed = step.consumed()
+    run.ledger.read(FILES, until)
+    if consumed == until:
+        return
+    files, current = lake.read(FILES, until), step.current()
+    changes = lake.changes(FILES, consumed, until) if consumed is not None else None
+    if changes is not None:
+        keys = run.cache_keys(changes.select(*FILES.key).distinct(), "files.changed")
+        files, current = (rows.transform(keep_keys, keys=keys, on=FILES.key) for rows in (files, current))
+    run.ledger.wrote(FILE_PLACES, _place(run, step, files, current))
+
+
+def relocate_files(run: Run) -> None:
+    """Looks up again the files that an older gazetteer or index located, and those that none could locate."""
+    lake = run.lake
+    files = lake.read(FILES, lake.version(FILES))
+    step = Step.pin(lake, FILE_PLACES, run.run_id, dry_run=run.dry_run)
+    places = step.current()
+    version = locator_of(run).version
+    outdated = places.where((F.col("address_method") != "supplied") & (F.col("index_version") != version))
+    somewhere = files.where(is_place(F.col("longitude"), F.col("latitude")) & F.col("deleted_time").isNull())
+    unlocated = somewhere.join(places, list(FILES.key), how="left_anti")
+    keys = outdated.select(*FILES.key).unionByName(unlocated.select(*FILES.key))
+    keys = run.cache_keys(keys, "files.to_relocate")
+    files, places = (rows.transform(keep_keys, keys=keys, on=FILES.key) for rows in (files, places))
+    run.ledger.wrote(FILE_PLACES, _place(run, step, files, places))
+
+
+def _place(run: Run, step: Step, files: DataFrame, current: DataFrame) -> Committed:
+    located = place_files(
+        files, default_zone=run.lake.settings.time_zone, locator=locator_of(run), run_id=run.run_id
+    )
+    return replace_rows(step, _keep_seen(run, located), current)
+
+
+def _keep_seen(run: Run, located: DataFrame) -> DataFrame:
+    """Without removed files that no clustering has seen: only what a run has seen stays as evidence."""
+    lake = run.lake
+    seen = Step.pin(lake, PLACE_DAYS, run.run_id, source=FILE_PLACES).consumed()
+    there = located.where(F.col("deleted_time").isNull())
+    if seen is None:
+        return there
+    removed = located.where(F.col("deleted_time").isNotNull())
+    return there.unionByName(removed.join(lake.read(FILE_PLACES, seen), list(FILE_PLACES.key), how="left_semi"))

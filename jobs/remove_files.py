@@ -1,0 +1,71 @@
+"""Job: remove. Deletes the metadata of files; trips keep the days that they have seen.
+
+    files (tombstones) -> file_places
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+from pydantic import Field
+from pyspark.sql import functions as F
+
+from jobs.cli import run as run_command
+from jobs.commits import Step, apply_changes, retry_conflicts
+from jobs.lake import check_datasets
+from jobs.locating import refresh_file_places
+from jobs.options import JobConfig, build_config, job_options
+from jobs.runs import Run, print_result, run_job
+from schemas.errors import UsageError
+from schemas.files import FILES
+from transforms.changes import ACTION
+
+
+class RemoveFiles(JobConfig):
+    """What `remove` can be asked."""
+
+    uri: tuple[str, ...] = Field(min_length=1, description="the files")
+
+
+def remove_files(run: Run, config: RemoveFiles) -> None:
+    """Turns the rows of the named files into tombstones, and says how many there were."""
+    if len(config.dataset) != 1:
+        raise UsageError("--dataset: exactly one must be given, the dataset of the files")
+    check_datasets(run.lake, config.project, config.dataset)
+    run.progress.stage("removing files", 10)
+    retry_conflicts(lambda: _bury(run, config))
+    run.progress.stage("places", 60)
+    retry_conflicts(lambda: refresh_file_places(run))
+
+
+def _bury(run: Run, config: RemoveFiles) -> None:
+    step = Step.pin(run.lake, FILES, run.run_id, dry_run=run.dry_run)
+    asked = run.lake.spark.createDataFrame([(uri,) for uri in sorted(set(config.uri))], "uri string")
+    found = (
+        step.current()
+        .where((F.col("project_name") == config.project) & F.col("dataset_name").isin(*config.dataset))
+        .where(F.col("deleted_time").isNull())
+        .join(F.broadcast(asked), "uri", how="left_semi")
+    )
+    buried = found.withColumns({"deleted_time": run.clock(), "update_time": run.clock(), ACTION: F.lit("update")})
+    done = apply_changes(step, run.stamp(buried))
+    run.ledger.wrote(FILES, done)
+    run.ledger.count("files.asked", len(set(config.uri)))
+    run.ledger.count("files.removed", done.updated)
+
+
+@click.command("remove")
+@click.argument("uri", nargs=-1)
+@job_options
+def command(uri: tuple[str, ...], given: dict[str, Any], as_json: bool) -> None:
+    """Delete the metadata of the files URI... of one dataset."""
+    config = build_config(RemoveFiles, given, {"uri": uri})
+    with run_job(config, job="remove-files", task_type="FileRemoving") as run:
+        remove_files(run, config)
+    print_result(run, as_json=as_json)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(command))
