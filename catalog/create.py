@@ -2,50 +2,98 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
+from deltalake.schema import Schema
 
 from catalog.storage import storage_options
 from schemas.contract import Contract
+from schemas.datasets import DATASETS
+from schemas.errors import LakeError
 from schemas.lake import TABLES, table_uri
 from schemas.settings import LakeSettings
+
+CONSTRAINT = "delta.constraints."
+WRITER_VERSION = "delta.minWriterVersion"
 
 
 def ensure_lake(root: str, settings: LakeSettings) -> None:
     """Creates the tables that the lake at `root` lacks. Settings are kept from the first time on.
 
-    Killed half-way, the next call goes on: a table counts as made once it carries its contract's version,
-    which is written last; the settings are written before any other table is made.
+    Each table is made in one commit, `datasets` last: once it is there, the lake is complete. Killed half-way, the
+    next call goes on. Of several creators at once the first to make `datasets` has its settings kept.
     """
     for contract in TABLES.values():
-        extra = settings.as_properties() if contract.name == "datasets" else {}
-        ensure_table(root, contract, extra)
+        if contract is not DATASETS:
+            ensure_table(root, contract)
+    ensure_table(root, DATASETS, settings.as_properties())
 
 
 def ensure_table(root: str, contract: Contract, extra: dict[str, str] | None = None) -> None:
-    """Creates one table of a lake from its contract, unless it is there."""
-    uri = table_uri(root, contract.name)
-    options = storage_options(root)
-    if not DeltaTable.is_deltatable(uri, storage_options=options):
-        try:
-            DeltaTable.create(
-                uri,
-                schema=contract.arrow_schema,
-                partition_by=list(contract.partition_by),
-                name=contract.name,
-                description=f"One row per {contract.row}. {contract.notes}".strip(),
-                configuration={k: v for k, v in contract.properties.items() if k.startswith("delta.")},
-                storage_options=options,
-            )
-        except DeltaError:
-            if not DeltaTable.is_deltatable(uri, storage_options=options):
-                raise  # otherwise another creator was first, and its table is as good
-    table = DeltaTable(uri, storage_options=options)
+    """Creates one table of a lake from its contract, in one commit, unless it is there."""
+    uri, options = table_uri(root, contract.name), storage_options(root)
+    if DeltaTable.is_deltatable(uri, storage_options=options):
+        return
+    try:
+        DeltaTable.create(
+            uri,
+            schema=contract.arrow_schema,
+            partition_by=list(contract.partition_by),
+            name=contract.name,
+            description=f"One row per {contract.row}. {contract.notes}".strip(),
+            configuration=_properties(contract) | (extra or {}),
+            storage_options=options,
+            raise_if_key_not_exists=False,  # the lake's own properties are not Delta's
+        )
+    except DeltaError:
+        if not DeltaTable.is_deltatable(uri, storage_options=options):
+            raise  # otherwise another creator was first, and its table is as good
+
+
+def repair_table(root: str, contract: Contract, *, dry_run: bool = False) -> list[str]:
+    """Adds what a table lacks of its contract: nullable columns, checks, properties. Returns what, a line each.
+
+    Raises LakeError for a missing column that may not be null, SchemaMismatch for one of another type.
+    """
+    table = DeltaTable(table_uri(root, contract.name), storage_options=storage_options(root))
+    fields = {field.name for field in table.schema().fields}
+    columns = [column for column in contract.columns if column.name not in fields]
+    if needed := [column.name for column in columns if not column.nullable]:
+        raise LakeError(
+            f"table {table.table_uri} lacks the columns {', '.join(needed)}, which may not be null: it was not made "
+            "from this contract; restore it, or make the lake anew"
+        )
     present = table.metadata().configuration
-    for name, expression in contract.checks.items():
-        if f"delta.constraints.{name}" not in present:
-            table.alter.add_constraint({name: expression})
-    own = {k: v for k, v in contract.properties.items() if not k.startswith("delta.")} | (extra or {})
-    missing = {key: value for key, value in own.items() if key not in present}
-    if missing:
-        table.alter.set_table_properties(missing, raise_if_not_exists=False)
+    wanted = _properties(contract)
+    checks = {key: sql for key, sql in wanted.items() if key.startswith(CONSTRAINT) and key not in present}
+    own = {k: v for k, v in wanted.items() if not k.startswith(CONSTRAINT) and k not in present and k != WRITER_VERSION}
+    if not dry_run:
+        if columns:
+            added = Schema.from_arrow(contract.arrow_schema)
+            table.alter.add_columns([field for field in added.fields if field.name not in fields])
+        for key, sql in checks.items():
+            table.alter.add_constraint({key.removeprefix(CONSTRAINT): sql})
+        if own:
+            table.alter.set_table_properties(own, raise_if_not_exists=False)
+    if not (dry_run and columns):
+        contract.check(_arrow_schema(table), table.table_uri)
+    return (
+        [f"column {column.name} added" for column in columns]
+        + [f"check {key.removeprefix(CONSTRAINT)} added" for key in checks]
+        + [f"property {key} set to {value}" for key, value in own.items()]
+    )
+
+
+def _properties(contract: Contract) -> dict[str, str]:
+    """What a table is configured with: the contract's properties, its checks, the protocol that checks need.
+
+    Deletion vectors bring a protocol with table features, among them checks; without them it is writer version 3.
+    """
+    checks = {CONSTRAINT + name: sql for name, sql in contract.checks.items()}
+    protocol = {WRITER_VERSION: "3"} if checks and not contract.merged else {}
+    return contract.properties | checks | protocol
+
+
+def _arrow_schema(table: DeltaTable) -> pa.Schema:
+    return pa.schema(table.schema().to_arrow())

@@ -37,7 +37,7 @@ SPACES = (
 _INNER_SPACES = SPACES.replace("\n", "")
 
 _PLAIN_PART = r"(?:[!-$&-.0-~]++(?: [!-$&-.0-~]++)*+)?"
-_PLAIN_PATH = f"^{_PLAIN_PART}(?:/{_PLAIN_PART}){{{len(LEVELS) - 1}}}$"
+_PLAIN_PATH = rf"^{_PLAIN_PART}(?:/{_PLAIN_PART}){{{len(LEVELS) - 1}}}\z"
 """A joined path in which there is nothing to normalise but case: printable ASCII, single spaces, no % and no
 / but the separators."""
 

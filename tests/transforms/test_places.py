@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
@@ -218,7 +218,7 @@ NAMES = (
 )
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6, deadline=None, phases=[Phase.generate])  # shrinking would run Spark for minutes
 @given(st.lists(NAMES, min_size=20, max_size=60), st.randoms(use_true_random=False))
 def test_keys_are_as_distinct_as_normalised_paths(spark, names, random):
     paths = [random.choices(names, k=len(LEVELS)) for _ in range(300)]

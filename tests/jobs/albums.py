@@ -1,0 +1,105 @@
+"""A small lake to index into and cluster, through the jobs' own functions."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable, QueryBuilder
+
+from jobs.cluster_location_dates import ClusterLocationDates, cluster_location_dates
+from jobs.index_files import IndexFiles, index_files
+from jobs.remove_files import RemoveFiles, remove_files
+from jobs.runs import Run, run_job
+from schemas.lake import TABLES
+
+PROJECT = "demo"
+Row = dict[str, Any]
+
+
+@dataclass
+class Album:
+    """A lake under a temporary directory."""
+
+    root: Path
+    counter: Iterable[int] = field(default_factory=itertools.count)
+
+    @property
+    def lake(self) -> str:
+        """The lake's root."""
+        return str(self.root / "lake")
+
+    def index(self, rows: Sequence[Row], **options: Any) -> Run:
+        """Indexes rows as a file of JSON lines."""
+        source = self.root / f"source-{next(iter(self.counter))}.jsonl"
+        source.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        config = IndexFiles(lake=self.lake, project=PROJECT, source=(str(source),), **options)
+        with run_job(config, job="index-files", task_type="FileIndexing", create=config.settings) as run:
+            index_files(run, config)
+        return run
+
+    def cluster(self, **options: Any) -> Run:
+        """Clusters, by default with gap 1, 1 to 15 days, by city."""
+        chosen = {"gap_days": 1, "min_days": 1, "max_days": 15, "levels": ("city",), **options}
+        config = ClusterLocationDates(lake=self.lake, project=PROJECT, **chosen)
+        with run_job(config, job="cluster-location-dates", task_type="LocationDateClustering") as run:
+            cluster_location_dates(run, config)
+        return run
+
+    def remove(self, *uris: str, dataset: str) -> Run:
+        """Removes files of one dataset."""
+        config = RemoveFiles(lake=self.lake, project=PROJECT, dataset=(dataset,), uri=uris)
+        with run_job(config, job="remove-files", task_type="FileRemoving") as run:
+            remove_files(run, config)
+        return run
+
+    def rows(self, table: str, order: str = "1") -> list[Row]:
+        """A table's rows, read without Spark."""
+        opened = DeltaTable(f"{self.lake}/{table}")
+        names = ", ".join(f'"{name}"' for name in TABLES[table].names)
+        batches = QueryBuilder().register("t", opened).execute(f"SELECT {names} FROM t ORDER BY {order}").read_all()
+        return pa.table(batches).to_pylist()
+
+    def versions(self) -> dict[str, int]:
+        """The version of each table that jobs compute."""
+        return {
+            name: DeltaTable(f"{self.lake}/{name}").version()
+            for name, contract in TABLES.items()
+            if contract.writer == "spark"
+        }
+
+    def trips(self, level: str | None = None) -> set[tuple[str, str, str, str]]:
+        """(dataset, place, first day, last day) of every cluster."""
+        return {
+            (row["dataset_name"], row["title"], str(row["first_day"]), str(row["last_day"]))
+            for row in self.rows("location_date_clusters")
+            if level in (None, row["level"])
+        }
+
+    def ids(self) -> dict[tuple[str, str], str]:
+        """(title, first day) to id, of one dataset's clusters."""
+        return {(r["title"], str(r["first_day"])): r["object_id"] for r in self.rows("location_date_clusters")}
+
+    def events(self) -> list[tuple[str, str]]:
+        """(event, id) in the order of commits."""
+        return [(r["event"], r["object_id"]) for r in self.rows("cluster_events", "cluster_version, object_id, event")]
+
+
+def photo(day: str, place: str, *, dataset: str = "ada", n: int = 0, offset: str = "+08:00", **more: Any) -> Row:
+    """A picture at noon of `day`, at 'country/province/city'."""
+    address = dict(zip(("country", "province", "city", "district", "township"), place.split("/"), strict=False))
+    time = day if "T" in day else f"{day}T12:00:00{offset}"
+    uri = more.pop("uri", f"s3://{dataset}/{place}/{day}/{n}.jpg")
+    return {
+        "dataset_name": dataset,
+        "uri": uri,
+        "media_type": "image",
+        "produce_time": time,
+        "address": {level: name for level, name in address.items() if name},
+        **more,
+    }
