@@ -28,6 +28,7 @@ from typing import TypeVar
 
 from delta.exceptions import DeltaConcurrentModificationException
 from delta.tables import DeltaTable
+from deltalake.exceptions import CommitFailedError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -135,7 +136,9 @@ class Ledger:
                 self.count(f"{contract.name}.{action}", self.row_counts.get(f"{contract.name}.{action}", 0) + rows)
 
 
-def replace_rows(step: Step, wanted: DataFrame, current: DataFrame, *, ignore: tuple[str, ...] = ("run_id",)) -> Committed:
+def replace_rows(
+    step: Step, wanted: DataFrame, current: DataFrame, *, ignore: tuple[str, ...] = ("run_id",)
+) -> Committed:
     """Makes the table hold `wanted` in place of `current` (the rows of the same keys, as pinned).
 
     `ignore` are columns in which a difference alone is no change. Raises Conflict when the table, or its
@@ -158,6 +161,8 @@ def put_rows(
     """
     wanted = _conform(step, wanted)
     if step.is_empty():
+        if wanted.isEmpty():
+            return Committed(step.base)
         return _commit(step, wanted.withColumn(ACTION, F.lit("insert")), None)
     kept = [name for name in keep if name in wanted.columns]
     changes = diff_rows(
@@ -195,7 +200,7 @@ def _commit(step: Step, changes: DataFrame, counts: dict[str, int] | None) -> Co
     reach_failure_point(f"before:{name}")
     watermark = step.consumes if step.consumes is not None else (step.consumed() or 0) + 1
     token = json.dumps({"run_id": step.run_id, "step": name, step.source: watermark}, sort_keys=True)
-    with _transaction(step.lake.spark, step.source, watermark, token), _conflicts_of(name):
+    with _transaction(step.lake.spark, step.source, watermark, token), conflicts_of(name):
         if counts == {}:
             _append_nothing(step, changes)
         else:
@@ -258,10 +263,11 @@ def _transaction(spark: SparkSession, app_id: str, version: int, token: str) -> 
 
 
 @contextmanager
-def _conflicts_of(table: str) -> Iterator[None]:
+def conflicts_of(table: str) -> Iterator[None]:
+    """Makes Delta's word for a lost race, and delta-rs', a Conflict that names the table."""
     try:
         yield
-    except DeltaConcurrentModificationException as error:
+    except (DeltaConcurrentModificationException, CommitFailedError) as error:
         raise Conflict(f"another writer changed table {table}: {str(error).splitlines()[0]}") from error
     except PySparkException as error:
         if "DELTA_CONCURRENT" in str(error):

@@ -107,7 +107,11 @@ def print_report(report: Report) -> None:
     else:
         console.print("There is no trip to show: no file has both a time and a place.")
     for line in _facts(report):
-        console.print(line, markup=False)
+        console.print(printable(line), markup=False, soft_wrap=True)
+    refusals = _refusals(report.row_counts)
+    if refusals.row_count:
+        console.print("\nRefused rows, which the table `rejected` keeps:")
+        console.print(refusals)
     console.print("\nWhat to type next", style="bold")
     console.print(_commands(report, albums), markup=False, soft_wrap=True)
 
@@ -148,8 +152,8 @@ def _home_cells(stays: list[Row]) -> list[Text]:
 
 
 def _where(row: Row) -> str:
-    """The levels above the cluster's own, the nearest first; a name that repeats, as a city-state's, once."""
-    above = LEVELS[: LEVELS.index(row["level"])]
+    """Where a cluster is, the nearest level first, without what its title says already."""
+    above = LEVELS[: LEVELS.index(row["level"]) + 1]
     names = dict.fromkeys(row[level] for level in reversed(above) if row[level] and row[level] != row["title"])
     return printable(", ".join(names))
 
@@ -157,44 +161,48 @@ def _where(row: Row) -> str:
 def _facts(report: Report) -> list[str]:
     counts = report.row_counts
     levels = Counter(row["level"] for row in report.clusters)
-    lines = [
-        f"{sum(levels.values()):,} clusters: "
-        + ", ".join(f"{levels[level]:,} by {level}" for level in reversed(LEVELS) if levels[level])
-        + ".",
-        f"{counts['input']:,} rows came from {report.source}: {counts['accepted']:,} files were taken in"
-        + (f", {report.undated:,} of them without a time or a place: they join no trip." if report.undated else "."),
-    ]
-    refused = {reason: counts[stage] for reason in REASONS if (stage := f"rejected.{reason}") in counts}
-    if refused:
-        lines.append(f"{sum(refused.values()):,} rows were refused; the table `rejected` keeps each, and why:")
-        lines += [f"  {rows:>3,}  {REASONS[reason]}" for reason, rows in refused.items()]
+    by_level = ", ".join(f"{levels[level]:,} by {level}" for level in reversed(LEVELS) if levels[level])
+    lines = [f"{len(report.clusters):,} clusters: {by_level}."] if report.clusters else []
+    lines.append(f"{counts['input']:,} rows in {report.source}: {counts['accepted']:,} files were taken in.")
+    if report.undated:
+        lines.append(f"{report.undated:,} files have no time or no place: they are kept, and join no trip.")
     return lines
 
 
+def _refusals(row_counts: dict[str, int]) -> Table:
+    """How many rows were refused, by reason; the table has no rows if none was."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(justify="right")
+    table.add_column(no_wrap=True)
+    for reason, meaning in REASONS.items():
+        if count := row_counts.get(f"rejected.{reason}"):
+            table.add_row(f"  {count:,}", reason, Text(meaning))
+    return table
+
+
 def _commands(report: Report, albums: list[Album]) -> str:
-    """Commands that work as typed in the directory that the demo was started in."""
+    """Commands that work as typed in the directory that the demo was started in, each after what it is for."""
     program, project = _program(), f"--project {report.scope.project}"
-    steps = [(f"export LAKEALBUM_LAKE={shlex.quote(report.lake.root)}", "")]
+    steps = [("the lake that the commands below are about", f"export LAKEALBUM_LAKE={shlex.quote(report.lake.root)}")]
     trips = [trip for album in albums for trip, _ in album.trips]
     if trips:
-        trip = max(trips, key=lambda row: row["days"])
+        trip = max(trips, key=lambda row: (row["days"], row["files"]))
         cluster = trip["object_id"].removeprefix(ID_PREFIX)
-        dataset, name = trip["dataset_name"], printable(trip["title"])
+        dataset, title = trip["dataset_name"], printable(trip["title"])
+        options = "--gap-days 3 --min-days 2 --max-days 30 --levels city"
         steps += [
-            (f"{program} query location-date {project} --dataset {dataset} --level city", f"all of {dataset}'s stays"),
-            (f"{program} query files {project} --cluster {cluster}", f"the files of {dataset}'s {name}"),
-            (f"{program} explain {project} {cluster}", "why it is there"),
-            (f"{program} update location-date {project} {cluster} --title 'The long one'", "give it a title"),
-            (f"{program} delete location-date {project} {cluster}", "and undelete brings it back"),
-            (
-                f"{program} cluster location-date {project} --gap-days 3 --min-days 2 --max-days 30 --levels city",
-                "other options",
-            ),
+            (f"the cities of {dataset}", f"{program} query location-date {project} --dataset {dataset} --level city"),
+            (f"the files of {dataset}, {title}", f"{program} query files {project} --cluster {cluster}"),
+            ("why it is there", f"{program} explain {project} {cluster}"),
+            ("a title", f"{program} update location-date {project} {cluster} --title 'The long one'"),
+            ("delete it, and bring it back", f"{program} delete location-date {project} {cluster}"),
+            ("", f"{program} undelete location-date {project} {cluster}"),
+            ("other options; the next demo goes back", f"{program} cluster location-date {project} {options}"),
         ]
     else:
-        steps.append((f"{program} query files {project}", "the files that were taken in"))
-    steps.append((f"{program} tasks list {project}", "what has been run"))
-    return "\n".join(f"  {command}" + (f"  # {why}" if why else "") for command, why in steps)
+        steps.append(("the files that were taken in", f"{program} query files {project}"))
+    steps.append(("what has been run", f"{program} tasks list {project}"))
+    return "\n".join((f"  # {why}\n" if why else "") + f"  {command}" for why, command in steps)
 
 
 def _program() -> str:

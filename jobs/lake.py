@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from deltalake import DeltaTable
 from pyspark.errors import AnalysisException, PySparkException
@@ -13,11 +15,14 @@ from pyspark.sql.types import StructType
 
 from catalog.create import ensure_lake
 from catalog.storage import storage_options
+from catalog.upkeep import commits_after, committed_at
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import LakeError, UsageError
 from schemas.lake import CONTRACT_VERSION, table_uri
 from schemas.settings import LakeSettings
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -51,12 +56,32 @@ class Lake:
 
     def last_job_version(self, contract: Contract, *, after: int) -> int | None:
         """The latest version above `after` that a job committed (maintenance commits carry no token)."""
+        commits = (entry for entry in commits_after(self.log(contract), after) if _is_of_job(entry))
+        return next((int(entry["version"]) for entry in commits), None)
+
+    def settled_version(self, contract: Contract, version: int) -> int | None:
+        """The last version with the same rows as `version`: maintenance after it moved files, but changed no row.
+
+        None unless all that it holds, and all changes since, can still be read: where the log was cleaned up since,
+        or a VACUUM deleted files that a later job removed. (Files deleted by other means than VACUUM show when they
+        are read, as an error.)
+        """
         table = self.log(contract)
-        newer = table.version() - after
-        for entry in table.history(newer) if newer > 0 else []:
-            if entry.get("version", 0) > after and (entry.get("userMetadata") or "").startswith("{"):
-                return int(entry["version"])
-        return None
+        entries = list(commits_after(table, version))
+        if len(entries) < table.version() - version:
+            return None
+        changed = next((entry for entry in reversed(entries) if _is_of_job(entry)), None)
+        if changed is None:
+            return table.version()
+        vacuums = [until for entry in entries if (until := _vacuumed_until(entry)) is not None]
+        return None if max(vacuums, default=_LONG_AGO) > committed_at(changed) else int(changed["version"]) - 1
+
+    def lost_feed(self, contract: Contract, after: int | None) -> LakeError:
+        """The error of a step that cannot do without a change feed that is gone."""
+        return LakeError(
+            f"the changes of {self.uri(contract)} after version {after} are gone (vacuumed, or the log cleaned "
+            "up), and nothing else tells them"
+        )
 
     def read(self, contract: Contract, version: int) -> DataFrame:
         """A table as it was at `version`."""
@@ -67,6 +92,8 @@ class Lake:
 
         None where the feed is gone (vacuumed, or its log cleaned up): the caller compares snapshots instead.
         """
+        if self.settled_version(contract, after) is None:
+            return None
         try:
             return (
                 self.spark.read.format("delta")
@@ -76,13 +103,30 @@ class Lake:
                 .load(self.uri(contract))
             )
         except (AnalysisException, PySparkException) as error:
-            if any(sign in str(error) for sign in ("DELTA_MISSING_CHANGE_DATA", "DELTA_VERSION_NOT_FOUND", "Cannot time travel")):
+            if any(
+                sign in str(error)
+                for sign in ("DELTA_MISSING_CHANGE_DATA", "DELTA_VERSION_NOT_FOUND", "Cannot time travel")
+            ):
                 return None
             raise
 
     def bucket(self) -> Column:
         """The bucket of a row, from its project_name and dataset_name (see schemas.lake.bucket_of)."""
         return bucket(self.settings.buckets)
+
+
+def _is_of_job(entry: dict[str, Any]) -> bool:
+    return (entry.get("userMetadata") or "").startswith("{")
+
+
+def _vacuumed_until(entry: dict[str, Any]) -> datetime | None:
+    """If a log entry is the start of a VACUUM: files removed before the time returned may have been deleted."""
+    if entry.get("operation") != "VACUUM START":
+        return None
+    asked = entry.get("operationParameters") or {}
+    given = (asked.get(name) for name in ("specifiedRetentionMillis", "defaultRetentionMillis"))
+    kept = [int(milliseconds) for milliseconds in given if milliseconds is not None]
+    return committed_at(entry) - timedelta(milliseconds=min(kept, default=0))
 
 
 def bucket(buckets: int) -> Column:

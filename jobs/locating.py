@@ -68,4 +68,7 @@ def _keep_seen(run: Run, located: DataFrame) -> DataFrame:
     if seen is None:
         return there
     removed = located.where(F.col("deleted_time").isNotNull())
+    seen = lake.settled_version(FILE_PLACES, seen)
+    if seen is None:
+        return there.unionByName(removed)  # what was seen can't be told any more: keep rather than lose evidence
     return there.unionByName(removed.join(lake.read(FILE_PLACES, seen), list(FILE_PLACES.key), how="left_semi"))

@@ -17,7 +17,6 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from catalog.create import ensure_lake
 from catalog.tasks import append_task_state, put_run
 from jobs.commits import Ledger
 from jobs.lake import Lake
@@ -108,9 +107,7 @@ def run_job(config: JobConfig, *, job: str, task_type: str, create: LakeSettings
     with Progress(job) as progress:
         progress.stage("starting Spark", 0)
         spark = open_session(f"lakealbum {job}")
-        if create is not None and not config.dry_run:
-            ensure_lake(config.lake, create)
-        lake = Lake.open(spark, config.lake)
+        lake = Lake.open(spark, config.lake, create=None if config.dry_run else create)
         ids = (str(task[name]) for name in ("task_id", "event_id", "request_id"))
         run = Run(lake, run_id, *ids, now, config.dry_run, progress)
         if config.dry_run:

@@ -1,4 +1,4 @@
-"""The Spark session: only what results depend on is set here; the rest belongs to spark-submit and conf/."""
+"""The Spark session: only what results, or the planning of any result, depend on; the rest is spark-submit's."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ RESULTS_DEPEND_ON = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     # Without Arrow, createDataFrame of a pandas 3 frame turns a missing string into the text NaN.
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # A pinned version may be any age; jobs.maintain sees to it that what is needed is kept.
+    "spark.databricks.delta.vacuum.enforceTimeTravelWithinDeletedFileRetentionDuration": "false",
+}
+PLANS_DEPEND_ON = {
+    # Inferring constraints takes time and memory exponential in the computed columns of a projection: a plan as wide
+    # as these tables never ends.
+    "spark.sql.constraintPropagation.enabled": "false",
+    # Generated methods above the JVM's limit for compiling (8,000 bytes of code) run interpreted, at half the speed.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
 }
 
 
@@ -27,11 +36,11 @@ def open_session(app_name: str) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(app_name)
-    for key, value in (RESULTS_DEPEND_ON | _launcher_jars()).items():
+    for key, value in (RESULTS_DEPEND_ON | PLANS_DEPEND_ON | _launcher_jars()).items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
-    for key, value in RESULTS_DEPEND_ON.items():
-        if key.startswith("spark.sql.session") or key.startswith("spark.sql.ansi") or "arrow" in key:
+    for key, value in (RESULTS_DEPEND_ON | PLANS_DEPEND_ON).items():
+        if spark.conf.isModifiable(key):
             spark.conf.set(key, value)
     return spark
 

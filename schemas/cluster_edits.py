@@ -9,7 +9,12 @@ CLUSTER_EDITS = Contract(
     row="change that a person made to a cluster",
     notes="Append-only. The last commit wins, not the latest clock: rows apply in the order of `sequence`.",
     columns=(
-        Column("sequence", pa.int64(), "The table version that the row was committed as: the order of edits", nullable=False),
+        Column(
+            "sequence",
+            pa.int64(),
+            "The table version that the row was committed as: the order of edits",
+            nullable=False,
+        ),
         PROJECT,
         DATASET,
         Column("kind", pa.string(), "location-date, similar-images or figures", nullable=False),

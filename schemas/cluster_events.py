@@ -14,7 +14,12 @@ CLUSTER_EVENTS = Contract(
         DATASET,
         Column("kind", pa.string(), "location-date, similar-images or figures", nullable=False),
         Column("object_id", pa.string(), "The cluster", nullable=False),
-        Column("event", pa.string(), "created, extended, shrunk, merged_into, split_from, removed or revived", nullable=False),
+        Column(
+            "event",
+            pa.string(),
+            "created, extended, shrunk, merged_into, split_from, removed or revived",
+            nullable=False,
+        ),
         Column("other_id", pa.string(), "merged_into: the survivor; split_from: the cluster it was part of"),
         Column("reason", pa.string(), "Why, in a few words", nullable=False),
         Column("first_day_before", pa.date32(), "First day before the change"),

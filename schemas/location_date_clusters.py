@@ -15,13 +15,20 @@ LOCATION_DATE_CLUSTERS = Contract(
         DATASET,
         Column("object_id", pa.string(), "location-date-cluster-<uuid>", nullable=False),
         Column("level", pa.string(), "country, province, city, district or township", nullable=False),
-        Column("place_key", pa.string(), "Key of the place at that level: the first parts of file_places.place_key", nullable=False),
+        Column(
+            "place_key",
+            pa.string(),
+            "Key of the place at that level: the first parts of file_places.place_key",
+            nullable=False,
+        ),
         Column("title", pa.string(), "Name of the place; a title that people gave is in cluster_edits", nullable=False),
         *level_columns(),
         Column("first_day", pa.date32(), "First local day", nullable=False),
         Column("last_day", pa.date32(), "Last local day", nullable=False),
         Column("start_time", TIMESTAMP, "00:00:00 of the first local day, as an instant", nullable=False),
-        Column("start_offset", pa.int32(), "Minutes east of UTC where and when the first file was taken", nullable=False),
+        Column(
+            "start_offset", pa.int32(), "Minutes east of UTC where and when the first file was taken", nullable=False
+        ),
         Column("end_time", TIMESTAMP, "The last microsecond of the last local day, as an instant", nullable=False),
         Column("end_offset", pa.int32(), "Minutes east of UTC where and when the last file was taken", nullable=False),
         Column("days", pa.int32(), "Days from first to last, both counted", nullable=False),

@@ -17,11 +17,18 @@ LOCATION_DATE_SEGMENTS = Contract(
         Column("object_id", pa.string(), "location-date-cluster-<uuid>, kept for life", nullable=False),
         Column("level", pa.string(), "country, province, city, district or township", nullable=False),
         Column("place_key", pa.string(), "Key of the place at that level", nullable=False),
-        Column("generation", pa.int64(), "Counts the segments that the place has ever had; the id derives from it", nullable=False),
+        Column(
+            "generation",
+            pa.int64(),
+            "Counts the segments that the place has ever had; the id derives from it",
+            nullable=False,
+        ),
         Column("state", pa.string(), "live; gone (no longer there); deleted (its cluster was deleted)", nullable=False),
         Column("is_cluster", pa.bool_(), "Whether it is live and within MinDays and MaxDays", nullable=False),
-        Column("successor_id", pa.string(), "The segment that took over most of a gone one's days"),
-        Column("origin_id", pa.string(), "The segment that a new one was split from"),
+        Column(
+            "successor_id", pa.string(), "gone: the object_id of the segment that took over most of its days, if any"
+        ),
+        Column("origin_id", pa.string(), "The object_id of the segment that it was split from, if any"),
         Column("first_day", pa.date32(), "First day with a file", nullable=False),
         Column("last_day", pa.date32(), "Last day with a file", nullable=False),
         Column("days", pa.int32(), "Days from first to last, both counted", nullable=False),
@@ -29,9 +36,16 @@ LOCATION_DATE_SEGMENTS = Contract(
         Column("files", pa.int64(), "Files", nullable=False),
         Column("images", pa.int64(), "Pictures", nullable=False),
         Column("videos", pa.int64(), "Videos", nullable=False),
-        Column("first", MOMENT, "The earliest file", nullable=False),
-        Column("last", MOMENT, "The latest file", nullable=False),
-        Column("cover", COVER, "The best cover", nullable=False),
+        Column(
+            "first", MOMENT, "The earliest file: its time (instant), uri, and utc_offset in minutes", nullable=False
+        ),
+        Column("last", MOMENT, "The latest file: its time (instant), uri, and utc_offset in minutes", nullable=False),
+        Column(
+            "cover",
+            COVER,
+            "The best cover: its rank (file_places.cover_rank; the least is best), time and uri",
+            nullable=False,
+        ),
         *level_columns(),
         Column("cluster_since", TIMESTAMP, "When it first was a cluster"),
         Column("create_time", TIMESTAMP, "When it first appeared", nullable=False),

@@ -11,7 +11,7 @@ TASKS = Contract(
     "not been heard of for a while was killed; readers see it as Failed.",
     columns=(
         Column("task_id", pa.string(), "<TaskType>-<uuid>", nullable=False),
-        Column("task_type", pa.string(), "LocationDateClustering, FileIndexing ...", nullable=False),
+        Column("task_type", pa.string(), "What kind of task, as listed below", nullable=False),
         Column("project_name", pa.string(), "Project", nullable=False),
         Column("dataset_names", pa.list_(pa.string()), "Datasets asked for; empty means all"),
         Column("event_id", pa.string(), "Id of the request's event", nullable=False),
@@ -32,3 +32,12 @@ TASKS = Contract(
     writer="delta-rs",
     retention="7 days from the task's start, unless configured",
 )
+
+TASK_TYPES: dict[str, str] = {
+    "FileIndexing": "`lakealbum index`",
+    "FileLocating": "`lakealbum locate`",
+    "FileRemoving": "`lakealbum remove`",
+    "LocationDateClustering": "`lakealbum cluster location-date`",
+    "LakeMaintenance": "`lakealbum maintain`",
+}
+"""The types of tasks, and the command that each comes from."""

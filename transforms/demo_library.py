@@ -108,7 +108,7 @@ TRAVELLERS = (
         stays=(
             Stay("Potsdam", "DE", date(2025, 5, 17), 2, 7),
             Stay("Dresden", "DE", date(2025, 8, 1), 1, 9),
-            Stay("Prague", "CZ", date(2025, 8, 2), 3, 14),
+            Stay("Brno", "CZ", date(2025, 8, 2), 3, 14),
             Stay("Vienna", "AT", date(2025, 8, 5), 3, 13),
             Stay("Salzburg", "AT", date(2025, 8, 8), 1, 17),
             Stay("Munich", "DE", date(2025, 8, 9), 2, 8),

@@ -1,0 +1,149 @@
+"""Keeping a lake in order, as far as no JVM is needed: its files, lost and old tasks, delta-rs' tables."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+
+from catalog.commits import open_or_create
+from catalog.lake import Lake, Row
+from catalog.sql import literal, one_of
+from catalog.storage import storage_options
+from catalog.tasks import STALE_AFTER, append_task_state
+from schemas.contract import Contract
+from schemas.lake import table_uri
+from schemas.runs import RUNS
+from schemas.tasks import TASKS
+
+FILE_BYTES = 1 << 30
+"""Size up to which files are joined: Delta's own, spark.databricks.delta.optimize.maxFileSize."""
+TOO_MANY_FILES = 8
+"""A partition is rewritten once it has so many files more than its size calls for."""
+TOO_MANY_DELETED = 0.05
+"""Or once this share of its rows is marked as deleted: Delta's spark.databricks.delta.optimize.maxDeletedRowsRatio."""
+
+LOST = "Lost"
+_LOST_MESSAGE = "no sign of life for {minutes} minutes: it was killed, or its machine lost; run it again"
+_RUNNING = (
+    "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY task_id ORDER BY update_time DESC, "
+    "status = 'Running', progress DESC) AS age FROM tasks) WHERE age = 1 AND status = 'Running'"
+)
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The files of one bucket of a table, or of a table without buckets (`bucket` None)."""
+
+    bucket: int | None
+    files: int
+    size: int
+    rows: int
+    deleted: int
+
+    @property
+    def is_untidy(self) -> bool:
+        """Whether rewriting it is worth its while: too many files, or too many rows marked as deleted."""
+        needed = math.ceil(self.size / FILE_BYTES)
+        return self.files >= needed + TOO_MANY_FILES or self.deleted > TOO_MANY_DELETED * self.rows
+
+
+def partitions_of(root: str, contract: Contract) -> list[Partition]:
+    """The partitions of a table, from its log and its deletion vectors."""
+    table = DeltaTable(table_uri(root, contract.name), storage_options=storage_options(root))
+    actions = pa.table(table.get_add_actions(flatten=True))
+    buckets = actions["partition.bucket"].to_pylist() if contract.partition_by else [None] * actions.num_rows
+    names = [path.rpartition("/")[2] for path in actions["path"].to_pylist()]
+    deleted = _deleted_rows(table) if contract.merged else {}
+    sums: dict[int | None, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    rows = zip(buckets, names, actions["size_bytes"].to_pylist(), actions["num_records"].to_pylist(), strict=True)
+    for bucket, name, size, records in rows:
+        for place, value in enumerate((1, size, records or 0, deleted.get(name, 0))):
+            sums[bucket][place] += value
+    return [Partition(bucket, *values) for bucket, values in sorted(sums.items(), key=lambda item: item[0] or 0)]
+
+
+def running_tasks(lake: Lake, now: datetime) -> tuple[list[Row], list[Row]]:
+    """The last states of tasks that say Running: those that live, and those not heard of for five minutes."""
+    states = [{name: row[name] for name in TASKS.names} for row in lake.read(_RUNNING, TASKS.name)]
+    alive = [state for state in states if state["update_time"] >= now - STALE_AFTER]
+    return alive, [state for state in states if state["update_time"] < now - STALE_AFTER]
+
+
+def fail_lost_task(root: str, state: Row) -> None:
+    """Records that a task was lost, in `tasks` and in `runs`.
+
+    The state is dated just after the last that the task wrote: whatever it still writes, if it lives after all,
+    comes later and holds.
+    """
+    seen: datetime = state["update_time"]
+    message = _LOST_MESSAGE.format(minutes=STALE_AFTER // timedelta(minutes=1))
+    failed = {"status": "Failed", "code": LOST, "message": message}
+    append_task_state(root, {**state, **failed, "end_time": seen, "update_time": seen + timedelta(microseconds=1)})
+    open_or_create(root, RUNS).update(
+        predicate=f"run_id = {literal(state['run_id'])} AND status = 'Running'",
+        updates={"status": "'Failed'", "message": literal(message), "end_time": literal(seen)},
+    )
+
+
+def old_tasks(lake: Lake, before: datetime, keep: list[Row]) -> int:
+    """How many tasks started before a time, those of `keep` aside."""
+    statement = f"SELECT count(DISTINCT task_id) AS tasks FROM tasks WHERE {_old(before, keep)}"
+    rows = lake.read(statement, TASKS.name)
+    return int(rows[0]["tasks"]) if rows else 0
+
+
+def expire_tasks(root: str, before: datetime, keep: list[Row]) -> None:
+    """Deletes the tasks that started before a time, those of `keep` aside."""
+    open_or_create(root, TASKS).delete(_old(before, keep))
+
+
+def compact(root: str, contract: Contract) -> None:
+    """Joins the files of a table that delta-rs writes."""
+    open_or_create(root, contract).optimize.compact()
+
+
+def checkpoint(root: str, contract: Contract) -> None:
+    """Writes a checkpoint of a table that delta-rs writes, and drops log entries past their retention."""
+    table = open_or_create(root, contract)
+    table.create_checkpoint()
+    table.cleanup_metadata()
+
+
+def vacuum(root: str, contract: Contract, hours: int, *, dry_run: bool) -> int:
+    """Deletes (or just counts) files that a delta-rs table has not needed for so many hours; how many."""
+    return len(open_or_create(root, contract).vacuum(hours, dry_run=dry_run, enforce_retention_duration=False))
+
+
+def commits_after(table: DeltaTable, version: int) -> Iterator[dict[str, Any]]:
+    """The entries of a table's log above a version, as far as they are still there, the newest first."""
+    newer = table.version() - version
+    for entry in table.history(newer) if newer > 0 else []:
+        if entry.get("version", -1) > version:
+            yield entry
+
+
+def committed_at(entry: dict[str, Any]) -> datetime:
+    """When a log entry was committed."""
+    return datetime.fromtimestamp(int(entry["timestamp"]) / 1000, UTC)
+
+
+def _old(before: datetime, keep: list[Row]) -> str:
+    kept = one_of("task_id", [state["task_id"] for state in keep])
+    return f"start_time < {literal(before)} AND NOT ({kept})"
+
+
+def _deleted_rows(table: DeltaTable) -> dict[str, int]:
+    """Rows marked as deleted, by the name of the file. One file's vector at a time is in memory."""
+    counts: dict[str, int] = {}
+    for batch in pa.RecordBatchReader.from_stream(table.deletion_vectors()):
+        for path, kept in zip(batch["filepath"].to_pylist(), batch["selection_vector"], strict=True):
+            counts[path.rpartition("/")[2]] = len(kept.values) - (pc.sum(kept.values).as_py() or 0)
+    return counts

@@ -1,0 +1,417 @@
+"""Jobs: maintain, which compacts, vacuums and expires; and migrate, which moves a lake to this code's contracts.
+
+    tasks (lost and old ones), then table by table: files joined, files that nobody needs any more deleted
+
+Each commit changes no computed row and carries no job's token, so that steps under way (jobs.commits) do not mind it:
+one that loses a race to maintenance is done again, and maintenance that loses one is left for the next time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+from deltalake import DeltaTable
+from pydantic import Field, field_validator
+from pyspark.sql import SparkSession
+
+from catalog import upkeep
+from catalog.create import ensure_lake, repair_table
+from catalog.lake import Lake as Catalog
+from catalog.storage import storage_options
+from jobs.cli import run as run_command
+from jobs.commits import conflicts_of, reach_failure_point
+from jobs.lake import Lake
+from jobs.options import JobConfig, build_config, job_options
+from jobs.runs import Run, print_result, run_job
+from schemas.cluster_events import CLUSTER_EVENTS
+from schemas.contract import Contract
+from schemas.dataset_state import DATASET_STATE
+from schemas.datasets import DATASETS
+from schemas.errors import Conflict, LakeError, UsageError
+from schemas.file_places import FILE_PLACES
+from schemas.files import FILES
+from schemas.lake import CONTRACT_VERSION, TABLES, table_uri
+from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
+from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
+from schemas.place_days import PLACE_DAYS
+from schemas.settings import LakeSettings
+
+log = logging.getLogger("lakealbum")
+
+RETAIN_HOURS = 168
+"""Delta's default, a week: longer than the gap between runs."""
+LOG_HOURS = 720
+"""How long Delta keeps a table's log by default; it is never less than the files."""
+
+FOLLOWERS = (
+    (FILES, FILE_PLACES),
+    (FILE_PLACES, PLACE_DAYS),
+    (LOCATION_DATE_SEGMENTS, LOCATION_DATE_CLUSTERS),
+    (LOCATION_DATE_CLUSTERS, CLUSTER_EVENTS),
+)
+"""Tables, and the one that follows their changes by a watermark of its own. `dataset_state` follows `place_days`."""
+
+MIGRATIONS: dict[int, Callable[[str], None]] = {}
+"""Contract version -> what moves the lake at a root from it to the next one; it can be repeated after a kill."""
+
+
+class Maintain(JobConfig):
+    """What `maintain` can be asked."""
+
+    retain_hours: int | None = Field(
+        default=None, ge=0, le=87600, description="hours that replaced files are kept; 168 where not given"
+    )
+    task_days: int = Field(default=7, ge=1, le=3650, description="days that a task is kept, from its start")
+
+    @field_validator("dataset")
+    @classmethod
+    def _no_dataset(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value:
+            raise ValueError("is not accepted: maintain works on the whole lake")
+        return value
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that still needs what a table held at a time, in words."""
+
+    since: datetime
+    whose: str
+
+
+@dataclass
+class TableUpkeep:
+    """What was done to a table, or would be: files joined, and files deleted."""
+
+    table: str
+    files: int
+    bytes: int
+    files_compacted: int = 0
+    bytes_compacted: int = 0
+    files_vacuumed: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class TaskUpkeep:
+    """What was done to the tasks, or would be."""
+
+    lost: int
+    expired: int
+
+
+def maintain_lake(run: Run, config: Maintain) -> tuple[TaskUpkeep, list[TableUpkeep]]:
+    """Tidies the tasks, then every table of the lake. Harmless to repeat, and to run beside jobs.
+
+    Raises UsageError where --retain-hours is less than what a later step, or a task under way, still needs.
+    """
+    run.progress.stage("tasks", 5)
+    catalog = Catalog(config.lake)
+    alive, lost = upkeep.running_tasks(catalog, run.now)
+    others = [state for state in alive if state["task_id"] != run.task_id]
+    needs = {contract.name: _need_of(run.lake, catalog, contract, others) for contract in TABLES.values()}
+    hours = RETAIN_HOURS if config.retain_hours is None else config.retain_hours
+    kept_since = run.now - timedelta(hours=hours)
+    held = {name: need for name, need in needs.items() if need is not None and need.since < kept_since}
+    if held and config.retain_hours is not None:
+        raise UsageError(_refusal(hours, held, run.now))
+    tasks = _tidy_tasks(run, config, catalog, lost, keep=alive)
+    tables = []
+    for number, contract in enumerate(TABLES.values()):
+        run.progress.stage(f"table {contract.name}", 10 + 90 * number // len(TABLES))
+        with _point(run, contract):
+            tables.append(_tidy_table(run, contract, hours, held.get(contract.name)))
+    return tasks, tables
+
+
+def _tidy_tasks(run: Run, config: Maintain, catalog: Catalog, lost: list[Any], keep: list[Any]) -> TaskUpkeep:
+    expires = run.now - timedelta(days=config.task_days)
+    expired = upkeep.old_tasks(catalog, expires, keep)
+    if not run.dry_run:
+        for state in lost:
+            upkeep.fail_lost_task(config.lake, state)
+            log.warning("lost task", extra={"task_id": state["task_id"], "last_seen": state["update_time"]})
+        if expired:
+            upkeep.expire_tasks(config.lake, expires, keep)
+    run.ledger.count("tasks.lost", len(lost))
+    run.ledger.count("tasks.expired", expired)
+    return TaskUpkeep(len(lost), expired)
+
+
+def _tidy_table(run: Run, contract: Contract, hours: int, held: Need | None) -> TableUpkeep:
+    partitions = upkeep.partitions_of(run.lake.root, contract)
+    untidy = [partition for partition in partitions if partition.is_untidy]
+    done = TableUpkeep(
+        contract.name,
+        sum(partition.files for partition in partitions),
+        sum(partition.size for partition in partitions),
+        sum(partition.files for partition in untidy),
+        sum(partition.size for partition in untidy),
+    )
+    try:
+        with conflicts_of(contract.name):
+            if untidy and not run.dry_run:
+                _compact(run, contract, untidy)
+                run.ledger.outputs[contract.name] = run.lake.version(contract)
+            if held is None:
+                done.files_vacuumed = _vacuum(run, contract, hours)
+            else:
+                done.note = f"not vacuumed: {held.whose}"
+                log.warning("not vacuumed", extra={"table": contract.name, "reason": held.whose})
+            if contract.writer == "delta-rs" and not run.dry_run:
+                upkeep.checkpoint(run.lake.root, contract)
+    except Conflict as conflict:
+        done.note = f"left for the next time: {conflict}"
+        log.warning("left for the next time", extra={"table": contract.name, "reason": str(conflict)})
+    for stage, files in (("files_compacted", done.files_compacted), ("files_vacuumed", done.files_vacuumed)):
+        if files:
+            run.ledger.count(f"{contract.name}.{stage}", files)
+    return done
+
+
+def _compact(run: Run, contract: Contract, untidy: list[upkeep.Partition]) -> None:
+    """Joins the files of untidy partitions, and with them drops the rows marked as deleted.
+
+    ZORDER rewrites a partition whole, which is what OPTIMIZE alone comes to for buckets below 1 GiB; for the price of
+    a sort it brings the rows of a dataset together, so that a query of one skips the other pages of the file.
+    """
+    if contract.writer == "delta-rs":
+        upkeep.compact(run.lake.root, contract)
+        return
+    buckets = ", ".join(str(partition.bucket) for partition in untidy)
+    where = f"WHERE bucket IN ({buckets})" if contract.partition_by else ""
+    order = f"ZORDER BY ({', '.join(contract.sort_by[:2])})" if contract.sort_by else ""
+    with _settings(run.lake.spark, {"spark.databricks.io.skipping.mdc.sortWithinFiles": "true"}):
+        run.lake.spark.sql(f"OPTIMIZE {_sql_name(run.lake, contract)} {where} {order}")
+
+
+def _vacuum(run: Run, contract: Contract, hours: int) -> int:
+    """Deletes (in a dry run: finds) the files that no version of the last `hours` hours holds; how many."""
+    if not run.dry_run:
+        _remember_removals(run.lake, contract, hours)
+    if contract.writer == "delta-rs":
+        return upkeep.vacuum(run.lake.root, contract, hours, dry_run=run.dry_run)
+    spark = run.lake.spark
+    statement = f"VACUUM {_sql_name(run.lake, contract)} RETAIN {hours} HOURS"
+    with _settings(spark, _vacuum_settings(spark)), _jvm_prints_to_stderr(spark):
+        if run.dry_run:
+            return spark.sql(f"{statement} DRY RUN").count()
+        spark.sql(statement)
+    end = next(iter(run.lake.log(contract).history(1)))
+    return int((end.get("operationMetrics") or {}).get("numDeletedFiles", 0))
+
+
+def _vacuum_settings(spark: SparkSession) -> dict[str, str]:
+    """Delta would ignore RETAIN, and forbid a short one: what is needed has been looked at here. A log entry tells
+    later runs. Listing a table takes a task a directory, not ten thousand."""
+    return {
+        "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled": "false",
+        "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+        "spark.databricks.delta.vacuum.logging.enabled": "true",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(2 * spark.sparkContext.defaultParallelism),
+    }
+
+
+def _remember_removals(lake: Lake, contract: Contract, hours: int) -> None:
+    """For a retention longer than a week: checkpoints forget removed files after what the table's property says."""
+    retention = "delta.deletedFileRetentionDuration"
+    wanted = {
+        retention: f"interval {hours} hours",
+        "delta.logRetentionDuration": f"interval {max(hours, LOG_HOURS)} hours",
+    }
+    table = lake.log(contract)
+    if hours <= RETAIN_HOURS or table.metadata().configuration.get(retention) == wanted[retention]:
+        return
+    if contract.writer == "delta-rs":
+        table.alter.set_table_properties(wanted)
+        return
+    properties = ", ".join(f"'{key}' = '{value}'" for key, value in wanted.items())
+    lake.spark.sql(f"ALTER TABLE {_sql_name(lake, contract)} SET TBLPROPERTIES ({properties})")
+
+
+def _need_of(lake: Lake, catalog: Catalog, contract: Contract, running: list[Any]) -> Need | None:
+    """The oldest need of what a table held: changes not yet consumed, or a task under way."""
+    needs = [Need(state["start_time"], f"task {state['task_id']} is running") for state in running]
+    for source, follower in FOLLOWERS:
+        if source is contract:
+            consumed = lake.log(follower).transaction_version(source.name)
+            needs += _unconsumed(lake, contract, consumed, f"table {follower.name}")
+    if contract is PLACE_DAYS:
+        oldest = catalog.read(
+            "SELECT project_name, dataset_name, evidence_version FROM dataset_state ORDER BY evidence_version LIMIT 1",
+            DATASET_STATE.name,
+        )
+        for row in oldest:
+            whose = f"dataset {row['dataset_name']} of project {row['project_name']}"
+            needs += _unconsumed(lake, contract, row["evidence_version"], whose)
+    return min(needs, key=lambda need: need.since, default=None)
+
+
+def _unconsumed(lake: Lake, contract: Contract, consumed: int | None, whose: str) -> list[Need]:
+    """The need of a follower that has consumed a version. None if nothing came after it, or it can't be read anyhow."""
+    settled = None if consumed is None else lake.settled_version(contract, consumed)
+    if settled is None or settled == lake.version(contract):
+        return []
+    first = list(upkeep.commits_after(lake.log(contract), settled))[-1]
+    return [Need(upkeep.committed_at(first), f"{whose} has not consumed version {settled + 1} of {contract.name} yet")]
+
+
+def _refusal(hours: int, held: dict[str, Need], now: datetime) -> str:
+    lines = [
+        f"{name} is needed as it was {(now - need.since) / timedelta(hours=1):.1f} hours ago: {need.whose}"
+        for name, need in held.items()
+    ]
+    return f"--retain-hours {hours} is less than what is still needed\n" + "\n".join(lines)
+
+
+def _sql_name(lake: Lake, contract: Contract) -> str:
+    return "delta.`" + lake.uri(contract).replace("`", "``") + "`"
+
+
+@contextmanager
+def _point(run: Run, contract: Contract) -> Iterator[None]:
+    if not run.dry_run:
+        reach_failure_point(f"before:maintain.{contract.name}")
+    yield
+    if not run.dry_run:
+        reach_failure_point(f"after:maintain.{contract.name}")
+
+
+@contextmanager
+def _settings(spark: SparkSession, settings: dict[str, str]) -> Iterator[None]:
+    before = {key: spark.conf.get(key, None) for key in settings}
+    for key, value in settings.items():
+        spark.conf.set(key, value)
+    try:
+        yield
+    finally:
+        for key, old in before.items():
+            if old is None:
+                spark.conf.unset(key)
+            else:
+                spark.conf.set(key, old)
+
+
+@contextmanager
+def _jvm_prints_to_stderr(spark: SparkSession) -> Iterator[None]:
+    """VACUUM prints what it did on stdout, which belongs to the command's result."""
+    jvm: Any = spark._jvm
+    console = getattr(getattr(jvm, "scala.Console$"), "MODULE$")
+    stdout = console.out()
+    console.setOutDirect(jvm.java.lang.System.err)
+    try:
+        yield
+    finally:
+        console.setOutDirect(stdout)
+
+
+def migrate_lake(root: str, *, dry_run: bool) -> list[str]:
+    """Moves the lake at `root` to this code's contracts, and repairs what its tables lack. Returns what, a line each.
+
+    Raises LakeError for a lake that is not there, or that a newer LakeAlbum made.
+    """
+    uri, options = table_uri(root, DATASETS.name), storage_options(root)
+    if not DeltaTable.is_deltatable(uri, storage_options=options):
+        raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
+    properties = DeltaTable(uri, storage_options=options).metadata().configuration
+    version = _version_of(root, properties)
+    done = []
+    for step in range(version, CONTRACT_VERSION):
+        if step not in MIGRATIONS:
+            raise LakeError(
+                f"the lake at {root!r} has table contracts of version {step}; no migration leads from there"
+            )
+        if not dry_run:
+            MIGRATIONS[step](root)
+        done.append(f"lake: from contract version {step} to {step + 1}")
+    settings = LakeSettings.from_properties({**LakeSettings().as_properties(), **properties}, uri)
+    for contract in TABLES.values():
+        if DeltaTable.is_deltatable(table_uri(root, contract.name), storage_options=options):
+            done += [f"{contract.name}: {what}" for what in repair_table(root, contract, dry_run=dry_run)]
+        else:
+            done.append(f"{contract.name}: table made")
+    if not dry_run:
+        ensure_lake(root, settings)
+    return done
+
+
+def _version_of(root: str, properties: dict[str, str]) -> int:
+    text = properties.get("lakealbum.contractVersion", str(CONTRACT_VERSION))
+    if not text.isdecimal() or int(text) > CONTRACT_VERSION:
+        raise LakeError(
+            f"the lake at {root!r} has table contracts of version {text}; this LakeAlbum knows up to "
+            f"{CONTRACT_VERSION}: use the LakeAlbum that made it, or a newer one"
+        )
+    return int(text)
+
+
+def _print_upkeep(run: Run, tasks: TaskUpkeep, tables: list[TableUpkeep]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    will = "to " if run.dry_run else ""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("Table")
+    for name in ("Files", "MB", f"Files {will}compact", f"MB {will}compact", f"Files {will}vacuum"):
+        table.add_column(
+            name if run.dry_run else name.replace("compact", "compacted").replace("vacuum", "vacuumed"), justify="right"
+        )
+    table.add_column("Note")
+    for row in tables:
+        numbers = (row.files, row.bytes / 1e6, row.files_compacted, row.bytes_compacted / 1e6, row.files_vacuumed)
+        table.add_row(row.table, *(f"{n:,.1f}" if isinstance(n, float) else f"{n:,}" for n in numbers), row.note)
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(table)
+    print(f"Tasks lost: {tasks.lost:,}; expired: {tasks.expired:,}")
+    if run.dry_run:
+        print("Dry run: nothing was written.")
+
+
+def _document(of: TableUpkeep | TaskUpkeep) -> dict[str, Any]:
+    """Its fields, named as in all JSON documents."""
+    return {"".join(part.capitalize() for part in name.split("_")): value for name, value in asdict(of).items()}
+
+
+@click.command("maintain")
+@click.option("--retain-hours", type=int, help="Hours that replaced files are kept.  [default: 168]")
+@click.option("--task-days", type=int, help="Days that a task is kept, from its start.  [default: 7]")
+@job_options
+def command(given: dict[str, Any], as_json: bool, **own: Any) -> None:
+    """Compact, vacuum and expire the tables of a lake."""
+    config = build_config(Maintain, given, own)
+    with run_job(config, job="maintain", task_type="LakeMaintenance") as run:
+        tasks, tables = maintain_lake(run, config)
+    if as_json:
+        print_result(run, as_json=True, DryRun=run.dry_run, Tasks=_document(tasks), Tables=[*map(_document, tables)])
+    else:
+        _print_upkeep(run, tasks, tables)
+
+
+@click.command("migrate")
+@click.option(
+    "--lake", envvar="LAKEALBUM_LAKE", required=True, help="Root of the lake: a directory or an object-store URI."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+def migrate(lake: str, dry_run: bool, as_json: bool) -> None:
+    """Move a lake to this version's table contracts, and add what its tables lack."""
+    done = migrate_lake(lake, dry_run=dry_run)
+    if as_json:
+        print(json.dumps({"ContractVersion": CONTRACT_VERSION, "DryRun": dry_run, "Changes": done}, indent=2))
+        return
+    for line in done:
+        print(("would be done: " if dry_run else "done: ") + line)
+    if not done:
+        print(f"The lake at {lake} is as contract version {CONTRACT_VERSION} wants it.")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(command))

@@ -1,0 +1,94 @@
+"""docs/tables.md, printed from the contracts: `python -m schemas.docs > docs/tables.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+
+from schemas.contract import TIMESTAMP, Contract
+from schemas.lake import CONTRACT_VERSION, TABLES
+from schemas.reasons import REASONS
+from schemas.tasks import TASK_TYPES
+
+_HEAD = f"""# The tables of a lake
+
+Generated from the contracts in `schemas/` by `python -m schemas.docs > docs/tables.md`; contract version {CONTRACT_VERSION}.
+
+A lake is a folder, or a prefix of an object store, with one Delta table a folder. Every engine that reads Delta with
+deletion vectors reads them: Spark, delta-rs (`QueryBuilder`), DuckDB (`delta_scan`). Read them as you like; write none
+of them yourself, but through `lakealbum`. Instants are UTC, to the microsecond; offsets are minutes east of UTC; ids of runs lead to `runs`.
+
+Filter on `bucket` too where you ask for one dataset: it is CRC-32 of the project's name, a line feed and the dataset's
+name, modulo the lake's bucket count (property `lakealbum.buckets` of `datasets`), and spares reading the other folders.
+"""
+
+
+def tables_markdown() -> str:
+    """The whole document."""
+    parts = [_HEAD, _overview()]
+    parts += [_table(contract) for contract in TABLES.values()]
+    parts.append(
+        "## Reason codes of `rejected`\n\n" + _grid(("code", "the row is refused because"), REASONS.items(), code=True)
+    )
+    parts.append("## Types of tasks\n\n" + _grid(("task_type", "comes from"), TASK_TYPES.items(), code=True))
+    return "\n".join(parts)
+
+
+def type_name(kind: pa.DataType) -> str:
+    """An Arrow type in SQL's words.
+
+    >>> type_name(pa.map_(pa.string(), pa.list_(pa.int64())))
+    'map<string, array<bigint>>'
+    """
+    if kind == TIMESTAMP:
+        return "timestamp"
+    if pa.types.is_struct(kind):
+        return "struct<" + ", ".join(f"{field.name}: {type_name(field.type)}" for field in kind) + ">"
+    if pa.types.is_map(kind):
+        return f"map<{type_name(kind.key_type)}, {type_name(kind.item_type)}>"
+    if pa.types.is_list(kind):
+        return f"array<{type_name(kind.value_type)}>"
+    return {"int32": "int", "int64": "bigint", "date32[day]": "date", "bool": "boolean"}.get(str(kind), str(kind))
+
+
+def _overview() -> str:
+    rows = ((f"[{c.name}](#{c.name})", c.row, c.writer) for c in TABLES.values())
+    return _grid(("table", "one row per", "written by"), rows)
+
+
+def _table(contract: Contract) -> str:
+    facts = [f"- **Key**: {_codes(contract.key)}"]
+    if contract.partition_by:
+        facts.append(f"- **Partitioned by** {_codes(contract.partition_by)}")
+    if contract.sort_by:
+        facts.append(f"- **Sorted by** {_codes(contract.sort_by[:2])} when compacted")
+    facts += [f"- **Check** `{name}`: `{sql}`" for name, sql in contract.checks.items()]
+    writer = "Spark jobs" if contract.writer == "spark" else "delta-rs"
+    feed = "; change feed on" if contract.change_feed else ""
+    merged = "; deletion vectors on" if contract.merged else ""
+    facts.append(f"- Written by {writer}{feed}{merged}; rows are kept {contract.retention}")
+    columns = ((f"`{c.name}`", type_name(c.type), "" if c.nullable else "never", c.comment) for c in contract.columns)
+    lines = [f"## {contract.name}", "", f"One row per {contract.row}. {contract.notes}".strip(), "", *facts, ""]
+    return "\n".join(lines) + "\n" + _grid(("column", "type", "null", "meaning"), columns)
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _grid(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, code: bool = False) -> str:
+    """A Markdown table; `code` sets the first column as code."""
+
+    def lines() -> Iterator[str]:
+        yield "| " + " | ".join(head) + " |"
+        yield "|" + "---|" * len(head)
+        for first, *rest in rows:
+            cells = [f"`{first}`" if code else first, *rest]
+            yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return "\n".join(lines()) + "\n"
+
+
+if __name__ == "__main__":
+    print(tables_markdown(), end="")

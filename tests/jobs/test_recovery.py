@@ -1,0 +1,129 @@
+"""Runs that fail or are killed at every commit, and runs at once: the next run ends where an undisturbed one does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from catalog.lake import Lake, Scope
+from catalog.location_dates import update_cluster
+from jobs.commits import InjectedFailure
+from tests.jobs.albums import PROJECT, Album, Row, photo
+
+INDEXED = ("rejected", "datasets", "files", "file_places")
+CLUSTERED = ("place_days", "location_date_segments", "location_date_clusters", "cluster_events", "dataset_state")
+NOT_COMPARED = {"run_id", "object_id", "reject_id", "create_time", "update_time", "reject_time", "event_time"}
+NOT_COMPARED |= {"source", "cluster_since", "origin_id", "successor_id", "other_id", "cluster_version"}
+NOT_COMPARED |= {"evidence_version", "edits_version"}
+ROOT = Path(__file__).parents[2]
+
+
+def deliveries() -> list[list[Row]]:
+    """Three deliveries: a first trip, days that bridge it to another, a correction; each with a broken row."""
+    rome, oslo = "Italy/Lazio/Rome", "Norway/Oslo/Oslo"
+    first = [photo(f"2026-03-{day:02d}", rome, dataset=name) for day in (1, 2, 5) for name in ("ada", "bob")]
+    second = [photo("2026-03-04", rome), photo("2026-03-09", oslo, dataset="bob"), photo("2026-03-03", oslo)]
+    third = [photo("2026-05-01", oslo, uri=first[0]["uri"])]
+    return [[*rows, {"uri": f"broken-{n}", "dataset_name": "ada"}] for n, rows in enumerate((first, second, third))]
+
+
+def contents(album: Album) -> dict[str, list[str]]:
+    """Every table that jobs compute, without ids and times, in an order of its own."""
+    return {
+        table: sorted(
+            str({name: value for name, value in row.items() if name not in NOT_COMPARED}) for row in album.rows(table)
+        )
+        for table in (*INDEXED, *CLUSTERED)
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> dict[str, list[str]]:
+    """The tables after three deliveries without a failure."""
+    album = Album(tmp_path_factory.mktemp("undisturbed"))
+    for rows in deliveries():
+        album.index(rows)
+        album.cluster()
+    return contents(album)
+
+
+def test_a_failure_before_and_after_every_commit_is_repaired_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, list[str]]
+) -> None:
+    album = Album(tmp_path)
+    reached = set()
+    for number, rows in enumerate(deliveries()):
+        for tables, job in ((INDEXED, lambda rows=rows: album.index(rows)), (CLUSTERED, album.cluster)):
+            # Each attempt gets one commit further than the one before, through all failure points in turn.
+            for point in [f"{when}:{table}" for table in tables for when in ("before", "after")] if number < 2 else []:
+                monkeypatch.setenv("LAKEALBUM_FAIL_AT", point)
+                try:
+                    job()
+                except InjectedFailure:
+                    reached.add(point)
+            monkeypatch.delenv("LAKEALBUM_FAIL_AT", raising=False)
+            job()
+    assert reached == {f"{when}:{table}" for table in (*INDEXED, *CLUSTERED) for when in ("before", "after")}
+    assert contents(album) == undisturbed
+    failed = [row for row in album.rows("runs") if row["status"] == "Failed"]
+    assert len(failed) >= len(reached)
+    assert all(row["message"] for row in failed)
+
+
+def command(album: Album, *words: str, **environment: str) -> subprocess.Popen[str]:
+    """The command line in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "jobs.cli", *words, "--lake", album.lake, "--project", PROJECT],
+        cwd=ROOT,
+        env={**os.environ, "LAKEALBUM_LOG": "quiet", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+CLUSTER = ("cluster", "location-date", "--gap-days", "1", "--min-days", "1", "--max-days", "15", "--levels", "city")
+
+
+def test_kill_9_at_any_moment_is_repaired_by_the_next_run(tmp_path: Path, undisturbed: dict[str, list[str]]) -> None:
+    album = Album(tmp_path)
+    for number, rows in enumerate(deliveries()):
+        album.index(rows)
+        if number == 1:  # the Python process alone, between two commits
+            process = command(album, *CLUSTER, LAKEALBUM_FAIL_AT="after:location_date_segments", LAKEALBUM_FAIL_HOW="kill")
+            process.communicate(timeout=300)
+            assert process.returncode == -signal.SIGKILL
+        if number == 2:  # Python and the JVM, at a moment of no one's choosing
+            process = command(album, *CLUSTER)
+            time.sleep(9)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        album.cluster()
+    assert contents(album) == undisturbed
+
+
+def test_two_runs_at_once_and_an_edit_during_them(tmp_path: Path, undisturbed: dict[str, list[str]]) -> None:
+    album = Album(tmp_path)
+    first, second, third = deliveries()
+    album.index(first)
+    album.cluster()
+    titled = min(album.ids().values())
+    album.index(second)
+    runs = [command(album, *CLUSTER) for _ in range(2)]
+    update_cluster(Lake(album.lake), Scope(PROJECT), titled, {"title": "Roman holiday"})
+    for process in runs:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    album.index(third)
+    album.cluster()
+    assert contents(album) == undisturbed
+    (edit,) = album.rows("cluster_edits")
+    assert edit["title"] == "Roman holiday"
