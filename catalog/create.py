@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pyarrow as pa
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError
 from deltalake.schema import Schema
 
@@ -44,6 +44,7 @@ def ensure_table(root: str, contract: Contract, extra: dict[str, str] | None = N
             description=f"One row per {contract.row}. {contract.notes}".strip(),
             configuration=_properties(contract) | (extra or {}),
             storage_options=options,
+            commit_properties=CommitProperties(max_commit_retries=0),  # a retry would overwrite metadata
             raise_if_key_not_exists=False,  # the lake's own properties are not Delta's
         )
     except DeltaError:

@@ -12,7 +12,7 @@ from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 from schemas.place_days import PLACE_DAYS
 from transforms.changes import keep_keys
-from transforms.lineage import derive_events
+from transforms.lineage import changes_since_events, derive_events
 from transforms.location_dates import DATASET_KEY, DAY_KEY, count_days, describe_clusters
 
 CLUSTER_KEY = (*DATASET_KEY, "object_id")
@@ -77,8 +77,12 @@ def derive_cluster_events(run: Run, *, kind: str = "location-date") -> None:
     if consumed == until or run.dry_run:
         return
     changes = lake.changes(LOCATION_DATE_CLUSTERS, consumed or 0, until)
+    segments, known = lake.read(LOCATION_DATE_SEGMENTS, lake.version(LOCATION_DATE_SEGMENTS)), step.current()
     if changes is None:
-        raise lake.lost_feed(LOCATION_DATE_CLUSTERS, consumed)
-    segments = lake.read(LOCATION_DATE_SEGMENTS, lake.version(LOCATION_DATE_SEGMENTS))
-    events = changes.transform(derive_events, segments=segments, kind=kind)
+        clusters = lake.read(LOCATION_DATE_CLUSTERS, until)
+        changes = clusters.transform(changes_since_events, events=known, version=until, now=run.now)
+    if consumed is not None:
+        keys = run.cache_keys(changes.select(*CLUSTER_KEY).distinct(), "location_date_clusters.changed")
+        segments, known = (rows.transform(keep_keys, keys=keys, on=CLUSTER_KEY) for rows in (segments, known))
+    events = changes.transform(derive_events, segments=segments, known=known, kind=kind)
     run.ledger.wrote(CLUSTER_EVENTS, replace_rows(step, run.stamp(events), step.current().limit(0)))

@@ -7,8 +7,8 @@ from schemas.contract import DATASET, PROJECT, TIMESTAMP, Column, Contract
 DATASETS = Contract(
     name="datasets",
     row="dataset",
-    notes="Made when its first file or figure arrives. The lake's settings (bucket count, language, default time "
-    "zone, nearest-place limit) are properties of this table.",
+    notes="Made when its first file or figure arrives. The lake's settings (bucket count, language, default time zone) "
+    "are properties of this table, which is made last: once it is there, the lake is complete.",
     columns=(
         PROJECT,
         DATASET,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -10,10 +12,11 @@ from transforms.location_dates import DATASET_KEY
 BEFORE = ("delete", "update_preimage")
 
 
-def derive_events(changes: DataFrame, *, segments: DataFrame, kind: str) -> DataFrame:
+def derive_events(changes: DataFrame, *, segments: DataFrame, known: DataFrame, kind: str) -> DataFrame:
     """One row per change to a cluster, as the columns of `cluster_events` but run_id.
 
-    `changes` is the change feed of `location_date_clusters`; `segments` are the segments as of its last version.
+    `changes` is the change feed of `location_date_clusters`; `segments` are the segments as of its last version;
+    `known` has the keys of clusters that have events already: one of those that appears is revived, not created.
     A cluster whose counts alone changed has no event. One that grew at one end and lost days at the other has two.
     """
     was = F.col("_change_type").isin(*BEFORE)
@@ -22,13 +25,15 @@ def derive_events(changes: DataFrame, *, segments: DataFrame, kind: str) -> Data
         .agg(
             *(F.max(F.when(was, F.col(day))).alias(f"{day}_before") for day in ("first_day", "last_day")),
             *(F.max(F.when(~was, F.col(day))).alias(day) for day in ("first_day", "last_day")),
-            F.max(F.when(~was, F.col("create_time") < F.col("update_time"))).alias("existed_before"),
         )
         .withColumnsRenamed({"_commit_version": "cluster_version", "_commit_timestamp": "event_time"})
     )
+    known = known.select(*DATASET_KEY, "object_id").distinct().withColumn("_known", F.lit(True))
     context = segments.select(*DATASET_KEY, "object_id", "state", "successor_id", "origin_id", "days")
     return (
         per_change.join(context, [*DATASET_KEY, "object_id"], how="left")
+        .join(known, [*DATASET_KEY, "object_id"], how="left")
+        .withColumn("existed_before", F.col("_known").isNotNull())
         .withColumn("_event", F.explode(F.filter(_events(), lambda event: event["event"].isNotNull())))
         .select(
             *DATASET_KEY,
@@ -44,6 +49,21 @@ def derive_events(changes: DataFrame, *, segments: DataFrame, kind: str) -> Data
             "cluster_version",
             "event_time",
         )
+    )
+
+
+def changes_since_events(clusters: DataFrame, *, events: DataFrame, version: int, now: datetime) -> DataFrame:
+    """What the change feed would say, where it is gone: the clusters against what their last events say of them.
+
+    One row per cluster before and one after, with the columns of a change feed that `derive_events` reads.
+    """
+    key = [*DATASET_KEY, "object_id"]
+    last = F.max_by(F.struct("event", "first_day", "last_day"), "cluster_version").alias("last")
+    before = events.groupBy(*key).agg(last).where(~F.col("last.event").isin("removed", "merged_into"))
+    before = before.select(*key, "last.first_day", "last.last_day", F.lit("update_preimage").alias("_change_type"))
+    after = clusters.select(*key, "first_day", "last_day", F.lit("update_postimage").alias("_change_type"))
+    return before.unionByName(after).withColumns(
+        {"_commit_version": F.lit(version).cast("bigint"), "_commit_timestamp": F.lit(now)}
     )
 
 

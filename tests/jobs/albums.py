@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ class Album:
     """A lake under a temporary directory."""
 
     root: Path
-    counter: Iterable[int] = field(default_factory=itertools.count)
 
     @property
     def lake(self) -> str:
@@ -35,9 +34,10 @@ class Album:
         return str(self.root / "lake")
 
     def index(self, rows: Sequence[Row], **options: Any) -> Run:
-        """Indexes rows as a file of JSON lines."""
-        source = self.root / f"source-{next(iter(self.counter))}.jsonl"
-        source.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        """Indexes rows as a file of JSON lines; the same rows are the same file."""
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        source = self.root / f"source-{zlib.crc32(text.encode()):08x}.jsonl"
+        source.write_text(text, encoding="utf-8")
         config = IndexFiles(lake=self.lake, project=PROJECT, source=(str(source),), **options)
         with run_job(config, job="index-files", task_type="FileIndexing", create=config.settings) as run:
             index_files(run, config)

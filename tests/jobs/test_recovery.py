@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,12 @@ def contents(album: Album) -> dict[str, list[str]]:
     }
 
 
+def differences(album: Album, expected: dict[str, list[str]]) -> dict[str, tuple[Counter[str], Counter[str]]]:
+    """Per table that differs, the rows too many and the rows missing."""
+    found = {table: (Counter(rows), Counter(expected[table])) for table, rows in contents(album).items()}
+    return {table: (ours - theirs, theirs - ours) for table, (ours, theirs) in found.items() if ours != theirs}
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> dict[str, list[str]]:
     """The tables after three deliveries without a failure."""
@@ -62,7 +69,8 @@ def test_a_failure_before_and_after_every_commit_is_repaired_by_the_next_run(
     for number, rows in enumerate(deliveries()):
         for tables, job in ((INDEXED, lambda rows=rows: album.index(rows)), (CLUSTERED, album.cluster)):
             # Each attempt gets one commit further than the one before, through all failure points in turn.
-            for point in [f"{when}:{table}" for table in tables for when in ("before", "after")] if number < 2 else []:
+            points = [f"{when}:{table}" for table in tables for when in ("before", "after")]
+            for point in points if number == (0 if tables is INDEXED else 1) else []:
                 monkeypatch.setenv("LAKEALBUM_FAIL_AT", point)
                 try:
                     job()
@@ -71,7 +79,7 @@ def test_a_failure_before_and_after_every_commit_is_repaired_by_the_next_run(
             monkeypatch.delenv("LAKEALBUM_FAIL_AT", raising=False)
             job()
     assert reached == {f"{when}:{table}" for table in (*INDEXED, *CLUSTERED) for when in ("before", "after")}
-    assert contents(album) == undisturbed
+    assert differences(album, undisturbed) == {}
     failed = [row for row in album.rows("runs") if row["status"] == "Failed"]
     assert len(failed) >= len(reached)
     assert all(row["message"] for row in failed)
@@ -107,7 +115,7 @@ def test_kill_9_at_any_moment_is_repaired_by_the_next_run(tmp_path: Path, undist
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
         album.cluster()
-    assert contents(album) == undisturbed
+    assert differences(album, undisturbed) == {}
 
 
 def test_two_runs_at_once_and_an_edit_during_them(tmp_path: Path, undisturbed: dict[str, list[str]]) -> None:
@@ -124,6 +132,6 @@ def test_two_runs_at_once_and_an_edit_during_them(tmp_path: Path, undisturbed: d
         assert process.returncode == 0, errors
     album.index(third)
     album.cluster()
-    assert contents(album) == undisturbed
+    assert differences(album, undisturbed) == {}
     (edit,) = album.rows("cluster_edits")
     assert edit["title"] == "Roman holiday"

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from catalog import upkeep
+from jobs.commits import Step, replace_rows
+from jobs.lake import Lake
+from jobs.maintain import MIGRATIONS, Maintain, maintain_lake, migrate, migrate_lake
+from jobs.runs import Run, run_job
+from schemas.errors import LakeError, UsageError
+from schemas.files import FILES
+from schemas.lake import TABLES
+from schemas.place_days import PLACE_DAYS
+from tests.jobs.albums import Album, photo
+
+HANGZHOU = "China/Zhejiang/Hangzhou"
+COMPUTED = [name for name, contract in TABLES.items() if contract.writer == "spark"]
+
+
+def maintain(album: Album, **options: Any) -> tuple[Run, dict[str, dict[str, Any]]]:
+    """A run of maintain, and what it did, by table."""
+    config = Maintain(lake=album.lake, **options)
+    with run_job(config, job="maintain", task_type="LakeMaintenance") as run:
+        _, tables = maintain_lake(run, config)
+    return run, {row.table: vars(row) for row in tables}
+
+
+def contents(album: Album) -> dict[str, list[str]]:
+    return {name: sorted(map(str, album.rows(name))) for name in COMPUTED}
+
+
+@pytest.fixture
+def album(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Album:
+    """Two deliveries of a trip, clustered after each; every file that is not alone is one too many."""
+    monkeypatch.setattr(upkeep, "TOO_MANY_FILES", 1)
+    album = Album(tmp_path)
+    album.index([photo(f"2026-03-{day:02d}", HANGZHOU) for day in (4, 5)])
+    album.cluster()
+    album.index([photo(f"2026-03-{day:02d}", HANGZHOU) for day in (6, 7)])
+    album.cluster()
+    return album
+
+
+def test_files_are_joined_and_freed_and_no_row_changes(album: Album) -> None:
+    before, versions = contents(album), album.versions()
+    _, planned = maintain(album, retain_hours=0, dry_run=True)
+    assert planned["files"]["files_compacted"] >= 2
+    assert (contents(album), album.versions()) == (before, versions)
+    run, done = maintain(album, retain_hours=0)
+    assert contents(album) == before
+    assert done["files"]["files_compacted"] == planned["files"]["files_compacted"]
+    assert done["files"]["files_vacuumed"] >= 2
+    assert upkeep.partitions_of(album.lake, FILES)[0].files == 1
+    assert run.ledger.row_counts["files.files_compacted"] == done["files"]["files_compacted"]
+    task = next(row for row in album.rows("tasks", "update_time DESC") if row["task_id"] == run.task_id)
+    assert (task["status"], task["task_type"]) == ("Succeeded", "LakeMaintenance")
+    tokens = [entry.get("userMetadata") for entry in DeltaTable(f"{album.lake}/files").history(3)]
+    assert tokens == [None] * 3
+
+
+def test_jobs_go_on_from_their_watermarks_after_files_went(album: Album) -> None:
+    maintain(album, retain_hours=0)
+    later = album.index([photo("2026-03-08", HANGZHOU)])
+    assert later.ledger.row_counts["files.changed"] == 1  # the change feed, not the whole table
+    assert album.cluster().ledger.row_counts["place_days.touched"] == 1
+    assert album.trips() == {("ada", "Hangzhou", "2026-03-04", "2026-03-08")}
+    assert [event for event, _ in album.events()] == ["created", "extended", "extended"]
+
+
+def test_removed_files_stay_as_evidence_after_maintenance_freed_what_was_seen(album: Album) -> None:
+    maintain(album, retain_hours=0)
+    album.remove(photo("2026-03-04", HANGZHOU)["uri"], dataset="ada")
+    album.cluster()
+    assert album.trips() == {("ada", "Hangzhou", "2026-03-04", "2026-03-07")}
+
+
+def test_a_vacuumed_feed_is_made_up_for_by_comparing_tables(album: Album, spark: SparkSession) -> None:
+    album.index([photo("2026-03-08", HANGZHOU)])
+    album.index([photo("2026-03-09", HANGZHOU)])
+    spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
+    try:
+        spark.sql(f"VACUUM delta.`{album.lake}/file_places` RETAIN 0 HOURS")
+    finally:
+        spark.conf.unset("spark.databricks.delta.retentionDurationCheck.enabled")
+    run = album.cluster()
+    assert "place_days.touched" not in run.ledger.row_counts
+    assert album.trips() == {("ada", "Hangzhou", "2026-03-04", "2026-03-09")}
+
+
+def test_a_retention_shorter_than_what_is_needed_is_refused_before_anything_is_done(album: Album) -> None:
+    album.index([photo("2026-03-08", HANGZHOU)])
+    versions = album.versions()
+    with pytest.raises(UsageError, match=r"file_places is needed .* table place_days has not consumed version"):
+        maintain(album, retain_hours=0)
+    assert album.versions() == versions
+
+
+def test_a_table_that_is_still_needed_is_left_alone_unasked(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
+    album.index([photo("2026-03-08", HANGZHOU)])
+    monkeypatch.setattr("jobs.maintain.RETAIN_HOURS", 0)
+    _, done = maintain(album)
+    assert done["file_places"]["files_vacuumed"] == 0
+    assert "table place_days has not consumed" in done["file_places"]["note"]
+    assert done["files"]["note"] == ""
+
+
+def test_a_dataset_that_has_not_seen_its_evidence_is_named(album: Album, spark: SparkSession) -> None:
+    lake = Lake.open(spark, album.lake)
+    config = Maintain(lake=album.lake, retain_hours=0)
+    with run_job(config, job="maintain", task_type="LakeMaintenance") as run:
+        days = lake.read(PLACE_DAYS, lake.version(PLACE_DAYS))
+        step = Step.pin(lake, PLACE_DAYS, run.run_id)
+        replace_rows(step, days.where("local_date > '2026-03-04'"), days)
+        with pytest.raises(UsageError, match=r"dataset ada of project demo has not consumed version .* of place_days"):
+            maintain_lake(run, config)
+
+
+def test_maintenance_between_pin_and_commit_makes_the_step_start_over_at_most(
+    album: Album, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = []
+
+    def rewrite_at_first(point: str) -> None:
+        if point == "before:place_days":
+            reached.append(point)
+            if len(reached) == 1:
+                spark.sql(f"OPTIMIZE delta.`{album.lake}/place_days` ZORDER BY (dataset_name)")
+
+    monkeypatch.setattr("jobs.commits.reach_failure_point", rewrite_at_first)
+    album.index([photo("2026-03-05", HANGZHOU, n=1), photo("2026-03-08", HANGZHOU)])
+    album.cluster()
+    assert reached
+    assert album.trips() == {("ada", "Hangzhou", "2026-03-04", "2026-03-08")}
+    assert sorted((str(row["local_date"]), row["files"]) for row in album.rows("place_days")) == [
+        ("2026-03-04", 1), ("2026-03-05", 2), ("2026-03-06", 1), ("2026-03-07", 1), ("2026-03-08", 1),
+    ]  # fmt: skip
+
+
+def test_a_longer_retention_is_kept_in_the_tables(album: Album) -> None:
+    maintain(album, retain_hours=1000)
+    for name in ("files", "cluster_events", "tasks"):
+        configuration = DeltaTable(f"{album.lake}/{name}").metadata().configuration
+        assert configuration["delta.deletedFileRetentionDuration"] == "interval 1000 hours"
+        assert configuration["delta.logRetentionDuration"] == "interval 1000 hours"
+    assert maintain_again_changes_no_property(album)
+
+
+def maintain_again_changes_no_property(album: Album) -> bool:
+    maintain(album, retain_hours=1000)
+    return all("SET" not in entry["operation"] for entry in DeltaTable(f"{album.lake}/cluster_events").history(2))
+
+
+def test_lost_tasks_and_old_ones_are_dealt_with(album: Album, spark: SparkSession) -> None:
+    start = datetime.now(UTC) - timedelta(days=9)
+    ids = {"task_id": "LocationDateClustering-1", "event_id": "e", "request_id": "r", "run_id": "killed"}
+    seen = {"status": "Running", "progress": 1, "start_time": start, "update_time": start}
+    upkeep.append_task_state(album.lake, {**ids, **seen, "task_type": "x", "project_name": "demo"})
+    run, _ = maintain(album)
+    counts = run.ledger.row_counts
+    assert (counts["tasks.lost"], counts["tasks.expired"]) == (1, 1)
+    assert "LocationDateClustering-1" not in {row["task_id"] for row in album.rows("tasks")}
+
+
+def test_migrate_makes_what_is_missing_and_refuses_what_it_does_not_know(
+    album: Album, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = Path(album.lake) / "figures"
+    figures.rename(album.root / "figures")
+    ran = CliRunner().invoke(migrate, ["--lake", album.lake, "--dry-run", "--json"])
+    assert json.loads(ran.output)["Changes"] == ["figures: table made"]
+    assert not figures.exists()
+    assert migrate_lake(album.lake, dry_run=False) == ["figures: table made"]
+    assert migrate_lake(album.lake, dry_run=False) == []
+    datasets = DeltaTable(f"{album.lake}/datasets")
+    datasets.alter.set_table_properties({"lakealbum.contractVersion": "2"}, raise_if_not_exists=False)
+    with pytest.raises(LakeError, match="version 2; this LakeAlbum knows up to 1"):
+        migrate_lake(album.lake, dry_run=False)
+    monkeypatch.setattr("jobs.maintain.CONTRACT_VERSION", 3)
+    with pytest.raises(LakeError, match="no migration leads from there"):
+        migrate_lake(album.lake, dry_run=False)
+    called: list[str] = []
+    monkeypatch.setitem(MIGRATIONS, 2, called.append)
+    assert migrate_lake(album.lake, dry_run=False) == ["lake: from contract version 2 to 3"]
+    assert called == [album.lake]
+
+
+def test_migrate_refuses_a_place_without_a_lake(tmp_path: Path) -> None:
+    with pytest.raises(LakeError, match="there is no lake"):
+        migrate_lake(str(tmp_path), dry_run=False)

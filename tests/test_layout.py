@@ -1,0 +1,86 @@
+"""What holds the packages together: which may import which, what a query loads, examples that run."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {
+    "jobs": {"jobs", "transforms", "catalog", "schemas"},
+    "transforms": {"transforms", "schemas"},
+    "catalog": {"catalog", "schemas"},
+    "schemas": {"schemas"},
+}
+"""Package -> packages of ours that it may import."""
+NOT_FOR = {
+    "catalog": {"pyspark", "delta", "pydantic", "pandas"},
+    "schemas": {"pyspark", "delta", "pydantic", "pandas", "deltalake"},
+    "transforms": {"delta", "deltalake", "click"},
+}
+"""Package -> libraries that would make it heavy, or do what is not its part."""
+MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The top-level packages that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield (node.module or "").partition(".")[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(ROOT)) for path in MODULES])
+def test_imports_point_one_way(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    found = set(imported(path))
+    assert not found & (PACKAGES.keys() - PACKAGES[package])
+    assert not found & NOT_FOR.get(package, set())
+
+
+def test_a_query_loads_neither_spark_nor_pandas_nor_pydantic() -> None:
+    code = (
+        "import sys, jobs.cli, click\n"
+        "from jobs.cli import lakealbum\n"
+        "for verb in ('query', 'update', 'delete', 'undelete', 'explain', 'tasks'):\n"
+        "    lakealbum.get_command(click.Context(lakealbum), verb)\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"pyspark", "py4j", "delta", "pandas", "pydantic"} & set(loaded.stdout.split())
+    assert {"catalog", "deltalake"} <= set(loaded.stdout.split())
+
+
+def test_every_verb_has_a_command_and_help() -> None:
+    code = (
+        "import click\nfrom jobs.cli import VERBS, lakealbum\n"
+        "for verb in VERBS:\n"
+        "    command = lakealbum.get_command(click.Context(lakealbum), verb)\n"
+        "    assert command is not None and command.help, verb\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_examples_in_docstrings(spark: SparkSession) -> None:
+    examples = 0
+    failures = []
+    for path in MODULES:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        result = doctest.testmod(
+            importlib.import_module(name), extraglobs={"spark": spark, "F": F}, optionflags=doctest.NORMALIZE_WHITESPACE
+        )
+        examples += result.attempted
+        failures += [name] * bool(result.failed)
+    assert not failures
+    assert examples > 30
