@@ -84,7 +84,20 @@ def make(maker: str, out: Path, datasets: int, files: int, share: float, offset:
     """The generator's files, made once."""
     if not (out / "_made").exists():
         shutil.rmtree(out, ignore_errors=True)
-        words = [maker, out, "--datasets", datasets, "--files", files, "--parts", 16, "--share", share, "--offset", offset]
+        words = [
+            maker,
+            out,
+            "--datasets",
+            datasets,
+            "--files",
+            files,
+            "--parts",
+            16,
+            "--share",
+            share,
+            "--offset",
+            offset,
+        ]
         subprocess.run([sys.executable, *map(str, words)], check=True, stdout=subprocess.DEVNULL)
         (out / "_made").touch()
     return out
@@ -163,7 +176,10 @@ def differences(lake: Lake, expected: Path) -> int:
     ours = QueryBuilder().register("c", table).execute(sql).read_all()
     connection = duckdb.connect()
     connection.register("ours", ours)
-    both = f"(SELECT * FROM ours EXCEPT ALL SELECT * FROM '{expected}')", f"(SELECT * FROM '{expected}' EXCEPT ALL SELECT * FROM ours)"
+    both = (
+        f"(SELECT * FROM ours EXCEPT ALL SELECT * FROM '{expected}')",
+        f"(SELECT * FROM '{expected}' EXCEPT ALL SELECT * FROM ours)",
+    )
     return sum(connection.execute(f"SELECT count(*) FROM {side}").fetchone()[0] for side in both)
 
 
@@ -213,8 +229,8 @@ def main() -> None:
     for r in results:
         differing = r["full differences"] + r["incremental differences"]
         print(
-            f"| {r['files']:,.0f} | {r['full s']:.1f} | {r['files/s']:,.0f} | {r['full DuckDB s']:.1f} | {r['ratio']:.1f} "
-            f"| {r['incremental s']:.1f} | {r['incremental DuckDB s']:.1f} | {differing:.0f} |"
+            f"| {r['files']:,.0f} | {r['full s']:.1f} | {r['files/s']:,.0f} | {r['full DuckDB s']:.1f} "
+            f"| {r['ratio']:.1f} | {r['incremental s']:.1f} | {r['incremental DuckDB s']:.1f} | {differing:.0f} |"
         )
     if len(results) > 1:
         small, large = results[-2:]

@@ -1,6 +1,6 @@
 """Job: cluster location-date. Cuts the days of every place into trips and stays.
 
-    file_places -> place_days -> location_date_segments -> location_date_clusters -> cluster_events -> dataset_state
+file_places -> place_days -> location_date_segments -> location_date_clusters -> cluster_events -> dataset_state
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import click
 from pydantic import Field, field_validator, model_validator
 
-from jobs.clustering import Scope, edits_of, end_clustering, find_scope
 from jobs.cli import run as run_command
+from jobs.clustering import Scope, edits_of, end_clustering, find_scope
 from jobs.commits import Step, apply_changes, replace_rows, retry_conflicts
 from jobs.evidence import derive_cluster_events, drop_removed_places, refresh_clusters, refresh_place_days
 from jobs.options import JobConfig, build_config, job_options

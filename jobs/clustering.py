@@ -1,4 +1,4 @@
-"""What every clustering job shares: which datasets and places a run must look at, people's edits, and the state kept."""
+"""What every clustering job shares: which datasets and places a run looks at, people's edits, and the state kept."""
 
 from __future__ import annotations
 

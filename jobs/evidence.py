@@ -1,4 +1,4 @@
-"""Evidence and lineage of trips: the two tables that follow another table's change feed, whatever datasets are asked."""
+"""Evidence and lineage of trips: the two tables that follow another table's change feed, for all datasets."""
 
 from __future__ import annotations
 

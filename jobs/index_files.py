@@ -1,7 +1,7 @@
 """Job: index. Brings files, or figures, from sources into the lake, and locates them.
 
-    source -> rejected, datasets, files, file_features -> file_places
-    source -> rejected, datasets, figures
+source -> rejected, datasets, files, file_features -> file_places
+source -> rejected, datasets, figures
 """
 
 from __future__ import annotations
@@ -89,10 +89,11 @@ def _judge(run: Run, config: IndexFiles, uri: str) -> DataFrame:
     if kind == "imm":
         raw = figures_from_imm(raw) if config.rows == "figures" else from_imm(raw, language=run.lake.settings.language)
     raw = raw.transform(map_columns, config.map) if config.map else raw
-    where = {"source": uri if "://" in uri else os.path.abspath(uri), "project": config.project, "dataset": config.only_dataset}
+    source = uri if "://" in uri else os.path.abspath(uri)
+    where = {"source": source, "project": config.project}
     if config.rows == "figures":
-        return judge_figures(raw, **where)
-    return judge_files(raw, **where, time_is=config.time_is)
+        return judge_figures(raw, **where, dataset=config.only_dataset)
+    return judge_files(raw, **where, dataset=config.only_dataset, time_is=config.time_is)
 
 
 def _count_verdicts(run: Run, judged: DataFrame) -> None:

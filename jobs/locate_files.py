@@ -1,6 +1,6 @@
 """Job: locate. Finds the address, time zone and local day of files that lack them.
 
-    files -> file_places
+files -> file_places
 """
 
 from __future__ import annotations

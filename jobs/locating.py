@@ -54,9 +54,7 @@ def relocate_files(run: Run) -> None:
 
 
 def _place(run: Run, step: Step, files: DataFrame, current: DataFrame) -> Committed:
-    located = place_files(
-        files, default_zone=run.lake.settings.time_zone, locator=locator_of(run), run_id=run.run_id
-    )
+    located = place_files(files, default_zone=run.lake.settings.time_zone, locator=locator_of(run), run_id=run.run_id)
     return replace_rows(step, _keep_seen(run, located), current)
 
 

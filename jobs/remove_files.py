@@ -1,6 +1,6 @@
 """Job: remove. Deletes the metadata of files; trips keep the days that they have seen.
 
-    files (tombstones) -> file_places
+files (tombstones) -> file_places
 """
 
 from __future__ import annotations

@@ -108,8 +108,8 @@ def run_job(config: JobConfig, *, job: str, task_type: str, create: LakeSettings
         progress.stage("starting Spark", 0)
         spark = open_session(f"lakealbum {job}")
         lake = Lake.open(spark, config.lake, create=None if config.dry_run else create)
-        ids = (str(task[name]) for name in ("task_id", "event_id", "request_id"))
-        run = Run(lake, run_id, *ids, now, config.dry_run, progress)
+        task_id, event_id, request_id = (str(task[name]) for name in ("task_id", "event_id", "request_id"))
+        run = Run(lake, run_id, task_id, event_id, request_id, now, config.dry_run, progress)
         if config.dry_run:
             yield run
             return

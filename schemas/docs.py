@@ -13,11 +13,12 @@ from schemas.tasks import TASK_TYPES
 
 _HEAD = f"""# The tables of a lake
 
-Generated from the contracts in `schemas/`, contract version {CONTRACT_VERSION}: `python -m schemas.docs > docs/tables.md`.
+Generated from the contracts in `schemas/`, contract version {CONTRACT_VERSION}, by
+`python -m schemas.docs > docs/tables.md`.
 
 A lake is a folder, or a prefix of an object store, with one Delta table a folder. Every engine that reads Delta with
-deletion vectors reads them: Spark, delta-rs (`QueryBuilder`), DuckDB (`delta_scan`). Read them as you like; write none of
-them yourself, but through `lakealbum`. Instants are in UTC, to the microsecond; offsets are minutes east of UTC.
+deletion vectors reads them: Spark, delta-rs (`QueryBuilder`), DuckDB (`delta_scan`). Read them as you like; write none
+of them yourself, but through `lakealbum`. Instants are in UTC, to the microsecond; offsets are minutes east of UTC.
 
 Filter on `bucket` too where you ask for one dataset: it is CRC-32 of the project's name, a line feed and the dataset's
 name, modulo the lake's bucket count (property `lakealbum.buckets` of `datasets`), and spares reading the other folders.

@@ -285,9 +285,7 @@ def _video_columns(file: io.BufferedReader, head: bytes) -> dict[str, Any]:
 
 def _photo_columns(file: io.BufferedReader, head: bytes, size: int) -> dict[str, Any]:
     if size > MAX_WEBP_BYTES and (head[4:8] == b"ftyp" or head[:4] == b"RIFF"):
-        raise _RefusedError(
-            "picture_too_large", f"{size} bytes; this format is read whole, up to {MAX_WEBP_BYTES}"
-        )
+        raise _RefusedError("picture_too_large", f"{size} bytes; this format is read whole, up to {MAX_WEBP_BYTES}")
     return _check_columns({"media_type": "image", **asdict(read_photo(file, head))})
 
 

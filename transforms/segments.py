@@ -56,7 +56,9 @@ def carry_segments(
     rest_new = moved.where("old.days IS NULL").select("new.*")
     rest_old = moved.where("new.days IS NULL").select("old.*")
     places = F.broadcast(rest_new.select(*PLACE_KEY).distinct())
-    earlier = checkpoint(old.join(places, list(PLACE_KEY), how="left_semi").select(*SPAN, "last_day", *REMEMBERED, "state", "_deleted"))
+    earlier = checkpoint(
+        old.join(places, list(PLACE_KEY), how="left_semi").select(*SPAN, "last_day", *REMEMBERED, "state", "_deleted")
+    )
 
     pairs = checkpoint(overlapping_spans(rest_new, old=rest_old, key=PLACE_KEY))
     followed = checkpoint(match_greedily(pairs, key=PLACE_KEY))

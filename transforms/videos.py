@@ -20,9 +20,7 @@ from transforms.heif import is_heif
 _FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 # Clocks that were never set: the zero of QuickTime and the zero of Unix.
 _UNSET_CLOCKS = frozenset({datetime(1904, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)})
-_ISO6709 = re.compile(
-    r"([+-])(\d{2,6}(?:\.\d*)?)([+-])(\d{3,7}(?:\.\d*)?)(?:[+-][\d.]+)?(?:CRS[^/]*)?/?", re.ASCII
-)
+_ISO6709 = re.compile(r"([+-])(\d{2,6}(?:\.\d*)?)([+-])(\d{3,7}(?:\.\d*)?)(?:[+-][\d.]+)?(?:CRS[^/]*)?/?", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,9 @@ def test_kill_9_at_any_moment_is_repaired_by_the_next_run(tmp_path: Path, undist
     for number, rows in enumerate(deliveries()):
         album.index(rows)
         if number == 1:  # the Python process alone, between two commits
-            process = command(album, *CLUSTER, LAKEALBUM_FAIL_AT="after:location_date_segments", LAKEALBUM_FAIL_HOW="kill")
+            process = command(
+                album, *CLUSTER, LAKEALBUM_FAIL_AT="after:location_date_segments", LAKEALBUM_FAIL_HOW="kill"
+            )
             process.communicate(timeout=300)
             assert process.returncode == -signal.SIGKILL
         if number == 2:  # Python and the JVM, at a moment of no one's choosing

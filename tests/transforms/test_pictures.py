@@ -134,9 +134,7 @@ def degrees_by_exifread(tags: dict[str, Any], axis: str) -> float | None:
 
 
 def sample_paths() -> list[Path]:
-    return sorted(
-        path for path in (PHOTOS / "exif-samples").rglob("*") if path.suffix[1:].lower() in MEDIA_SUFFIXES
-    )
+    return sorted(path for path in (PHOTOS / "exif-samples").rglob("*") if path.suffix[1:].lower() in MEDIA_SUFFIXES)
 
 
 @needs_photos
@@ -205,9 +203,7 @@ def test_unset_clock_wrong_suffix_and_corrupt_samples() -> None:
     unset = read(PHOTOS / "ukbench/base_images/ukbench08976.jpg")
     assert (unset["produce_time"], unset["time_is"], unset["camera_model"]) == (None, None, "E5700")
     assert read(PHOTOS / "ukbench/formats_images/ukbench09380.png")["content_type"] == "image/jpeg"
-    assert (
-        read(PHOTOS / "ukbench/mixed_images/ukbench09268_corrupt.jpg")["error_code"] == "picture_unreadable"
-    )
+    assert read(PHOTOS / "ukbench/mixed_images/ukbench09268_corrupt.jpg")["error_code"] == "picture_unreadable"
 
 
 # ---------------------------------------------------------------- times
@@ -254,9 +250,7 @@ def test_unset_clock_wrong_suffix_and_corrupt_samples() -> None:
         ({ORIGINAL: "٢٠١٠:08:03 10:15:19"}, None, None),
     ],
 )
-def test_exif_times(
-    tmp_path: Path, taken: dict[int, str], produce_time: str | None, time_is: str | None
-) -> None:
+def test_exif_times(tmp_path: Path, taken: dict[int, str], produce_time: str | None, time_is: str | None) -> None:
     row = read_bytes(tmp_path, picture(exif(taken={tag: text(value) for tag, value in taken.items()})))
     assert (row["produce_time"], row["time_is"], row["error_code"]) == (produce_time, time_is, None)
 
@@ -352,9 +346,7 @@ def test_titles_come_from_windows_and_never_from_camera_defaults(tmp_path: Path)
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_every_format_gives_exif_and_the_displayed_size(tmp_path: Path, kind: str) -> None:
-    block = exif(
-        {MAKE: text("Canon"), ORIENTATION: short(6)}, {ORIGINAL: text("2010:08:03 10:15:19")}, gps(*PARIS)
-    )
+    block = exif({MAKE: text("Canon"), ORIENTATION: short(6)}, {ORIGINAL: text("2010:08:03 10:15:19")}, gps(*PARIS))
     row = read_bytes(tmp_path, picture(block, kind), "misnamed.gif")
     assert (row["media_type"], row["content_type"]) == ("image", f"image/{kind.lower()}")
     assert (row["image_width"], row["image_height"]) == (20, 40)
@@ -380,9 +372,7 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def test_png_exif_behind_the_pixels_is_read_without_decoding(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_png_exif_behind_the_pixels_is_read_without_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = picture(kind="PNG")
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("pixels were decoded"))
     late = plain[:-12] + png_chunk(b"eXIf", exif({MAKE: text("Canon")})) + plain[-12:]
@@ -409,9 +399,7 @@ def test_pictures_read_whole_are_bounded(tmp_path: Path, monkeypatch: pytest.Mon
     assert read_bytes(tmp_path, picture(kind="JPEG"))["error_code"] is None
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\0", b"hello, world", b"%PDF-1.7", b"\xff\xd8\xff", b"\0\0\0\x18ftypheic"]
-)
+@pytest.mark.parametrize("content", [b"", b"\0", b"hello, world", b"%PDF-1.7", b"\xff\xd8\xff", b"\0\0\0\x18ftypheic"])
 def test_what_is_no_picture_is_unreadable_but_hashed(tmp_path: Path, content: bytes) -> None:
     row = read_bytes(tmp_path, content, "photo.jpg")
     assert row["error_code"] == "picture_unreadable"
@@ -466,9 +454,7 @@ def handler(kind: bytes) -> bytes:
 
 
 def apple_metadata(values: dict[str, str]) -> bytes:
-    keys = b"".join(
-        struct.pack(">I4s", 8 + len(APPLE + key), b"mdta") + (APPLE + key).encode() for key in values
-    )
+    keys = b"".join(struct.pack(">I4s", 8 + len(APPLE + key), b"mdta") + (APPLE + key).encode() for key in values)
     items = b"".join(
         atom(struct.pack(">I", i), atom(b"data", struct.pack(">II", 1, 0), value.encode()))
         for i, value in enumerate(values.values(), start=1)
@@ -549,9 +535,7 @@ def test_apple_creation_dates(tmp_path: Path, text: str, produce_time: str, time
     assert (row["produce_time"], row["time_is"]) == (produce_time, time_is)
 
 
-@pytest.mark.parametrize(
-    "location", ["+00.0000+000.0000/", "+91.0000+002.0000/", "+48.0000+181.0000/", "nowhere"]
-)
+@pytest.mark.parametrize("location", ["+00.0000+000.0000/", "+91.0000+002.0000/", "+48.0000+181.0000/", "nowhere"])
 def test_impossible_video_places_are_null(tmp_path: Path, location: str) -> None:
     row = read_bytes(tmp_path, movie(location=location))
     assert (row["latitude"], row["longitude"], row["error_code"]) == (None, None, None)
