@@ -8,6 +8,7 @@ import sys
 import click
 
 from schemas.errors import LakeAlbumError
+from schemas.version import VERSION
 
 # verb -> (module that holds its click command, name of the command, one line of help)
 VERBS = {
@@ -46,7 +47,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="lakealbum", message="%(version)s")
+@click.version_option(VERSION, message="%(version)s")
 def lakealbum() -> None:
     """Turn a lake of photo and video metadata into albums."""
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
@@ -25,6 +24,7 @@ from jobs.progress import Progress, configure_logging
 from jobs.session import open_session
 from schemas.errors import LakeAlbumError
 from schemas.settings import LakeSettings
+from schemas.version import VERSION
 
 HEARTBEAT_SECONDS = 30.0
 BROADCAST_ROWS = 1_000_000
@@ -67,14 +67,6 @@ class Run:
         count = keys.count()
         self.ledger.count(stage, count)
         return F.broadcast(keys) if count <= BROADCAST_ROWS else keys
-
-
-def code_version() -> str:
-    """The version of LakeAlbum that is running."""
-    try:
-        return version("lakealbum")
-    except PackageNotFoundError:
-        return "0.1.0+checkout"
 
 
 @contextmanager
@@ -162,7 +154,7 @@ class _Record:
             "project_name": self.config.project,
             "parameters": self.parameters,
             "config_hash": hashlib.sha256(self.parameters.encode()).hexdigest(),
-            "code_version": code_version(),
+            "code_version": VERSION,
             "inputs": dict(ledger.inputs),
             "outputs": dict(ledger.outputs),
             "row_counts": dict(ledger.row_counts),

@@ -200,8 +200,9 @@ def _shots(traveller: Traveller, chance: random.Random) -> Iterator[tuple[Town, 
 
 
 def _home_days(traveller: Traveller, chance: random.Random) -> Iterator[Stay]:
-    """Single days at home, every three to eight days, when nobody travels."""
-    away = {day for stay in traveller.stays for day in stay.dates()}
+    """Single days at home, every three to eight days, but for the stays and the two days before and after each."""
+    around = range(-2, 3)
+    away = {day + timedelta(days=days) for stay in traveller.stays for day in stay.dates() for days in around}
     day = FIRST_DAY
     while day <= LAST_DAY:
         if day not in away:
