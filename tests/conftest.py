@@ -26,6 +26,8 @@ def spark() -> Iterator[SparkSession]:
         "spark.jars": ",".join(str(jar) for jar in sorted(JARS.glob("*.jar"))),
         "spark.sql.shuffle.partitions": "2",
         "spark.ui.enabled": "false",
+        # Many small plans, each run once: compiling them well costs more than it saves.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.memory": "2g",
         "spark.log.level": "ERROR",
