@@ -10,6 +10,8 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from jobs.session import PLANS_DEPEND_ON, RESULTS_DEPEND_ON
+
 JARS = Path(os.environ.get("LAKEALBUM_JARS") or Path(__file__).parents[1] / ".jars")
 
 
@@ -18,16 +20,13 @@ def spark() -> Iterator[SparkSession]:
     """A session as jobs have it, on two cores, with few partitions and no web pages."""
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     settings = {
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.ansi.enabled": "true",
-        "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        **RESULTS_DEPEND_ON,
+        **PLANS_DEPEND_ON,
         "spark.jars": ",".join(str(jar) for jar in sorted(JARS.glob("*.jar"))),
         "spark.sql.shuffle.partitions": "2",
         "spark.ui.enabled": "false",
         # Many small plans, each run once: compiling them well costs more than it saves.
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.memory": "2g",
         "spark.log.level": "ERROR",

@@ -19,7 +19,7 @@ each_traveller = pytest.mark.parametrize("traveller", TRAVELLERS, ids=lambda tra
 def test_the_library_is_the_same_everywhere() -> None:
     """The very bytes, so that ids, counts and covers in the documentation hold."""
     text = "\n".join(line for traveller in TRAVELLERS for line in library_lines(traveller))
-    assert (len(text.splitlines()), zlib.crc32(text.encode())) == (1969, 2541332601)
+    assert (len(text.splitlines()), zlib.crc32(text.encode())) == (1900, 2389848950)
 
 
 @each_traveller
