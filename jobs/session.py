@@ -15,6 +15,8 @@ RESULTS_DEPEND_ON = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     # Without Arrow, createDataFrame of a pandas 3 frame turns a missing string into the text NaN.
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # pandas writes nanoseconds, for which Spark has no type; jobs.sources makes times of them.
+    "spark.sql.legacy.parquet.nanosAsLong": "true",
     # A pinned version may be any age; jobs.maintain sees to it that what is needed is kept.
     "spark.databricks.delta.vacuum.enforceTimeTravelWithinDeletedFileRetentionDuration": "false",
 }

@@ -101,9 +101,33 @@ def detect_format(spark: SparkSession, uri: str) -> Format:
 def _read_parquet(spark: SparkSession, uri: str) -> DataFrame:
     """Reads all footers first, so that a broken file or one with other types is found before anything is computed."""
     reader = spark.read.option("mergeSchema", True)
-    if any(_format_by_suffix(file) == "parquet" for file in _list_files(spark, uri)):
+    files = sorted(_list_files(spark, uri))
+    if named := [file for file in files if _format_by_suffix(file) == "parquet"]:
         reader = reader.option("pathGlobFilter", "*.{parquet,parq}")
-    return reader.parquet(uri)
+    raw = reader.parquet(uri)
+    times = {}
+    for name, is_instant in _nanosecond_columns(spark, (named or files)[0]).items():
+        time = F.timestamp_micros(F.floor(F.col(f"`{name}`") / 1000))
+        times[name] = time if is_instant else time.cast("timestamp_ntz")
+    return raw.withColumns(times)
+
+
+def _nanosecond_columns(spark: SparkSession, file: str) -> dict[str, bool]:
+    """The columns of a Parquet file that are times in nanoseconds, and whether they are instants.
+
+    Spark has no such type: it reads them as whole numbers (spark.sql.legacy.parquet.nanosAsLong).
+    """
+    jvm: Any = spark._jvm
+    session: Any = spark._jsc
+    path = jvm.org.apache.hadoop.fs.Path(file)
+    opened = jvm.org.apache.parquet.hadoop.util.HadoopInputFile.fromPath(path, session.hadoopConfiguration())
+    reader = jvm.org.apache.parquet.hadoop.ParquetFileReader.open(opened)
+    try:
+        fields = list(reader.getFooter().getFileMetaData().getSchema().getFields())
+        kinds = {field.getName(): str(field.getLogicalTypeAnnotation()) for field in fields}
+    finally:
+        reader.close()
+    return {name: kind.endswith("true)") for name, kind in kinds.items() if kind.startswith("TIMESTAMP(NANOS")}
 
 
 def _read_photos(spark: SparkSession, uri: str) -> DataFrame:

@@ -26,6 +26,7 @@ MOST_DOCUMENT_BYTES = 32 * 2**20
 
 JSON_OPTIONS = {"allowSingleQuotes": "false"}
 END = "lakealbum-end"
+BLANK, MARK = " \t\r\n", "\ufeff"
 LONE_SURROGATE = (
     r"(?i)(?<!\\)(?:\\\\)*(?:\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f][0-9a-f]{2})"
 )
@@ -109,12 +110,12 @@ def _json_texts(spark: SparkSession, files: dict[str, int]) -> DataFrame:
         parts.append(spark.read.text(lines).select(F.col("value").alias("text")))
     if documents:
         content = F.col("content").cast("string")
-        first_line = F.substring_index(F.ltrim(content, F.lit("\ufeff \t\r\n")), "\n", 1)
+        first_line = F.substring_index(_bare(content), "\n", 1)
         is_document = _elements(first_line).isNull() & _elements(content).isNotNull()
         split = F.when(is_document, F.array(content)).otherwise(F.split(content, "\r\n|\n|\r"))
         parts.append(spark.read.format("binaryFile").load(documents).select(F.explode(split).alias("text")))
     texts = functools.reduce(DataFrame.union, parts)
-    bare = F.trim(F.col("text"), F.lit("\ufeff \t\r\n"))
+    bare = _bare(F.col("text"))
     listed = F.when(bare.startswith("["), F.from_json(F.element_at(_elements(bare), 1), "array<string>", JSON_OPTIONS))
     return (
         texts.select(bare.alias("text"))
@@ -133,13 +134,23 @@ def _refuse_large_document(spark: SparkSession, file: str) -> None:
         )
 
 
+def _bare(text: Column) -> Column:
+    """A text without a byte order mark before it and white space around it.
+
+    The mark is no character to trim: of text that is no UTF-8, Spark would trim single bytes of it.
+    """
+    text = F.trim(text, F.lit(BLANK))
+    marked = text.startswith(MARK)
+    return F.when(marked, F.trim(F.substr(text, F.lit(2)), F.lit(BLANK))).otherwise(text)
+
+
 def _elements(text: Column) -> Column:
     """The one JSON value that a text is, in a list, its own text with numbers normalised; null if it isn't just one.
 
     Spark's parsers ignore what follows the first value of a text, so it is parsed as the first item of a list that must
     then end.
     """
-    bare = F.trim(text, F.lit("\ufeff \t\r\n"))
+    bare = _bare(text)
     listed = F.from_json(F.concat(F.lit("["), bare, F.lit(f',"{END}"]')), "array<string>", JSON_OPTIONS)
     return F.when((F.size(listed) == 2) & (F.try_element_at(listed, F.lit(2)) == END), F.slice(listed, 1, 1))
 

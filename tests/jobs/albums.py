@@ -77,13 +77,17 @@ class Album:
         """(dataset, place, first day, last day) of every cluster."""
         return {
             (row["dataset_name"], row["title"], str(row["first_day"]), str(row["last_day"]))
-            for row in self.rows("location_date_clusters")
+            for row in self.clusters()
             if level in (None, row["level"])
         }
 
+    def clusters(self) -> list[Row]:
+        """The rows of the cluster table."""
+        return self.rows("location_date_clusters")
+
     def ids(self) -> dict[tuple[str, str], str]:
         """(title, first day) to id, of one dataset's clusters."""
-        return {(r["title"], str(r["first_day"])): r["object_id"] for r in self.rows("location_date_clusters")}
+        return {(r["title"], str(r["first_day"])): r["object_id"] for r in self.clusters()}
 
     def events(self) -> list[tuple[str, str]]:
         """(event, id) in the order of commits."""

@@ -7,14 +7,15 @@ import json
 import logging
 import os
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pyspark.sql import Row, SparkSession
@@ -31,14 +32,18 @@ def rows_of(spark: SparkSession, uri: Path | str, **options: Any) -> list[Row]:
     return read_source(spark, str(uri), **options).collect()
 
 
-def test_parquet_as_pandas_writes_it(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize("unit", ["us", "ns"])
+@pytest.mark.parametrize(("zone", "time_is"), [(None, "local"), ("UTC", "instant")])
+def test_parquet_as_pandas_writes_it(
+    spark: SparkSession, tmp_path: Path, unit: Literal["us", "ns"], zone: str | None, time_is: str
+) -> None:
     frame = pd.DataFrame(
         {
             "uri": ["a.jpg", "b.jpg"],
             "latitude": [30.25, float("nan")],
             "longitude": [120.0, float("nan")],
             "size": [12, None],
-            "produce_time": pd.to_datetime(["2010-08-03 10:15:19", None]).as_unit("us"),
+            "produce_time": pd.to_datetime(["2010-08-03 10:15:19.5", None]).as_unit(unit).tz_localize(zone),
         }
     )
     frame.to_parquet(tmp_path / "part.parquet")
@@ -46,7 +51,8 @@ def test_parquet_as_pandas_writes_it(spark: SparkSession, tmp_path: Path) -> Non
     assert detect_format(spark, str(tmp_path)) == "parquet"
     judged = judge_files(read_source(spark, str(tmp_path)), source="s", project="p", dataset="d")
     a, b = sorted(judged.collect(), key=lambda row: row["uri"])
-    assert (a["size"], a["time_is"], a["produce_time"].hour, a["reason"]) == (12, "local", 10, None)
+    assert (a["size"], a["time_is"], a["reason"]) == (12, time_is, None)
+    assert a["produce_time"].astimezone(UTC) == datetime(2010, 8, 3, 10, 15, 19, 500_000, tzinfo=UTC)
     assert (b["latitude"], b["longitude"], b["size"], b["produce_time"], b["reason"]) == (None,) * 5
 
 
@@ -288,9 +294,10 @@ def test_ten_thousand_malformed_rows(spark: SparkSession, tmp_path: Path, name: 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"").replace(b"\r", b"")), min_size=100))
+@example([b"\xbb", b"\xbb\xbf", b"\xef", b"\xef\xbb\xbf", b" \xef\xbb\xbf\t", b"\x00", b"\x0b", b"\xc2\xa0"])
 def test_any_bytes_become_rows(spark: SparkSession, tmp_path: Path, lines: list[bytes]) -> None:
     path = write(tmp_path / "any.jsonl", b'{"uri": "a.jpg"}\n' + b"\n".join(lines))
     judged = judge_files(read_source(spark, str(path), format="json"), source="s", project="p", dataset="d").collect()
-    blank = sum(not line.replace(b"\xef\xbb\xbf", b"").strip(b" \t") for line in lines)
+    blank = sum(not line.strip(b" \t").removeprefix(b"\xef\xbb\xbf").strip(b" \t") for line in lines)
     assert len(judged) == 1 + len(lines) - blank
     assert [row["uri"] for row in judged if row["reason"] is None] == ["a.jpg"]
