@@ -141,7 +141,7 @@ def edits_of(run: Run, config: ClusteringConfig, *, kind: str, until: int) -> Ed
         F.max_by("action", "sequence").alias("action"),
         F.max_by(F.struct("level", "place_key", "first_day", "last_day"), "sequence").alias("span"),
     )
-    return Edits(last.where("action = 'delete'").select(*DATASET_KEY, "object_id", "span.*"))
+    return Edits(run.cache(last.where("action = 'delete'").select(*DATASET_KEY, "object_id", "span.*")))
 
 
 def end_clustering(

@@ -15,28 +15,39 @@ from jobs.session import PLANS_DEPEND_ON, RESULTS_DEPEND_ON
 JARS = Path(os.environ.get("LAKEALBUM_JARS") or Path(__file__).parents[1] / ".jars")
 
 
+SETTINGS = {
+    "spark.master": "local[2]",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.ui.enabled": "false",
+    # Many small plans, each run once: compiling them costs more than it saves (.ci/spark-submit.sh compiles).
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.memory": "2g",
+    "spark.log.level": "ERROR",
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Sessions of processes that tests start have the settings of the tests' own."""
+    folder = tmp_path_factory.mktemp("conf")
+    (folder / "spark-defaults.conf").write_text("".join(f"{key} {value}\n" for key, value in SETTINGS.items()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPARK_CONF_DIR", str(folder))
+        yield
+
+
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """A session as jobs have it, on two cores, with few partitions and no web pages."""
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    settings = {
-        **RESULTS_DEPEND_ON,
-        **PLANS_DEPEND_ON,
-        "spark.jars": ",".join(str(jar) for jar in sorted(JARS.glob("*.jar"))),
-        "spark.sql.shuffle.partitions": "2",
-        "spark.ui.enabled": "false",
-        # Many small plans, each run once: compiling them costs more than it saves (.ci/spark-submit.sh compiles).
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m",
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        "spark.sql.adaptive.enabled": "false",
-        "spark.databricks.delta.snapshotPartitions": "2",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.driver.memory": "2g",
-        "spark.log.level": "ERROR",
-    }
-    builder = SparkSession.builder.master("local[2]").appName("tests")
-    for key, value in settings.items():
+    jars = {"spark.jars": ",".join(str(jar) for jar in sorted(JARS.glob("*.jar")))}
+    builder = SparkSession.builder.appName("tests")
+    for key, value in {**RESULTS_DEPEND_ON, **PLANS_DEPEND_ON, **SETTINGS, **jars}.items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     yield session
@@ -48,4 +59,3 @@ def _doctest_names(doctest_namespace: dict[str, Any], request: pytest.FixtureReq
     """`spark` and `F` for the examples in docstrings."""
     if isinstance(request.node, pytest.DoctestItem):
         doctest_namespace |= {"spark": request.getfixturevalue("spark"), "F": F}
-

@@ -23,15 +23,11 @@ def place_days(spark: SparkSession, *rows: tuple[str, str]) -> DataFrame:
         local = date.fromisoformat(day)
         moment = datetime(local.year, local.month, local.day, 12, tzinfo=UTC)
         names = dict(zip(LEVELS, (part or None for part in place.split("/")), strict=True))
-        made.append(
-            {
-                **{"bucket": 0, "project_name": "p", "dataset_name": "d", "place_key": place, "local_date": local},
-                **names,
-                **{"files": 1, "images": 1, "videos": 0, "run_id": "r"},
-                **dict.fromkeys(("first", "last"), {"time": moment, "uri": day, "utc_offset": 0}),
-                "cover": {"rank": 0, "time": moment, "uri": day},
-            }
-        )
+        noon = {"time": moment, "uri": day, "utc_offset": 0}
+        cover = {"rank": 0, "time": moment, "uri": day}
+        key = {"bucket": 0, "project_name": "p", "dataset_name": "d", "place_key": place, "local_date": local}
+        counts = {"files": 1, "images": 1, "videos": 0}
+        made.append({**key, **names, **counts, "first": noon, "last": noon, "cover": cover, "run_id": "r"})
     return spark.createDataFrame([{**dict.fromkeys(PLACE_DAYS.names), **row} for row in made], spark_schema(PLACE_DAYS))
 
 
@@ -77,7 +73,11 @@ def test_both_ends_of_min_and_max_days_are_within(spark: SparkSession) -> None:
 def test_a_cluster_is_named_by_its_level_and_lasts_from_midnight_to_midnight(spark: SparkSession) -> None:
     days = place_days(spark, (TOULOUSE, "2026-03-04"), (ALBI, "2026-03-05"))
     segments = days.transform(explode_levels, levels=("province",)).transform(segment_days, gap_days=1)
-    given = {"object_id": F.lit("x"), "cluster_since": F.lit(datetime(2026, 4, 1, tzinfo=UTC)), "update_time": F.current_timestamp()}
+    given = {
+        "object_id": F.lit("x"),
+        "cluster_since": F.lit(datetime(2026, 4, 1, tzinfo=UTC)),
+        "update_time": F.current_timestamp(),
+    }
     (row,) = segments.withColumns(given).transform(describe_clusters).collect()
     assert (row.title, row.country, row.province, row.city) == ("occitanie", "fr", "occitanie", None)
     assert row.start_time.astimezone(UTC) == datetime(2026, 3, 4, tzinfo=UTC)
