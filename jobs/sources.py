@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from jobs.text_sources import read_csv, read_json
 from schemas.errors import SourceError, UsageError
 from transforms.pictures import MEDIA_SUFFIXES, list_pictures, read_pictures
-from transforms.source_columns import MESSAGE, REASON, ROW, row_json
+from transforms.source_columns import MESSAGE, REASON, ROW, quoted, row_json
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +59,14 @@ def read_source(spark: SparkSession, uri: str, *, format: Format | None = None) 
         if format == "delta":
             return _with_rows(spark.read.format("delta").load(uri))
         files = _data_files(spark, uri, format)
-        if format == "csv":
-            return read_csv(spark, sorted(files))
         if format == "parquet":
-            return _with_rows(_read_parquet(spark, uri))
-        return read_json(spark, files, imm=format == "imm")
+            return _with_rows(_read_parquet(spark, uri, min(files)))
+        literal = {
+            re.sub(r"([\\*?{}\[\]])", r"\\\1", file): size for file, size in files.items()
+        }  # names are no patterns
+        if format == "csv":
+            return read_csv(spark, sorted(literal))
+        return read_json(spark, literal, imm=format == "imm")
     except (PySparkException, Py4JJavaError) as error:
         raise SourceError(f"{uri} can't be read as {format}: {_cause(error)}") from error
 
@@ -98,16 +101,20 @@ def detect_format(spark: SparkSession, uri: str) -> Format:
     return format
 
 
-def _read_parquet(spark: SparkSession, uri: str) -> DataFrame:
-    """Reads all footers first, so that a broken file or one with other types is found before anything is computed."""
+def _read_parquet(spark: SparkSession, uri: str, first: str) -> DataFrame:
+    """Reads all footers first, so that a broken file or one with other types is found before anything is computed.
+
+    `first` is one of the source's data files; if its suffix says that it is Parquet, others are passed over.
+    """
     reader = spark.read.option("mergeSchema", True)
-    files = sorted(_list_files(spark, uri))
-    if named := [file for file in files if _format_by_suffix(file) == "parquet"]:
+    if _format_by_suffix(first) == "parquet":
         reader = reader.option("pathGlobFilter", "*.{parquet,parq}")
     raw = reader.parquet(uri)
     times = {}
-    for name, is_instant in _nanosecond_columns(spark, (named or files)[0]).items():
-        time = F.timestamp_micros(F.floor(F.col(f"`{name}`") / 1000))
+    for name, is_instant in _nanosecond_columns(spark, first).items():
+        nanoseconds = quoted(name)
+        whole = nanoseconds - F.pmod(nanoseconds, F.lit(1000))
+        time = F.timestamp_micros(F.call_function("div", whole, F.lit(1000)))  # `/` would go through doubles
         times[name] = time if is_instant else time.cast("timestamp_ntz")
     return raw.withColumns(times)
 
@@ -156,8 +163,7 @@ def _data_files(spark: SparkSession, uri: str, format: Format) -> dict[str, int]
     """The files to read as `format`: those with its suffixes, or, if none has, all."""
     wanted = "json" if format == "imm" else format
     files = _list_files(spark, uri)
-    fitting = {file: size for file, size in files.items() if _format_by_suffix(file) == wanted} or files
-    return {re.sub(r"([\\*?{}\[\]])", r"\\\1", file): size for file, size in fitting.items()}  # names are no patterns
+    return {file: size for file, size in files.items() if _format_by_suffix(file) == wanted} or files
 
 
 def _list_files(spark: SparkSession, uri: str) -> dict[str, int]:

@@ -43,7 +43,7 @@ def test_parquet_as_pandas_writes_it(
             "latitude": [30.25, float("nan")],
             "longitude": [120.0, float("nan")],
             "size": [12, None],
-            "produce_time": pd.to_datetime(["2010-08-03 10:15:19.5", None]).as_unit(unit).tz_localize(zone),
+            "produce_time": pd.to_datetime(["2010-08-03 10:15:19.123408", None]).as_unit(unit).tz_localize(zone),
         }
     )
     frame.to_parquet(tmp_path / "part.parquet")
@@ -52,7 +52,7 @@ def test_parquet_as_pandas_writes_it(
     judged = judge_files(read_source(spark, str(tmp_path)), source="s", project="p", dataset="d")
     a, b = sorted(judged.collect(), key=lambda row: row["uri"])
     assert (a["size"], a["time_is"], a["reason"]) == (12, time_is, None)
-    assert a["produce_time"].astimezone(UTC) == datetime(2010, 8, 3, 10, 15, 19, 500_000, tzinfo=UTC)
+    assert a["produce_time"].astimezone(UTC) == datetime(2010, 8, 3, 10, 15, 19, 123_408, tzinfo=UTC)
     assert (b["latitude"], b["longitude"], b["size"], b["produce_time"], b["reason"]) == (None,) * 5
 
 
