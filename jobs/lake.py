@@ -76,13 +76,6 @@ class Lake:
         vacuums = [until for entry in entries if (until := _vacuumed_until(entry)) is not None]
         return None if max(vacuums, default=_LONG_AGO) > committed_at(changed) else int(changed["version"]) - 1
 
-    def lost_feed(self, contract: Contract, after: int | None) -> LakeError:
-        """The error of a step that cannot do without a change feed that is gone."""
-        return LakeError(
-            f"the changes of {self.uri(contract)} after version {after} are gone (vacuumed, or the log cleaned "
-            "up), and nothing else tells them"
-        )
-
     def read(self, contract: Contract, version: int) -> DataFrame:
         """A table as it was at `version`."""
         return self.spark.read.format("delta").option("versionAsOf", version).load(self.uri(contract))

@@ -1,7 +1,6 @@
 """What all tests share: one small Spark session."""
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.session import PLANS_DEPEND_ON, RESULTS_DEPEND_ON
-
-JARS = Path(os.environ.get("LAKEALBUM_JARS") or Path(__file__).parents[1] / ".jars")
-
+from jobs.session import open_session
 
 SETTINGS = {
     "spark.master": "local[2]",
@@ -33,23 +29,20 @@ SETTINGS = {
 
 @pytest.fixture(scope="session", autouse=True)
 def small_jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Sessions of processes that tests start have the settings of the tests' own."""
+    """Settings and jars for the tests' session, and for those of the processes that tests start."""
     folder = tmp_path_factory.mktemp("conf")
     (folder / "spark-defaults.conf").write_text("".join(f"{key} {value}\n" for key, value in SETTINGS.items()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPARK_CONF_DIR", str(folder))
+        if not os.environ.get("LAKEALBUM_JARS") and not os.environ.get("LAKEALBUM_PACKAGES"):
+            patch.setenv("LAKEALBUM_JARS", str(Path(__file__).parents[1] / ".jars"))
         yield
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
+def spark(small_jobs: None) -> Iterator[SparkSession]:
     """A session as jobs have it, on two cores, with few partitions and no web pages."""
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    jars = {"spark.jars": ",".join(str(jar) for jar in sorted(JARS.glob("*.jar")))}
-    builder = SparkSession.builder.appName("tests")
-    for key, value in {**RESULTS_DEPEND_ON, **PLANS_DEPEND_ON, **SETTINGS, **jars}.items():
-        builder = builder.config(key, value)
-    session = builder.getOrCreate()
+    session = open_session("tests")
     yield session
     session.stop()
 

@@ -31,7 +31,7 @@ def album(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Albu
     album.index([{**days[2], "address": {"country": "China", "province": "Zhejiang", "city": "Jiaxing"}}])
     album.remove(days[0]["uri"], dataset="ada")
     album.cluster()
-    cluster = album.rows("location_date_clusters")[0]["object_id"]
+    cluster = album.clusters()[0]["object_id"]
     update_cluster(Lake(album.lake), Scope(PROJECT), cluster, {"title": "Spring", "custom_labels": {"with": "Ben"}})
     return album
 

@@ -56,7 +56,7 @@ def trips_in(album: Album) -> set[Trip]:
             row["files"],
             row["videos"],
         )
-        for row in album.rows("location_date_clusters")
+        for row in album.clusters()
     }
 
 
@@ -90,7 +90,7 @@ def test_any_split_gives_the_trips_of_one_run_and_events_tell_every_change(
         options = OPTIONS[(turn + 1) % len(OPTIONS)] if turn < 3 else OPTIONS[0]
         album.cluster(**options)
         assert trips_in(album) == trips_of(delivered, **options)
-        clusters = album.rows("location_date_clusters")
+        clusters = album.clusters()
         spans = {row["object_id"]: (str(row["first_day"]), str(row["last_day"])) for row in clusters}
         assert len(spans) == len(clusters)
         assert spans_by_events(album) == spans

@@ -191,7 +191,7 @@ def test_local_days_across_zones_the_date_line_dst_and_leap_days(album: Album) -
         ("dateline", "2026-01-01", "2026-01-01"),
         ("leap", "2024-02-28", "2024-03-01"),
     }
-    offsets = {row["dataset_name"]: row["start_offset"] for row in album.rows("location_date_clusters")}
+    offsets = {row["dataset_name"]: row["start_offset"] for row in album.clusters()}
     assert offsets == {"instant": 540, "offset": -300, "wall": -240, "dateline": offsets["dateline"], "leap": 0}
 
 
