@@ -123,11 +123,19 @@ def vacuum(root: str, contract: Contract, hours: int, *, dry_run: bool) -> int:
 
 
 def commits_after(table: DeltaTable, version: int) -> Iterator[dict[str, Any]]:
-    """The entries of a table's log above a version, as far as they are still there, the newest first."""
-    newer = table.version() - version
-    for entry in table.history(newer) if newer > 0 else []:
-        if entry.get("version", -1) > version:
-            yield entry
+    """The entries of a table's log above a version, as far as they are still there, the newest first.
+
+    delta-rs reads the log as it is, but numbers its entries down from the version that `table` is at: so `table` is
+    moved to the latest version, and the log read again if that has moved meanwhile.
+    """
+    while True:
+        table.update_incremental()
+        until = table.version()
+        entries = table.history(until - version) if until > version else []
+        table.update_incremental()
+        if table.version() == until:
+            break
+    yield from (entry for entry in entries if entry.get("version", -1) > version)
 
 
 def committed_at(entry: dict[str, Any]) -> datetime:

@@ -5,10 +5,11 @@ A run is a chain of commits, each to one table, each a pure function of what is 
 1. **Pin.** A step reads its inputs, and the table that it writes, at pinned versions.
 2. **Diff.** It computes the rows that the table should hold, for the keys that its inputs' changes touch, and
    leaves out those that the table holds already (transforms.changes). No difference, no commit.
-3. **Commit.** One MERGE. It carries a token in `userMetadata`, and under the application id of its source the
-   version of the source that it consumed: the watermark that the next run starts from lives and dies with the
-   rows that it stands for. Two writers of one application id never both succeed from the same watermark: Delta
-   refuses the second, or skips it, and the missing token tells.
+3. **Commit.** One append where rows are only new, else one MERGE. Its Delta transaction, of an application id that
+   all jobs share, counts the commits of jobs: of two writers that started from the same count one succeeds, and Delta
+   refuses the other, or skips it, and the missing token tells. That makes an append safe. The token, in
+   `userMetadata`, says what was consumed: the watermark that the next run starts from lives and dies with the rows
+   that it stands for.
 4. **Retry.** Whoever loses a race gets Conflict, and the whole step is done again from fresh pins.
 
 Killed before a commit, nothing has happened; killed after, the next run finds the watermark and goes on.
@@ -23,19 +24,22 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 from delta.exceptions import DeltaConcurrentModificationException
 from delta.tables import DeltaTable
+from deltalake import DeltaTable as DeltaLog
 from deltalake.exceptions import CommitFailedError
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.storagelevel import StorageLevel
 
+from catalog.upkeep import commits_after
 from jobs.lake import Lake
+from jobs.session import session_settings
 from schemas.contract import Contract
 from schemas.errors import Conflict
 from transforms.changes import ACTION, diff_rows
@@ -45,53 +49,81 @@ log = logging.getLogger("lakealbum")
 
 TXN_APP_ID = "spark.databricks.delta.write.txnAppId"
 TXN_VERSION = "spark.databricks.delta.write.txnVersion"
+BROADCAST_ROWS = 100_000
+"""Changed rows up to this many (some 50 MB) are sent to every worker; for more, MERGE shuffles both sides."""
+
 USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
-SEQUENCE = "sequence"
-"""Application id of tables that consume no other table: their watermark just counts the commits."""
+APP_ID = "lakealbum"
+MAINTENANCE = "maintenance after "
+"""How the `userMetadata` of a maintenance commit begins; the token of the last job's commit follows."""
+RECENT = 10
+"""Log entries that are looked through for a token before all are."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a table stands: how many commits jobs have made, and what they have consumed of the table it follows.
+
+    `consumed` is a version; None before the first time, and always for a table that follows none. It is None too
+    where the log is no longer there that told it (no job and no maintenance for as long as the log is kept, then
+    another program's commit): then all is compared again.
+    """
+
+    count: int = 0
+    consumed: int | None = None
+
+    @classmethod
+    def of(cls, table: DeltaLog) -> Mark:
+        """The mark of a table at its latest version."""
+        count = table.transaction_version(APP_ID) or 0
+        for after in (max(table.version() - RECENT, -1), -1) if count else ():
+            for entry in commits_after(table, after):
+                metadata = (entry.get("userMetadata") or "").removeprefix(MAINTENANCE)
+                if metadata.startswith("{") and (token := json.loads(metadata))["count"] == count:
+                    return cls(count, token["consumed"])
+        return cls(count)
+
+    def next(self, consumes: int | None) -> Mark:
+        """The mark of the next commit, which consumes the source up to `consumes` (None: no more of it)."""
+        return Mark(self.count + 1, self.consumed if consumes is None else consumes)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One commit to be made: the table, its pinned version, and the source version that it consumes."""
+    """One commit to be made: the table as pinned, and the version that it consumes of the table that it follows."""
 
     lake: Lake
     contract: Contract
     run_id: str
-    base: int
-    source: str = SEQUENCE
+    log: DeltaLog
+    mark: Mark
     consumes: int | None = None
     dry_run: bool = False
 
     @classmethod
     def pin(
-        cls,
-        lake: Lake,
-        contract: Contract,
-        run_id: str,
-        *,
-        source: Contract | None = None,
-        consumes: int | None = None,
-        dry_run: bool = False,
+        cls, lake: Lake, contract: Contract, run_id: str, *, consumes: int | None = None, dry_run: bool = False
     ) -> Step:
         """Pins `contract`'s table at its latest version."""
-        name = source.name if source else SEQUENCE
-        return cls(lake, contract, run_id, lake.version(contract), name, consumes, dry_run)
+        log = lake.log(contract)
+        return cls(lake, contract, run_id, log, Mark.of(log), consumes, dry_run)
+
+    @property
+    def base(self) -> int:
+        """The version that is pinned."""
+        return int(self.log.version())
 
     def current(self) -> DataFrame:
         """The table as it was pinned."""
         return self.lake.read(self.contract, self.base)
 
     def consumed(self) -> int | None:
-        """The version of the source that the pinned table has consumed; None before the first time."""
-        table = self.lake.log(self.contract)
-        table.load_as_version(self.base)
-        return table.transaction_version(self.source)
+        """The version of the table it follows that the pinned table has consumed; None before the first time."""
+        return self.mark.consumed
 
     def is_empty(self) -> bool:
         """Whether the pinned table holds no file, so that there is nothing to compare with."""
-        table = self.lake.log(self.contract)
-        table.load_as_version(self.base)
-        return not table.file_uris()
+        return not self.log.file_uris()
 
 
 @dataclass
@@ -175,7 +207,7 @@ def apply_changes(step: Step, changes: DataFrame) -> Committed:
     """Commits rows that must change: whole rows with `_action` (insert, update or delete), each key once."""
     changes = _conform(step, changes, ACTION).localCheckpoint(eager=True, storageLevel=StorageLevel.MEMORY_AND_DISK)
     counts = {row[ACTION]: row["count"] for row in changes.groupBy(ACTION).count().collect()}
-    if not counts and not _moves_watermark(step):
+    if not counts and step.consumes in (None, step.consumed()):
         return Committed(step.base)
     return _commit(step, changes, counts)
 
@@ -187,10 +219,6 @@ def _conform(step: Step, rows: DataFrame, *more: str) -> DataFrame:
     return rows.select(*step.contract.names, *more)
 
 
-def _moves_watermark(step: Step) -> bool:
-    return step.consumes is not None and step.consumed() != step.consumes
-
-
 def _commit(step: Step, changes: DataFrame, counts: dict[str, int] | None) -> Committed:
     """One commit of `changes`; `counts` is their rows by action, None for a first load, which is all inserts."""
     if step.dry_run:
@@ -198,68 +226,58 @@ def _commit(step: Step, changes: DataFrame, counts: dict[str, int] | None) -> Co
         return Committed(step.base, counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
     name = step.contract.name
     reach_failure_point(f"before:{name}")
-    watermark = step.consumes if step.consumes is not None else (step.consumed() or 0) + 1
-    token = json.dumps({"run_id": step.run_id, "step": name, step.source: watermark}, sort_keys=True)
-    with _transaction(step.lake.spark, step.source, watermark, token), conflicts_of(name):
-        if counts == {}:
-            _append_nothing(step, changes)
+    mark = step.mark.next(step.consumes)
+    token = json.dumps({"run_id": step.run_id, "step": name, **asdict(mark)})
+    transaction = {TXN_APP_ID: APP_ID, TXN_VERSION: str(mark.count), USER_METADATA: token}
+    with session_settings(step.lake.spark, transaction), conflicts_of(name):
+        if counts is None:
+            _append(step, changes)
+        elif set(counts) <= {"insert"}:
+            _append(step, changes.repartition(*step.contract.partition_by) if step.contract.partition_by else changes)
         else:
-            _merge(step, changes, {"insert"} if counts is None else set(counts))
+            _merge(step, changes, counts)
     version, metrics = _find_commit(step, token)
     reach_failure_point(f"after:{name}")
     if counts is None:
-        counts = {"insert": int(metrics.get("numTargetRowsInserted", 0))}
+        counts = {"insert": int(metrics.get("numOutputRows", 0))}
     return Committed(version, counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
 
 
-def _append_nothing(step: Step, changes: DataFrame) -> None:
-    """A commit of no rows, to move the watermark past changes of the source that change nothing here."""
-    empty = step.lake.spark.createDataFrame([], changes.drop(ACTION).schema)
-    empty.write.format("delta").mode("append").save(step.lake.uri(step.contract))
+def _append(step: Step, rows: DataFrame) -> None:
+    """Adds rows that the table is known not to hold; none, where only the watermark moves."""
+    rows.drop(ACTION).write.format("delta").mode("append").save(step.lake.uri(step.contract))
 
 
-def _merge(step: Step, changes: DataFrame, actions: set[str]) -> None:
+def _merge(step: Step, changes: DataFrame, counts: dict[str, int]) -> None:
     table = DeltaTable.forPath(step.lake.spark, step.lake.uri(step.contract))
     same_key = " AND ".join(f"t.{name} = s.{name}" for name in step.contract.key)
     values: dict[str, str | Column] = {name: f"s.{name}" for name in step.contract.names}
+    if sum(counts.values()) <= BROADCAST_ROWS:
+        changes = F.broadcast(changes)
     merge = table.alias("t").merge(changes.alias("s"), same_key)
-    if "delete" in actions:
+    if "delete" in counts:
         merge = merge.whenMatchedDelete(f"s.{ACTION} = 'delete'")
-    if "update" in actions:
+    if "update" in counts:
         merge = merge.whenMatchedUpdate(f"s.{ACTION} = 'update'", set=values)
-    if "insert" in actions:
+    if "insert" in counts:
         merge = merge.whenNotMatchedInsert(f"s.{ACTION} = 'insert'", values=values)
     merge.execute()
 
 
 def _find_commit(step: Step, token: str) -> tuple[int, dict[str, str]]:
-    """The version that carries `token`. Conflict if there is none, or another job's commit came in between."""
-    table = step.lake.log(step.contract)
-    since = table.version() - step.base
-    found: tuple[int, dict[str, str]] | None = None
-    for entry in table.history(since) if since else []:
-        if entry.get("version", 0) <= step.base:
-            continue
-        metadata = entry.get("userMetadata") or ""
-        if metadata == token:
-            found = (int(entry["version"]), entry.get("operationMetrics") or {})
-        elif metadata.startswith("{"):
-            raise Conflict(f"another run changed table {step.contract.name}: {metadata}")
-    if found is None:
-        raise Conflict(f"another run consumed the same version for table {step.contract.name}")
-    return found
+    """The version that carries `token`, and its metrics. Conflict if there is none: Delta skipped the commit."""
+    for entry in commits_after(step.lake.log(step.contract), step.base):
+        if entry.get("userMetadata") == token:
+            return int(entry["version"]), entry.get("operationMetrics") or {}
+    raise Conflict(f"another run changed table {step.contract.name} first")
 
 
 @contextmanager
-def _transaction(spark: SparkSession, app_id: str, version: int, token: str) -> Iterator[None]:
-    settings = {TXN_APP_ID: app_id, TXN_VERSION: str(version), USER_METADATA: token}
-    for key, value in settings.items():
-        spark.conf.set(key, value)
-    try:
+def maintenance_of(lake: Lake, contract: Contract) -> Iterator[None]:
+    """Inside, Spark's commits to the table pass its mark on, so that it outlives the log entry of the job's commit."""
+    metadata = MAINTENANCE + json.dumps(asdict(Mark.of(lake.log(contract))))
+    with session_settings(lake.spark, {USER_METADATA: metadata}):
         yield
-    finally:
-        for key in settings:
-            spark.conf.unset(key)
 
 
 @contextmanager

@@ -11,30 +11,40 @@ from schemas.file_places import FILE_PLACES
 from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 from schemas.place_days import PLACE_DAYS
-from transforms.changes import keep_keys
+from transforms.changes import BEFORE, drop_keys, keep_keys, keys_before, latest_rows
 from transforms.lineage import changes_since_events, derive_events
-from transforms.location_dates import DATASET_KEY, DAY_KEY, count_days, describe_clusters
+from transforms.location_dates import DATASET_KEY, DAY_KEY, combine_days, count_days, day_of_each, describe_clusters
 
 CLUSTER_KEY = (*DATASET_KEY, "object_id")
 
 
 def refresh_place_days(run: Run) -> None:
-    """Counts again, whole, every day of a place that a change of `file_places` touches."""
+    """Brings every day of a place up to date that a change of `file_places` touches.
+
+    Files are added to a day that has only gained some: as a commit consumes its source once, that comes to the same
+    as counting all again, which is done for the days that a file left or changed on.
+    """
     lake = run.lake
     until = lake.version(FILE_PLACES)
-    step = Step.pin(lake, PLACE_DAYS, run.run_id, source=FILE_PLACES, consumes=until, dry_run=run.dry_run)
+    step = Step.pin(lake, PLACE_DAYS, run.run_id, consumes=until, dry_run=run.dry_run)
     consumed = step.consumed()
     run.ledger.read(FILE_PLACES, until)
     if consumed == until:
         return
     places, current = lake.read(FILE_PLACES, until), step.current()
     changes = lake.changes(FILE_PLACES, consumed, until) if consumed is not None else None
-    if changes is not None:
-        touched = changes.where(F.col("local_date").isNotNull()).select(*DAY_KEY).distinct()
-        keys = run.cache_keys(touched, "place_days.touched")
-        places, current = (rows.transform(keep_keys, keys=keys, on=DAY_KEY) for rows in (places, current))
-    done = replace_rows(step, run.stamp(places.transform(count_days)), current)
-    run.ledger.wrote(PLACE_DAYS, done)
+    if changes is None:
+        days = places.transform(count_days)
+    else:
+        dated = changes.where(F.col("local_date").isNotNull())
+        touched = run.cache_keys(dated.select(*DAY_KEY).distinct(), "place_days.touched")
+        uncertain = run.cache_keys(dated.transform(keys_before, key=DAY_KEY), "place_days.recounted")
+        current = run.cache(current.transform(keep_keys, keys=touched, on=DAY_KEY))
+        added = dated.where(~F.col("_change_type").isin(*BEFORE)).transform(day_of_each)
+        grown = added.unionByName(current.drop("run_id")).transform(drop_keys, keys=uncertain, on=DAY_KEY)
+        recounted = places.transform(keep_keys, keys=uncertain, on=DAY_KEY).transform(count_days)
+        days = grown.transform(combine_days).unionByName(recounted)
+    run.ledger.wrote(PLACE_DAYS, replace_rows(step, run.stamp(days), current))
 
 
 def drop_removed_places(run: Run, *, project: str, datasets: tuple[str, ...]) -> None:
@@ -50,17 +60,16 @@ def refresh_clusters(run: Run) -> None:
     """Brings `location_date_clusters` in line with the segments that are clusters, for all that changed."""
     lake = run.lake
     until = lake.version(LOCATION_DATE_SEGMENTS)
-    step = Step.pin(
-        lake, LOCATION_DATE_CLUSTERS, run.run_id, source=LOCATION_DATE_SEGMENTS, consumes=until, dry_run=run.dry_run
-    )
+    step = Step.pin(lake, LOCATION_DATE_CLUSTERS, run.run_id, consumes=until, dry_run=run.dry_run)
     consumed = step.consumed()
     if consumed == until:
         return
     segments, current = lake.read(LOCATION_DATE_SEGMENTS, until), step.current()
     changes = lake.changes(LOCATION_DATE_SEGMENTS, consumed, until) if consumed is not None else None
     if changes is not None:
-        keys = run.cache_keys(changes.select(*CLUSTER_KEY).distinct(), "location_date_segments.changed")
-        segments, current = (rows.transform(keep_keys, keys=keys, on=CLUSTER_KEY) for rows in (segments, current))
+        segments = changes.transform(latest_rows, key=CLUSTER_KEY, columns=segments.columns)
+        keys = run.cache_keys(changes.transform(keys_before, key=CLUSTER_KEY), "location_date_segments.replaced")
+        current = current.transform(keep_keys, keys=keys, on=CLUSTER_KEY)
     clusters = segments.where("is_cluster").transform(describe_clusters).withColumn("update_time", run.clock())
     done = replace_rows(step, run.stamp(clusters), current, ignore=("run_id", "update_time"))
     run.ledger.wrote(LOCATION_DATE_CLUSTERS, done)
@@ -70,9 +79,7 @@ def derive_cluster_events(run: Run, *, kind: str = "location-date") -> None:
     """Writes the events of every version of the cluster table that has none yet."""
     lake = run.lake
     until = lake.version(LOCATION_DATE_CLUSTERS)
-    step = Step.pin(
-        lake, CLUSTER_EVENTS, run.run_id, source=LOCATION_DATE_CLUSTERS, consumes=until, dry_run=run.dry_run
-    )
+    step = Step.pin(lake, CLUSTER_EVENTS, run.run_id, consumes=until, dry_run=run.dry_run)
     consumed = step.consumed()
     if consumed == until or run.dry_run:
         return

@@ -10,7 +10,7 @@ from jobs.runs import Run
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
 from schemas.place_days import PLACE_DAYS
-from transforms.changes import keep_keys
+from transforms.changes import keep_keys, keys_before, latest_rows
 from transforms.geocoding import GazetteerLocator, Locator, is_place
 from transforms.places import place_files
 
@@ -24,7 +24,7 @@ def refresh_file_places(run: Run) -> None:
     """Locates every file that was added, changed or removed since this was last done, in all datasets."""
     lake = run.lake
     until = lake.version(FILES)
-    step = Step.pin(lake, FILE_PLACES, run.run_id, source=FILES, consumes=until, dry_run=run.dry_run)
+    step = Step.pin(lake, FILE_PLACES, run.run_id, consumes=until, dry_run=run.dry_run)
     consumed = step.consumed()
     run.ledger.read(FILES, until)
     if consumed == until:
@@ -32,8 +32,9 @@ def refresh_file_places(run: Run) -> None:
     files, current = lake.read(FILES, until), step.current()
     changes = lake.changes(FILES, consumed, until) if consumed is not None else None
     if changes is not None:
-        keys = run.cache_keys(changes.select(*FILES.key).distinct(), "files.changed")
-        files, current = (rows.transform(keep_keys, keys=keys, on=FILES.key) for rows in (files, current))
+        files = changes.transform(latest_rows, key=FILES.key, columns=files.columns)
+        keys = run.cache_keys(changes.transform(keys_before, key=FILES.key), "files.replaced")
+        current = current.transform(keep_keys, keys=keys, on=FILES.key)
     run.ledger.wrote(FILE_PLACES, _place(run, step, files, current))
 
 
@@ -55,17 +56,16 @@ def relocate_files(run: Run) -> None:
 
 def _place(run: Run, step: Step, files: DataFrame, current: DataFrame) -> Committed:
     located = place_files(files, default_zone=run.lake.settings.time_zone, locator=locator_of(run), run_id=run.run_id)
-    return replace_rows(step, _keep_seen(run, located), current)
+    return replace_rows(step, _keep_seen(run, located, files), current)
 
 
-def _keep_seen(run: Run, located: DataFrame) -> DataFrame:
-    """Without removed files that no clustering has seen: only what a run has seen stays as evidence."""
+def _keep_seen(run: Run, located: DataFrame, files: DataFrame) -> DataFrame:
+    """`located` without the removed `files` that no clustering has seen: only what a run has seen stays as evidence."""
     lake = run.lake
-    seen = Step.pin(lake, PLACE_DAYS, run.run_id, source=FILE_PLACES).consumed()
-    there = located.where(F.col("deleted_time").isNull())
-    if seen is None:
+    seen = Step.pin(lake, PLACE_DAYS, run.run_id).consumed()
+    there, removed = located.where(F.col("deleted_time").isNull()), located.where(F.col("deleted_time").isNotNull())
+    if seen is None or files.where(F.col("deleted_time").isNotNull()).isEmpty():
         return there
-    removed = located.where(F.col("deleted_time").isNotNull())
     seen = lake.settled_version(FILE_PLACES, seen)
     if seen is None:
         return there.unionByName(removed)  # what was seen can't be told any more: keep rather than lose evidence

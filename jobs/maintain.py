@@ -27,10 +27,11 @@ from catalog.create import ensure_lake, repair_table
 from catalog.lake import Lake as Catalog
 from catalog.storage import storage_options
 from jobs.cli import run as run_command
-from jobs.commits import conflicts_of, reach_failure_point
+from jobs.commits import Mark, conflicts_of, maintenance_of, reach_failure_point
 from jobs.lake import Lake
 from jobs.options import JobConfig, build_config, job_options
 from jobs.runs import Run, print_result, run_job
+from jobs.session import session_settings
 from schemas.cluster_events import CLUSTER_EVENTS
 from schemas.contract import Contract
 from schemas.dataset_state import DATASET_STATE
@@ -157,7 +158,7 @@ def _tidy_table(run: Run, contract: Contract, hours: int, held: Need | None) -> 
         sum(partition.size for partition in untidy),
     )
     try:
-        with conflicts_of(contract.name):
+        with conflicts_of(contract.name), maintenance_of(run.lake, contract):
             if untidy and not run.dry_run:
                 _compact(run, contract, untidy)
                 run.ledger.outputs[contract.name] = run.lake.version(contract)
@@ -189,7 +190,7 @@ def _compact(run: Run, contract: Contract, untidy: list[upkeep.Partition]) -> No
     buckets = ", ".join(str(partition.bucket) for partition in untidy)
     where = f"WHERE bucket IN ({buckets})" if contract.partition_by else ""
     order = f"ZORDER BY ({', '.join(contract.sort_by[:2])})" if contract.sort_by else ""
-    with _settings(run.lake.spark, {"spark.databricks.io.skipping.mdc.sortWithinFiles": "true"}):
+    with session_settings(run.lake.spark, {"spark.databricks.io.skipping.mdc.sortWithinFiles": "true"}):
         run.lake.spark.sql(f"OPTIMIZE {_sql_name(run.lake, contract)} {where} {order}")
 
 
@@ -201,7 +202,7 @@ def _vacuum(run: Run, contract: Contract, hours: int) -> int:
         return upkeep.vacuum(run.lake.root, contract, hours, dry_run=run.dry_run)
     spark = run.lake.spark
     statement = f"VACUUM {_sql_name(run.lake, contract)} RETAIN {hours} HOURS"
-    with _settings(spark, _vacuum_settings(spark)), _jvm_prints_to_stderr(spark):
+    with session_settings(spark, _vacuum_settings(spark)), _jvm_prints_to_stderr(spark):
         if run.dry_run:
             return spark.sql(f"{statement} DRY RUN").count()
         spark.sql(statement)
@@ -242,7 +243,7 @@ def _need_of(lake: Lake, catalog: Catalog, contract: Contract, running: list[Any
     needs = [Need(state["start_time"], f"task {state['task_id']} is running") for state in running]
     for source, follower in FOLLOWERS:
         if source is contract:
-            consumed = lake.log(follower).transaction_version(source.name)
+            consumed = Mark.of(lake.log(follower)).consumed
             needs += _unconsumed(lake, contract, consumed, f"table {follower.name}")
     if contract is PLACE_DAYS:
         oldest = catalog.read(
@@ -283,21 +284,6 @@ def _point(run: Run, contract: Contract) -> Iterator[None]:
     yield
     if not run.dry_run:
         reach_failure_point(f"after:maintain.{contract.name}")
-
-
-@contextmanager
-def _settings(spark: SparkSession, settings: dict[str, str]) -> Iterator[None]:
-    before = {key: spark.conf.get(key, None) for key in settings}
-    for key, value in settings.items():
-        spark.conf.set(key, value)
-    try:
-        yield
-    finally:
-        for key, old in before.items():
-            if old is None:
-                spark.conf.unset(key)
-            else:
-                spark.conf.set(key, old)
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -21,6 +23,8 @@ RESULTS_DEPEND_ON = {
     "spark.databricks.delta.vacuum.enforceTimeTravelWithinDeletedFileRetentionDuration": "false",
 }
 PLANS_DEPEND_ON = {
+    # jobs.commits has computed and kept the rows that it merges; Delta would do so once more.
+    "spark.databricks.delta.merge.materializeSource": "none",
     # Inferring constraints takes time and memory exponential in the computed columns of a projection: a plan as wide
     # as these tables never ends.
     "spark.sql.constraintPropagation.enabled": "false",
@@ -45,6 +49,22 @@ def open_session(app_name: str) -> SparkSession:
         if spark.conf.isModifiable(key):
             spark.conf.set(key, value)
     return spark
+
+
+@contextmanager
+def session_settings(spark: SparkSession, settings: dict[str, str]) -> Iterator[None]:
+    """Inside, the session has these settings; afterwards those that it had."""
+    before = {key: spark.conf.get(key, None) for key in settings}
+    for key, value in settings.items():
+        spark.conf.set(key, value)
+    try:
+        yield
+    finally:
+        for key, old in before.items():
+            if old is None:
+                spark.conf.unset(key)
+            else:
+                spark.conf.set(key, old)
 
 
 def _launcher_jars() -> dict[str, str]:

@@ -36,10 +36,8 @@ LOCATION_DATE_SEGMENTS = Contract(
         Column("files", pa.int64(), "Files", nullable=False),
         Column("images", pa.int64(), "Pictures", nullable=False),
         Column("videos", pa.int64(), "Videos", nullable=False),
-        Column(
-            "first", MOMENT, "The earliest file: its time (instant), uri, and utc_offset in minutes", nullable=False
-        ),
-        Column("last", MOMENT, "The latest file: its time (instant), uri, and utc_offset in minutes", nullable=False),
+        Column("first", MOMENT, "The earliest file: its time (instant), and utc_offset in minutes", nullable=False),
+        Column("last", MOMENT, "The latest file: its time (instant), and utc_offset in minutes", nullable=False),
         Column(
             "cover",
             COVER,

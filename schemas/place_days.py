@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from schemas.contract import BUCKET, DATASET, PROJECT, RUN_ID, TIMESTAMP, Column, Contract, level_columns
 
-MOMENT = pa.struct([pa.field("time", TIMESTAMP), pa.field("uri", pa.string()), pa.field("utc_offset", pa.int32())])
+MOMENT = pa.struct([pa.field("time", TIMESTAMP), pa.field("utc_offset", pa.int32())])
 COVER = pa.struct([pa.field("rank", pa.int64()), pa.field("time", TIMESTAMP), pa.field("uri", pa.string())])
 
 PLACE_DAYS = Contract(
@@ -23,12 +23,8 @@ PLACE_DAYS = Contract(
         Column("files", pa.int64(), "Files taken there on that day, removed ones included", nullable=False),
         Column("images", pa.int64(), "Pictures among them", nullable=False),
         Column("videos", pa.int64(), "Videos among them", nullable=False),
-        Column(
-            "first", MOMENT, "The earliest of them: its time (instant), uri, and utc_offset in minutes", nullable=False
-        ),
-        Column(
-            "last", MOMENT, "The latest of them: its time (instant), uri, and utc_offset in minutes", nullable=False
-        ),
+        Column("first", MOMENT, "The earliest of them: its time (instant), and utc_offset in minutes", nullable=False),
+        Column("last", MOMENT, "The latest of them: its time (instant), and utc_offset in minutes", nullable=False),
         Column(
             "cover",
             COVER,

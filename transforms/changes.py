@@ -10,6 +10,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 ACTION = "_action"
+BEFORE = ("delete", "update_preimage")
+"""Kinds of change (`_change_type` of Delta's change feed) whose row is what there was before."""
 
 
 def diff_rows(
@@ -48,6 +50,24 @@ def diff_rows(
     return joined.select(*picked, action.alias(ACTION)).where(F.col(ACTION).isNotNull())
 
 
+def latest_rows(changes: DataFrame, *, key: Sequence[str], columns: Sequence[str]) -> DataFrame:
+    """The rows that a change feed tells of, with `columns`, as its last commit left them; without those it deleted."""
+    after = changes.where("_change_type != 'update_preimage'")
+    last = F.max_by(F.struct("_change_type", *columns), "_commit_version").alias("last")
+    rows = after.groupBy(F.xxhash64(*key), *key).agg(last)
+    return rows.where("last._change_type != 'delete'").select("last.*").drop("_change_type")
+
+
+def keys_before(changes: DataFrame, *, key: Sequence[str]) -> DataFrame:
+    """The keys of a change feed that there were before it. It may name keys that its own first change inserted."""
+    return changes.where(F.col("_change_type").isin(*BEFORE)).select(*key).distinct()
+
+
 def keep_keys(rows: DataFrame, *, keys: DataFrame, on: Sequence[str]) -> DataFrame:
     """The rows whose `on` columns are among `keys`; null-safe is not needed, as key columns are never null."""
     return rows.join(keys, list(on), how="left_semi")
+
+
+def drop_keys(rows: DataFrame, *, keys: DataFrame, on: Sequence[str]) -> DataFrame:
+    """The rows whose `on` columns are not among `keys`."""
+    return rows.join(keys, list(on), how="left_anti")

@@ -7,9 +7,8 @@ from datetime import datetime
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from transforms.changes import BEFORE
 from transforms.location_dates import DATASET_KEY
-
-BEFORE = ("delete", "update_preimage")
 
 
 def derive_events(changes: DataFrame, *, segments: DataFrame, known: DataFrame, kind: str) -> DataFrame:
@@ -29,7 +28,9 @@ def derive_events(changes: DataFrame, *, segments: DataFrame, known: DataFrame, 
         .withColumnsRenamed({"_commit_version": "cluster_version", "_commit_timestamp": "event_time"})
     )
     known = known.select(*DATASET_KEY, "object_id").distinct().withColumn("_known", F.lit(True))
-    context = segments.select(*DATASET_KEY, "object_id", "state", "successor_id", "origin_id", "days")
+    told = ("state", "successor_id", "origin_id", "days")
+    context = segments.where(~F.col("is_cluster") | F.col("origin_id").isNotNull())  # of the others nothing is told
+    context = context.select(*DATASET_KEY, "object_id", *told)
     return (
         per_change.join(context, [*DATASET_KEY, "object_id"], how="left")
         .join(known, [*DATASET_KEY, "object_id"], how="left")

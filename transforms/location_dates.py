@@ -20,6 +20,16 @@ PLACE_KEY = (*DATASET_KEY, "level", "place_key")
 NAMES = (*LEVELS, *(f"{level}_code" for level in LEVELS))
 
 
+def put_together() -> list[Column]:
+    """What the rows of several days count together."""
+    return [
+        *(F.sum(name).alias(name) for name in ("files", "images", "videos")),
+        F.min("first").alias("first"),
+        F.max("last").alias("last"),
+        F.min(F.struct("cover", *NAMES)).alias("best"),
+    ]
+
+
 def days_between(day: str | Column, earlier: str | Column) -> Column:
     """Calendar days from `earlier` to `day`.
 
@@ -50,37 +60,45 @@ def place_at(level: str) -> Column:
     return F.when(exists, F.substring_index("place_key", "/", depth))
 
 
+def by_hash(key: Sequence[str]) -> Column:
+    """A number to group or partition by in front of a key of texts: Spark then sorts by numbers, twice as fast."""
+    return F.xxhash64(*key).alias("_hash")
+
+
 def count_days(places: DataFrame) -> DataFrame:
-    """One row per dataset, place and local date with a located, dated file: the columns of `place_days` but run_id.
+    """One row per dataset, place and local date with a located, dated file: the columns of `place_days` but run_id."""
+    return places.transform(day_of_each).transform(combine_days)
+
+
+def day_of_each(places: DataFrame) -> DataFrame:
+    """One row per located, dated file: what `place_days` would say of its day if there were no other."""
+    moment = F.struct(F.col("produce_time").alias("time"), "utc_offset")
+    is_video = F.col("media_type") == "video"
+    return places.where(F.col("local_date").isNotNull()).select(
+        *DAY_KEY,
+        *NAMES,
+        moment.alias("first"),
+        moment.alias("last"),
+        F.lit(1).cast("bigint").alias("files"),
+        (~is_video).cast("bigint").alias("images"),
+        is_video.cast("bigint").alias("videos"),
+        F.struct(F.col("cover_rank").alias("rank"), F.col("produce_time").alias("time"), "uri").alias("cover"),
+    )
+
+
+def combine_days(days: DataFrame) -> DataFrame:
+    """One row per dataset, place and local date, of one or more that count different files.
 
     Names are those of the best cover, so that a place spelt in two ways has one deterministic name a day.
     """
-    file = F.struct("cover_rank", "produce_time", "uri", *NAMES)
-    moment = F.struct(F.col("produce_time").alias("time"), "uri", "utc_offset")
     return (
-        places.where(F.col("local_date").isNotNull())
-        .groupBy(*DAY_KEY)
-        .agg(
-            F.min(file).alias("best"),
-            F.count("*").alias("files"),
-            F.count_if(F.col("media_type") == "image").alias("images"),
-            F.count_if(F.col("media_type") == "video").alias("videos"),
-            F.min(moment).alias("first"),
-            F.max(moment).alias("last"),
-        )
+        days.groupBy(by_hash(DAY_KEY), *DAY_KEY)
+        .agg(*put_together())
         .select(
             *DAY_KEY,
             *(F.col(f"best.{name}").alias(name) for name in NAMES),
-            "files",
-            "images",
-            "videos",
-            "first",
-            "last",
-            F.struct(
-                F.col("best.cover_rank").alias("rank"),
-                F.col("best.produce_time").alias("time"),
-                F.col("best.uri").alias("uri"),
-            ).alias("cover"),
+            *("files", "images", "videos", "first", "last"),
+            F.col("best.cover").alias("cover"),
         )
     )
 
@@ -109,39 +127,31 @@ def segment_days(days: DataFrame, *, gap_days: int) -> DataFrame:
     """One row per run of days at a place: cut where more than `gap_days` days without a file lie between two with one.
 
     `days` has one or more rows per dataset, level, place and local date (a level's day is spread over the places in
-    it). Sorting is within one place of one dataset: bounded by the days of a calendar times the places in it.
+    it). `number` counts the segments of a place through time, from 1. Sorting is within one place of one dataset:
+    bounded by the days of a calendar times the places in it.
     """
-    by_day = Window.partitionBy(*PLACE_KEY).orderBy("local_date")
+    by_day = Window.partitionBy("_hash", *PLACE_KEY).orderBy("local_date")
     step = days_between("local_date", F.lag("local_date").over(by_day))
     new_day = F.coalesce(step > 0, F.lit(True))
     new_segment = F.coalesce(step > gap_days + 1, F.lit(True))
-    best = F.struct("cover", *NAMES)
     return (
-        days.withColumn("_new_day", new_day.cast("int"))
-        .withColumn("_segment", F.sum(new_segment.cast("int")).over(by_day))
-        .groupBy(*PLACE_KEY, "_segment")
+        days.withColumn("_hash", by_hash(PLACE_KEY))
+        .withColumn("_new_day", new_day.cast("int"))
+        .withColumn("number", F.sum(new_segment.cast("bigint")).over(by_day))
+        .groupBy("_hash", *PLACE_KEY, "number")
         .agg(
             F.min("local_date").alias("first_day"),
             F.max("local_date").alias("last_day"),
             F.sum("_new_day").cast("int").alias("days_with_files"),
-            F.sum("files").alias("files"),
-            F.sum("images").alias("images"),
-            F.sum("videos").alias("videos"),
-            F.min("first").alias("first"),
-            F.max("last").alias("last"),
-            F.min(best).alias("best"),
+            *put_together(),
         )
         .select(
             *PLACE_KEY,
+            "number",
             "first_day",
             "last_day",
             (days_between("last_day", "first_day") + 1).alias("days"),
-            "days_with_files",
-            "files",
-            "images",
-            "videos",
-            "first",
-            "last",
+            *("days_with_files", "files", "images", "videos", "first", "last"),
             F.col("best.cover").alias("cover"),
             *(_name_within_level(name) for name in NAMES),
         )

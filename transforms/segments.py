@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from schemas.lake import CLUSTER_NAMESPACE
@@ -25,8 +25,7 @@ Checkpoint = Callable[[DataFrame], DataFrame]
 
 def begin_segments(new: DataFrame, *, is_cluster: Column, now: datetime) -> DataFrame:
     """The segments of a lake that never had any: each is new. The columns of `location_date_segments` but run_id."""
-    order = F.row_number().over(Window.partitionBy(*PLACE_KEY).orderBy("first_day"))
-    fresh = new.withColumn("generation", order.cast("bigint")).withColumn("origin_id", F.lit(None).cast("string"))
+    fresh = new.withColumn("generation", F.col("number")).withColumn("origin_id", F.lit(None).cast("string"))
     return _live(_name_fresh(fresh, now=now), is_cluster=is_cluster, now=now)
 
 

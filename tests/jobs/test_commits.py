@@ -1,0 +1,73 @@
+"""The commit protocol by itself: of steps that start from the same pins, one commits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from catalog.create import ensure_lake
+from jobs.commits import Mark, Step, apply_changes, replace_rows
+from jobs.lake import Lake
+from schemas.datasets import DATASETS
+from schemas.errors import Conflict
+from schemas.settings import LakeSettings
+from transforms.changes import ACTION
+
+
+@pytest.fixture
+def lake(tmp_path: Path, spark: SparkSession) -> Lake:
+    ensure_lake(str(tmp_path), LakeSettings(buckets=16))
+    return Lake.open(spark, str(tmp_path))
+
+
+def rows(spark: SparkSession, *names: str) -> DataFrame:
+    """Rows of `datasets`, the smallest table."""
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    return spark.createDataFrame(
+        [("demo", name, None, None, now, now) for name in names],
+        "project_name string, dataset_name string, template_id string, description string, "
+        "create_time timestamp, update_time timestamp",
+    )
+
+
+def names_in(lake: Lake) -> list[str]:
+    return sorted(row.dataset_name for row in lake.read(DATASETS, lake.version(DATASETS)).collect())
+
+
+@pytest.mark.parametrize("later", [5, 6, 7])
+def test_of_two_first_loads_one_is_committed_whatever_the_other_consumed(lake: Lake, later: int) -> None:
+    mine, theirs = (Step.pin(lake, DATASETS, run_id, consumes=6) for run_id in ("mine", "theirs"))
+    replace_rows(mine, rows(lake.spark, "ada"), mine.current())
+    with pytest.raises(Conflict, match="datasets"):
+        replace_rows(replace(theirs, consumes=later), rows(lake.spark, "ada", "bob"), theirs.current())
+    assert names_in(lake) == ["ada"]
+    assert Mark.of(lake.log(DATASETS)) == Mark(count=1, consumed=6)
+
+
+def test_appends_and_merges_from_one_pin_exclude_each_other(lake: Lake) -> None:
+    first = Step.pin(lake, DATASETS, "first")
+    replace_rows(first, rows(lake.spark, "ada"), first.current())
+    steps = [Step.pin(lake, DATASETS, run_id, consumes=3) for run_id in ("append", "merge")]
+    append = rows(lake.spark, "bob").withColumn(ACTION, F.lit("insert"))
+    merge = rows(lake.spark, "ada").withColumn(ACTION, F.lit("delete"))
+    assert apply_changes(steps[0], append).inserted == 1
+    with pytest.raises(Conflict):
+        apply_changes(steps[1], merge)
+    assert names_in(lake) == ["ada", "bob"]
+    again = Step.pin(lake, DATASETS, "merge")
+    assert again.consumed() == 3
+    assert apply_changes(again, merge).deleted == 1
+    assert names_in(lake) == ["bob"]
+
+
+def test_a_watermark_moves_alone_where_nothing_changes_and_stays_where_nothing_is_consumed(lake: Lake) -> None:
+    for consumes, mark in ((4, Mark(1, 4)), (4, Mark(1, 4)), (None, Mark(1, 4)), (9, Mark(2, 9))):
+        step = Step.pin(lake, DATASETS, "run", consumes=consumes)
+        apply_changes(step, rows(lake.spark).withColumn(ACTION, F.lit("insert")))
+        assert Mark.of(lake.log(DATASETS)) == mark
+    assert names_in(lake) == []
