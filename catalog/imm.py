@@ -15,6 +15,7 @@ from catalog.explain import Explanation
 from catalog.lake import Row
 from catalog.times import at_offset, day_end, day_start, utc
 from schemas.contract import LEVELS
+from schemas.lake import file_object_id
 
 Document = dict[str, Any]
 
@@ -85,7 +86,7 @@ def located_file(row: Row, language: str) -> Document:
     """A File, as far as a row of `file_places` tells."""
     return _given(
         URI=row["uri"],
-        ObjectId=row["object_id"],
+        ObjectId=file_object_id(row["project_name"], row["dataset_name"], row["uri"]),
         ProjectName=row["project_name"],
         DatasetName=row["dataset_name"],
         MediaType=row["media_type"],

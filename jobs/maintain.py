@@ -2,8 +2,8 @@
 
     tasks (lost and old ones), then table by table: files joined, files that nobody needs any more deleted
 
-Each commit changes no computed row and counts as none of a job's, so that steps under way (jobs.commits) do not mind it:
-one that loses a race to maintenance is done again, and maintenance that loses one is left for the next time.
+Each commit changes no computed row and counts as none of a job's, so that steps under way (jobs.commits) do not mind
+it: one that loses a race to maintenance is done again, and maintenance that loses one is left for the next time.
 """
 
 from __future__ import annotations

@@ -68,6 +68,8 @@ class Contract:
             wanted["delta.enableChangeDataFeed"] = "true"
         if self.merged:
             wanted["delta.enableDeletionVectors"] = "true"
+        if self.writer == "spark":  # by the first 32 columns, which is Delta's default, nobody skips files
+            wanted["delta.dataSkippingStatsColumns"] = ",".join(k for k in self.key if k not in self.partition_by)
         return wanted
 
     def check(self, schema: pa.Schema, where: str) -> None:

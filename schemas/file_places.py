@@ -14,7 +14,6 @@ FILE_PLACES = Contract(
         PROJECT,
         DATASET,
         Column("uri", pa.string(), "The file", nullable=False),
-        Column("object_id", pa.string(), "The file's id", nullable=False),
         Column("media_type", pa.string(), "image or video", nullable=False),
         Column("produce_time", TIMESTAMP, "When it was taken, as an instant"),
         Column("utc_offset", pa.int32(), "Minutes east of UTC in force where and when it was taken"),

@@ -90,7 +90,7 @@ class LakeMaker:
         """A row of `location_date_segments`: that of the cluster of the same number."""
         cluster = self.cluster(number, dataset)
         same = set(TABLES["location_date_segments"].names) & cluster.keys()
-        moment = {"time": NOON, "uri": "oss://b/a.jpg", "utc_offset": 480}
+        moment = {"time": NOON, "utc_offset": 480}
         return {
             **{name: cluster[name] for name in same},
             "generation": number,
@@ -107,7 +107,6 @@ class LakeMaker:
         return {
             **self._key(dataset),
             "uri": uri,
-            "object_id": file_object_id(self.project, dataset, uri),
             "media_type": "image",
             "produce_time": datetime(2026, 3, 4, 2, tzinfo=UTC),
             "utc_offset": 480,
