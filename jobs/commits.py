@@ -203,6 +203,15 @@ def put_rows(
     return apply_changes(step, changes)
 
 
+def add_rows(step: Step, rows: DataFrame) -> Committed:
+    """Appends rows that the table cannot hold: what comes of versions of its source that it has not consumed.
+
+    Raises as replace_rows does.
+    """
+    rows = _conform(step, rows).withColumn(ACTION, F.lit("insert"))
+    return _commit(step, rows.repartition(*step.contract.partition_by) if step.contract.partition_by else rows, None)
+
+
 def apply_changes(step: Step, changes: DataFrame) -> Committed:
     """Commits rows that must change: whole rows with `_action` (insert, update or delete), each key once."""
     changes = _conform(step, changes, ACTION).localCheckpoint(eager=True, storageLevel=StorageLevel.MEMORY_AND_DISK)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import functions as F
 
-from jobs.commits import Step, replace_rows
+from jobs.commits import Step, add_rows, replace_rows
 from jobs.runs import Run
 from schemas.cluster_events import CLUSTER_EVENTS
 from schemas.file_places import FILE_PLACES
@@ -83,7 +83,8 @@ def derive_cluster_events(run: Run, *, kind: str = "location-date") -> None:
     consumed = step.consumed()
     if consumed == until or run.dry_run:
         return
-    changes = lake.changes(LOCATION_DATE_CLUSTERS, consumed or 0, until)
+    is_known = consumed is not None or step.is_empty()
+    changes = lake.changes(LOCATION_DATE_CLUSTERS, consumed or 0, until) if is_known else None
     segments, known = lake.read(LOCATION_DATE_SEGMENTS, lake.version(LOCATION_DATE_SEGMENTS)), step.current()
     if changes is None:
         clusters = lake.read(LOCATION_DATE_CLUSTERS, until)
@@ -92,4 +93,4 @@ def derive_cluster_events(run: Run, *, kind: str = "location-date") -> None:
         keys = run.cache_keys(changes.select(*CLUSTER_KEY).distinct(), "location_date_clusters.changed")
         segments, known = (rows.transform(keep_keys, keys=keys, on=CLUSTER_KEY) for rows in (segments, known))
     events = changes.transform(derive_events, segments=segments, known=known, kind=kind)
-    run.ledger.wrote(CLUSTER_EVENTS, replace_rows(step, run.stamp(events), step.current().limit(0)))
+    run.ledger.wrote(CLUSTER_EVENTS, add_rows(step, run.stamp(events)))

@@ -6,9 +6,10 @@ source -> rejected, datasets, figures
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, Literal
 
 import click
@@ -35,6 +36,8 @@ from transforms.imm import figures_from_imm, from_imm
 from transforms.source_columns import map_columns
 from transforms.sources import accepted, judge_figures, judge_files, refused
 
+log = logging.getLogger("lakealbum")
+
 FEATURES = ("perceptual_hash", "perceptual_hash_quality", "image_score", "embedding")
 NO_CHANGE = frozenset({"source", "create_time", "update_time", "run_id"})
 """Columns of a file in which a difference alone is no change."""
@@ -48,6 +51,7 @@ class IndexFiles(JobConfig):
     format: Format | None = Field(default=None, description="format of the source; detected where not given")
     map: dict[str, str] = Field(default={}, description="source column -> field of the lake, dots reach into structs")
     time_is: Literal["offset", "instant", "local"] | None = Field(default=None, description="what times mean")
+    media_type: Literal["image", "video"] | None = Field(default=None, description="what files are that do not tell")
     buckets: int = Field(default=16, ge=16, le=1024, description="partitions of a lake that is made now")
     language: str = Field(default="en", description="language of addresses in a lake that is made now")
     time_zone: str = Field(default="UTC", description="zone of instants that lie nowhere, in a lake made now")
@@ -90,15 +94,18 @@ def _judge(run: Run, config: IndexFiles, uri: str) -> DataFrame:
         raw = figures_from_imm(raw) if config.rows == "figures" else from_imm(raw, language=run.lake.settings.language)
     raw = raw.transform(map_columns, config.map) if config.map else raw
     source = uri if "://" in uri else os.path.abspath(uri)
-    where = {"source": source, "project": config.project}
-    if config.rows == "figures":
-        return judge_figures(raw, **where, dataset=config.only_dataset)
-    return judge_files(raw, **where, dataset=config.only_dataset, time_is=config.time_is)
+    judge = judge_figures
+    if config.rows == "files":
+        judge = partial(judge_files, time_is=config.time_is, media_type=config.media_type)
+    return judge(raw, source=source, project=config.project, dataset=config.only_dataset)
 
 
 def _count_verdicts(run: Run, judged: DataFrame) -> None:
-    counts = judged.groupBy("reason").count().collect()
-    rows = {row.reason: row["count"] for row in counts}
+    counts = judged.groupBy("reason").agg(F.count("*").alias("rows"), F.min("message").alias("example")).collect()
+    rows = {row.reason: row.rows for row in counts}
+    for row in counts:
+        if row.reason is not None:
+            log.warning("rows refused", extra={"reason": row.reason, "rows": row.rows, "example": row.example})
     previous = run.ledger.row_counts
     stages = {"input": sum(rows.values()), "accepted": rows.pop(None, 0)}
     for stage, count in {**stages, **{f"rejected.{reason}": n for reason, n in sorted(rows.items())}}.items():
@@ -158,6 +165,7 @@ def _new_dataset(run: Run) -> dict[str, Column]:
 @click.option("--format", help="parquet, delta, csv, json, imm or photos.  [default: detected]")
 @click.option("--map", "mapping", multiple=True, metavar="COLUMN=FIELD", help="Take a column as a field; repeatable.")
 @click.option("--time-is", help="What times mean: offset, instant or local.  [default: as each is written]")
+@click.option("--media-type", type=click.Choice(["image", "video"]), help="What files are that do not tell.")
 @click.option("--buckets", type=int, help="Partitions, if the lake is made now: 16 to 1024.  [default: 16]")
 @click.option("--language", help="Language of addresses, if the lake is made now.  [default: en]")
 @click.option("--time-zone", help="Zone of instants that lie nowhere, if the lake is made now.  [default: UTC]")

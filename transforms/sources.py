@@ -53,27 +53,36 @@ VIDEO_SUFFIXES = "mp4|mov|m4v|3gp|3g2|avi|mkv|webm|mts|m2ts|mpg|mpeg|wmv"
 
 
 def judge_files(
-    raw: DataFrame, *, source: str, project: str, dataset: str | None = None, time_is: str | None = None
+    raw: DataFrame,
+    *,
+    source: str,
+    project: str,
+    dataset: str | None = None,
+    time_is: str | None = None,
+    media_type: str | None = None,
 ) -> DataFrame:
     """One row per row of `raw`: what it says of a file in the lake's types, or why it is refused.
 
     Columns are those of tables `files` and `file_features` that a source can give, then `project_name`, `source`,
     `reason` and `message` (null where the row is accepted), `row` (the row as it came, JSON) and `ordinal` (its number
     among equal rows). Rows go to their own `dataset_name`, else to `dataset`. `time_is` says what times mean
-    (see `transforms.times.settled_time`); null leaves it to the row, then to how the time is written.
+    (see `transforms.times.settled_time`); null leaves it to the row, then to how the time is written. `media_type`,
+    image or video, is that of rows that do not tell it.
 
     Of rows with the same dataset and uri, the one with the latest `update_time` (if the source has one) is accepted,
     then the one whose JSON, then whose embedding, is the greatest; the others are `duplicate_uri`.
 
     Raises SourceError where the source has no uri, or a column's type can't hold its field; UsageError where
-    nothing names a dataset, or `time_is` is unknown.
+    nothing names a dataset, or `time_is` or `media_type` is unknown.
     """
     if time_is not in (None, "offset", "instant", "local"):
         raise UsageError(f"--time-is {time_is!r}: offset, instant or local is accepted")
+    if media_type not in (None, "image", "video"):
+        raise UsageError(f"--media-type {media_type!r}: image or video is accepted")
     given, judgement = prepare_rows(raw, FILE_FIELDS, ("uri",), source, dataset)
     _read_dataset(judgement, dataset)
     _read_uri(judgement)
-    _read_media_type(judgement)
+    _read_media_type(judgement, otherwise=media_type)
     _read_time(judgement, time_is)
     _read_place(judgement)
     _read_facts(judgement)
@@ -169,8 +178,8 @@ def _read_figure_id(judgement: Judgement) -> None:
     judgement.refuse(broken, "figure_id_invalid", "figure_id", figure, f"up to {LONGEST_ID:,} bytes of text")
 
 
-def _read_media_type(judgement: Judgement) -> None:
-    """image or video: as given, else by the content type, else by the uri's suffix."""
+def _read_media_type(judgement: Judgement, otherwise: str | None) -> None:
+    """image or video: as given, else by the content type, else by the uri's suffix, else `otherwise`."""
     mime = matching(read_name, r"^[\w.+-]+/[\w.+-]+\s*(;.*)?\z")
     judgement.require("content_type", mime, "string", "a MIME type, as image/jpeg")
     media = judgement.read("media_type", read_name, "string")
@@ -180,14 +189,14 @@ def _read_media_type(judgement: Judgement) -> None:
     by_suffix = F.when(path.rlike(rf"\.({IMAGE_SUFFIXES})\z"), F.lit("image")).when(
         path.rlike(rf"\.({VIDEO_SUFFIXES})\z"), F.lit("video")
     )
-    told = F.coalesce(judgement.values["media_type"], content, by_suffix)
+    told = F.coalesce(judgement.values["media_type"], content, by_suffix, F.lit(otherwise))
     judgement.values["media_type"] = F.when(told.isin("image", "video"), told)
     judgement.refuse(
         F.col("media_type").isNull(),
         "media_type_unknown",
         "media_type",
         F.coalesce(media.given, F.col("content_type"), F.col(GIVEN + "uri").cast("string")),
-        "image or video, or a content type or suffix of either",
+        "image or video, or a content type or suffix of either, or --media-type",
     )
 
 

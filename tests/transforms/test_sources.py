@@ -340,6 +340,14 @@ def test_media_types_are_told_by_content_type_or_suffix(spark: SparkSession) -> 
     assert [row["reason"] for row in rows] == [None] * 3 + ["media_type_unknown"] * 2
 
 
+def test_what_does_not_tell_its_media_type_is_what_the_user_says(spark: SparkSession) -> None:
+    cases = [{"uri": "8081096419"}, {"uri": "1.mov"}, {"uri": "2", "content_type": "application/pdf"}]
+    rows = judge(spark, cases, media_type="image")
+    assert [row["media_type"] or row["reason"] for row in rows] == ["video", "media_type_unknown", "image"]
+    with pytest.raises(UsageError, match="--media-type 'photo': image or video is accepted"):
+        judge(spark, cases, media_type="photo")
+
+
 def test_typed_columns(spark: SparkSession) -> None:
     raw = spark.sql(
         """SELECT 7 AS uri, 'image' AS media_type, float(30.5) AS latitude, 120.25 AS longitude, 12.0D AS size,
