@@ -148,15 +148,21 @@ class Ledger:
     inputs: dict[str, int] = field(default_factory=dict)
     outputs: dict[str, int] = field(default_factory=dict)
     row_counts: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
+    """What one of the rows of a stage says, where that is worth printing."""
 
     def read(self, contract: Contract, version: int) -> None:
         """Notes a table read at a version."""
         self.inputs[contract.name] = version
 
-    def count(self, stage: str, rows: int) -> None:
+    def count(self, stage: str, rows: int, *, example: str | None = None) -> None:
         """Notes the rows of a stage, and logs them."""
         self.row_counts[stage] = rows
-        log.info("%s", stage, extra={"rows": rows})
+        if example is None:
+            log.info("%s", stage, extra={"rows": rows})
+        else:
+            self.examples[stage] = example
+            log.info("%s", stage, extra={"rows": rows, "example": example})
 
     def wrote(self, contract: Contract, done: Committed) -> None:
         """Notes a commit and its rows."""

@@ -6,7 +6,6 @@ source -> rejected, datasets, figures
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from functools import partial, reduce
@@ -35,8 +34,6 @@ from schemas.settings import LakeSettings
 from transforms.imm import figures_from_imm, from_imm
 from transforms.source_columns import map_columns
 from transforms.sources import accepted, judge_figures, judge_files, refused
-
-log = logging.getLogger("lakealbum")
 
 FEATURES = ("perceptual_hash", "perceptual_hash_quality", "image_score", "embedding")
 NO_CHANGE = frozenset({"source", "create_time", "update_time", "run_id"})
@@ -101,15 +98,13 @@ def _judge(run: Run, config: IndexFiles, uri: str) -> DataFrame:
 
 
 def _count_verdicts(run: Run, judged: DataFrame) -> None:
-    counts = judged.groupBy("reason").agg(F.count("*").alias("rows"), F.min("message").alias("example")).collect()
-    rows = {row.reason: row.rows for row in counts}
-    for row in counts:
-        if row.reason is not None:
-            log.warning("rows refused", extra={"reason": row.reason, "rows": row.rows, "example": row.example})
+    verdicts = judged.groupBy("reason").agg(F.count("*").alias("rows"), F.min("message").alias("example")).collect()
+    rows = {row.reason: row.rows for row in verdicts}
+    examples = {f"rejected.{row.reason}": row.example for row in verdicts if row.reason is not None}
     previous = run.ledger.row_counts
     stages = {"input": sum(rows.values()), "accepted": rows.pop(None, 0)}
     for stage, count in {**stages, **{f"rejected.{reason}": n for reason, n in sorted(rows.items())}}.items():
-        run.ledger.count(stage, previous.get(stage, 0) + count)
+        run.ledger.count(stage, previous.get(stage, 0) + count, example=examples.get(stage))
 
 
 def _store_files(run: Run, good: DataFrame) -> None:

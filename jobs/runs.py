@@ -198,4 +198,5 @@ def print_result(run: Run, *, as_json: bool, **more: object) -> None:
     for key, value in {**ids, **more}.items():
         print(f"{key}: {value}")
     for stage, rows in run.ledger.row_counts.items():
-        print(f"  {stage:<40} {rows:>12,}")
+        example = run.ledger.examples.get(stage)
+        print(f"  {stage:<40} {rows:>12,}" + (f"  {example}" if example else ""))
