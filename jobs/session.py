@@ -23,6 +23,8 @@ RESULTS_DEPEND_ON = {
     "spark.databricks.delta.vacuum.enforceTimeTravelWithinDeletedFileRetentionDuration": "false",
 }
 PLANS_DEPEND_ON = {
+    # For every column that is named, PySpark would tell the JVM from which line: a sixth of a small run's time.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
     # jobs.commits has computed and kept the rows that it merges; Delta would do so once more.
     "spark.databricks.delta.merge.materializeSource": "none",
     # Inferring constraints takes time and memory exponential in the computed columns of a projection: a plan as wide

@@ -103,22 +103,32 @@ def test_options_changed_and_changed_back_revive_ids_and_say_why(album: Album) -
     assert len(created) == len(set(created))
 
 
-def test_growth_keeps_the_id_a_bridge_merges_into_the_longer_and_a_correction_moves_a_day(album: Album) -> None:
+def test_growth_keeps_the_id_a_bridge_merges_a_correction_moves_a_day_and_removed_files_stay_evidence(
+    album: Album,
+) -> None:
     ann = [photo("2026-03-03", HANGZHOU, dataset="ann", uri="a"), photo("2026-03-04", HANGZHOU, dataset="ann", uri="b")]
-    album.index([*days(HANGZHOU, 1, 2, 3, 7), *ann])
+    rex, unseen = ([photo(f"2026-03-0{day}", HANGZHOU, dataset="rex") for day in some] for some in ((3, 4), (9,)))
+    album.index([*days(HANGZHOU, 1, 2, 3, 7), *ann, *rex])
     album.cluster()
     first = {(row["dataset_name"], str(row["first_day"])): row["object_id"] for row in album.clusters()}
-    album.index([*days(HANGZHOU, 5), photo("2026-05-01", JIAXING, dataset="ann", uri="a")])
+    corrected = photo("2026-05-01", JIAXING, dataset="ann", uri="a")
+    album.index([*days(HANGZHOU, 5), corrected, *unseen])
+    album.remove(rex[0]["uri"], unseen[0]["uri"], dataset="rex")
     album.cluster()
-    assert album.trips() == {
+    expected = {
         ("ada", "Hangzhou", "2026-03-01", "2026-03-07"),
         ("ann", "Hangzhou", "2026-03-04", "2026-03-04"),
         ("ann", "Jiaxing", "2026-05-01", "2026-05-01"),
     }
-    now = {(row["dataset_name"], str(row["first_day"])): row["object_id"] for row in album.clusters()}
-    assert now["ada", "2026-03-01"] == first["ada", "2026-03-01"]
-    assert now["ann", "2026-03-04"] == first["ann", "2026-03-03"]
+    assert album.trips() == {*expected, ("rex", "Hangzhou", "2026-03-03", "2026-03-04")}
+    now = {(row["dataset_name"], str(row["first_day"])): row for row in album.clusters()}
+    assert now["ada", "2026-03-01"]["object_id"] == first["ada", "2026-03-01"]
+    assert now["ann", "2026-03-04"]["object_id"] == first["ann", "2026-03-03"]
     assert ("merged_into", first["ada", "2026-03-07"]) in album.events()
+    seen = now["rex", "2026-03-03"]
+    assert (seen["object_id"], seen["files"], seen["cover_uri"]) == (first["rex", "2026-03-03"], 2, rex[1]["uri"])
+    album.cluster(rebuild=True)
+    assert album.trips() == {*expected, ("rex", "Hangzhou", "2026-03-04", "2026-03-04")}
 
 
 def test_deleted_cluster_stays_away_new_days_cluster_and_undo_brings_it_back(album: Album) -> None:
@@ -142,20 +152,6 @@ def test_deleted_cluster_stays_away_new_days_cluster_and_undo_brings_it_back(alb
     assert album.trips() == {("ada", "Hangzhou", "2026-03-03", "2026-03-07")}
     assert set(album.ids().values()) == {id_}
     assert ("revived", id_) in album.events()
-
-
-def test_removed_files_stay_evidence_once_seen_until_rebuild(album: Album) -> None:
-    rows, unseen = days(HANGZHOU, 3, 4), days(JIAXING, 9)
-    album.index(rows)
-    album.cluster()
-    album.index(unseen)
-    album.remove(rows[0]["uri"], unseen[0]["uri"], dataset="ada")
-    album.cluster()
-    (cluster,) = album.clusters()
-    assert (cluster["title"], str(cluster["first_day"]), cluster["files"]) == ("Hangzhou", "2026-03-03", 2)
-    assert cluster["cover_uri"] == rows[1]["uri"]
-    album.cluster(rebuild=True)
-    assert album.trips() == {("ada", "Hangzhou", "2026-03-04", "2026-03-04")}
 
 
 def test_local_days_across_zones_the_date_line_dst_and_leap_days(album: Album) -> None:
