@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,6 +37,7 @@ class Lake:
     @classmethod
     def open(cls, spark: SparkSession, root: str, create: LakeSettings | None = None) -> Lake:
         """Opens the lake at `root`; makes it first, with the settings `create`, where those are given."""
+        root = root if "://" in root else os.path.abspath(root)  # SQL takes no relative path for a table
         if create is not None and not DeltaTable.is_deltatable(
             table_uri(root, "datasets"), storage_options=storage_options(root)
         ):

@@ -116,6 +116,14 @@ def test_what_is_still_needed_is_kept_and_where_it_went_all_the_same_tables_are_
     assert album.trips() == {("ada", "Hangzhou", "2026-03-04", "2026-03-09")}
 
 
+def test_a_lake_may_be_named_by_a_relative_path(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "place_days")
+    monkeypatch.chdir(album.root)
+    with run_job(Maintain(lake="lake"), job="maintain", task_type="LakeMaintenance") as run:
+        _, tables = maintain_lake(run, Maintain(lake="lake"))
+    assert [(row.table, row.note) for row in tables] == [("place_days", "")]
+
+
 def test_a_dataset_that_has_not_seen_its_evidence_is_named(
     album: Album, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
