@@ -158,11 +158,10 @@ class Ledger:
     def count(self, stage: str, rows: int, *, example: str | None = None) -> None:
         """Notes the rows of a stage, and logs them."""
         self.row_counts[stage] = rows
-        if example is None:
-            log.info("%s", stage, extra={"rows": rows})
-        else:
-            self.examples[stage] = example
-            log.info("%s", stage, extra={"rows": rows, "example": example})
+        extra: dict[str, object] = {"rows": rows}
+        if example is not None:
+            extra["example"] = self.examples[stage] = example
+        log.info("%s", stage, extra=extra)
 
     def wrote(self, contract: Contract, done: Committed) -> None:
         """Notes a commit and its rows."""
@@ -214,8 +213,7 @@ def add_rows(step: Step, rows: DataFrame) -> Committed:
 
     Raises as replace_rows does.
     """
-    rows = _conform(step, rows).withColumn(ACTION, F.lit("insert"))
-    return _commit(step, rows.repartition(*step.contract.partition_by) if step.contract.partition_by else rows, None)
+    return _commit(step, _gather(step, _conform(step, rows).withColumn(ACTION, F.lit("insert"))), None)
 
 
 def apply_changes(step: Step, changes: DataFrame) -> Committed:
@@ -248,7 +246,7 @@ def _commit(step: Step, changes: DataFrame, counts: dict[str, int] | None) -> Co
         if counts is None:
             _append(step, changes)
         elif set(counts) <= {"insert"}:
-            _append(step, changes.repartition(*step.contract.partition_by) if step.contract.partition_by else changes)
+            _append(step, _gather(step, changes))
         else:
             _merge(step, changes, counts)
     version, metrics = _find_commit(step, token)
@@ -256,6 +254,11 @@ def _commit(step: Step, changes: DataFrame, counts: dict[str, int] | None) -> Co
     if counts is None:
         counts = {"insert": int(metrics.get("numOutputRows", 0))}
     return Committed(version, counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
+
+
+def _gather(step: Step, rows: DataFrame) -> DataFrame:
+    """`rows` with those of a partition together, so that each gets one file."""
+    return rows.repartition(*step.contract.partition_by) if step.contract.partition_by else rows
 
 
 def _append(step: Step, rows: DataFrame) -> None:

@@ -6,7 +6,6 @@ source -> rejected, datasets, figures
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import partial, reduce
 from typing import Any, Literal
@@ -29,6 +28,7 @@ from schemas.errors import UsageError
 from schemas.figures import FIGURES
 from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
+from schemas.lake import absolute_uri
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
 from transforms.imm import figures_from_imm, from_imm
@@ -90,11 +90,10 @@ def _judge(run: Run, config: IndexFiles, uri: str) -> DataFrame:
     if kind == "imm":
         raw = figures_from_imm(raw) if config.rows == "figures" else from_imm(raw, language=run.lake.settings.language)
     raw = raw.transform(map_columns, config.map) if config.map else raw
-    source = uri if "://" in uri else os.path.abspath(uri)
     judge = judge_figures
     if config.rows == "files":
         judge = partial(judge_files, time_is=config.time_is, media_type=config.media_type)
-    return judge(raw, source=source, project=config.project, dataset=config.only_dataset)
+    return judge(raw, source=absolute_uri(uri), project=config.project, dataset=config.only_dataset)
 
 
 def _count_verdicts(run: Run, judged: DataFrame) -> None:

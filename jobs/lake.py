@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +19,7 @@ from catalog.upkeep import commits_after, committed_at
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import LakeError, UsageError
-from schemas.lake import CONTRACT_VERSION, table_uri
+from schemas.lake import CONTRACT_VERSION, absolute_uri, table_uri
 from schemas.settings import LakeSettings
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -37,7 +36,7 @@ class Lake:
     @classmethod
     def open(cls, spark: SparkSession, root: str, create: LakeSettings | None = None) -> Lake:
         """Opens the lake at `root`; makes it first, with the settings `create`, where those are given."""
-        root = root if "://" in root else os.path.abspath(root)  # SQL takes no relative path for a table
+        root = absolute_uri(root)
         if create is not None and not DeltaTable.is_deltatable(
             table_uri(root, "datasets"), storage_options=storage_options(root)
         ):
@@ -57,7 +56,7 @@ class Lake:
         return self.log(contract).version()
 
     def last_job_version(self, contract: Contract, *, after: int) -> int | None:
-        """The latest version above `after` that a job committed (maintenance commits carry no token)."""
+        """The latest version above `after` that a job committed (maintenance commits carry no token of their own)."""
         commits = (entry for entry in commits_after(self.log(contract), after) if _is_of_job(entry))
         return next((int(entry["version"]) for entry in commits), None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.commits import Committed, Step, replace_rows
+from jobs.commits import Committed, Mark, Step, replace_rows
 from jobs.runs import Run
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
@@ -62,7 +62,7 @@ def _place(run: Run, step: Step, files: DataFrame, current: DataFrame) -> Commit
 def _keep_seen(run: Run, located: DataFrame, files: DataFrame) -> DataFrame:
     """`located` without the removed `files` that no clustering has seen: only what a run has seen stays as evidence."""
     lake = run.lake
-    seen = Step.pin(lake, PLACE_DAYS, run.run_id).consumed()
+    seen = Mark.of(lake.log(PLACE_DAYS)).consumed
     there, removed = located.where(F.col("deleted_time").isNull()), located.where(F.col("deleted_time").isNotNull())
     if seen is None or files.where(F.col("deleted_time").isNotNull()).isEmpty():
         return there

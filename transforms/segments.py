@@ -25,7 +25,7 @@ Checkpoint = Callable[[DataFrame], DataFrame]
 
 def begin_segments(new: DataFrame, *, is_cluster: Column, now: datetime) -> DataFrame:
     """The segments of a lake that never had any: each is new. The columns of `location_date_segments` but run_id."""
-    fresh = new.withColumn("generation", F.col("number")).withColumn("origin_id", F.lit(None).cast("string"))
+    fresh = new.withColumnRenamed("number", "generation").withColumn("origin_id", F.lit(None).cast("string"))
     return _live(_name_fresh(fresh, now=now), is_cluster=is_cluster, now=now)
 
 
