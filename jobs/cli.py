@@ -13,6 +13,7 @@ from schemas.version import VERSION
 # verb -> (module that holds its click command, name of the command, one line of help)
 VERBS = {
     "demo": ("jobs.demo", "demo", "Make a library of a few travellers, or take your own pictures, and show the trips."),
+    "boundaries": ("jobs.build_areas", "command", "Load administrative areas, and build the index that locates files."),
     "index": ("jobs.index_files", "command", "Bring files, or figures, from a source into the lake."),
     "locate": ("jobs.locate_files", "command", "Find the address, time zone and local day of files that lack them."),
     "remove": ("jobs.remove_files", "command", "Delete the metadata of files."),

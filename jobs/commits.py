@@ -270,7 +270,7 @@ def _merge(step: Step, changes: DataFrame, counts: dict[str, int]) -> None:
     table = DeltaTable.forPath(step.lake.spark, step.lake.uri(step.contract))
     same_key = " AND ".join(f"t.{name} = s.{name}" for name in step.contract.key)
     values: dict[str, str | Column] = {name: f"s.{name}" for name in step.contract.names}
-    if sum(counts.values()) <= BROADCAST_ROWS:
+    if sum(counts.values()) <= BROADCAST_ROWS and not step.contract.wide:
         changes = F.broadcast(changes)
     merge = table.alias("t").merge(changes.alias("s"), same_key)
     if "delete" in counts:

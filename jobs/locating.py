@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.area_indexes import locator_over
 from jobs.commits import Committed, Mark, Step, replace_rows
 from jobs.runs import Run
 from schemas.file_places import FILE_PLACES
@@ -16,8 +17,8 @@ from transforms.places import place_files
 
 
 def locator_of(run: Run) -> Locator:
-    """What finds addresses in this lake. The one place where loaded boundaries will take the gazetteer's."""
-    return GazetteerLocator()
+    """What finds addresses in this lake: its areas once some are loaded, else the embedded gazetteer."""
+    return locator_over(run.lake) or GazetteerLocator()
 
 
 def refresh_file_places(run: Run) -> None:

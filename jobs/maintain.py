@@ -32,6 +32,8 @@ from jobs.lake import Lake
 from jobs.options import JobConfig, build_config, job_options
 from jobs.runs import Run, print_result, run_job
 from jobs.session import session_settings
+from schemas.area_index import AREA_INDEX
+from schemas.areas import AREAS
 from schemas.cluster_events import CLUSTER_EVENTS
 from schemas.contract import Contract
 from schemas.dataset_state import DATASET_STATE
@@ -53,6 +55,7 @@ LOG_HOURS = 720
 """How long Delta keeps a table's log by default; it is never less than the files."""
 
 FOLLOWERS = (
+    (AREAS, AREA_INDEX),
     (FILES, FILE_PLACES),
     (FILE_PLACES, PLACE_DAYS),
     (LOCATION_DATE_SEGMENTS, LOCATION_DATE_CLUSTERS),

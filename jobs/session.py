@@ -53,6 +53,13 @@ def open_session(app_name: str) -> SparkSession:
     return spark
 
 
+def use_geometry(spark: SparkSession) -> None:
+    """Gives the session Sedona's geometry type, functions and readers, which take some seconds to load."""
+    from sedona.spark import SedonaContext
+
+    SedonaContext.create(spark)
+
+
 @contextmanager
 def session_settings(spark: SparkSession, settings: dict[str, str]) -> Iterator[None]:
     """Inside, the session has these settings; afterwards those that it had."""

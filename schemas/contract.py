@@ -31,7 +31,8 @@ class Contract:
 
     `row` says what a row is; `key` identifies it; `checks` are CHECK constraints in the SQL that Spark and
     delta-rs both evaluate; `writer` is the only engine that writes the table. `change_feed` is on where a
-    later step consumes the table's changes; `merged` where rows are replaced (deletion vectors are on then).
+    later step consumes the table's changes; `merged` where rows are replaced (deletion vectors are on then); `wide`
+    where a row may have megabytes, so that rows are not sent to every worker.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Contract:
     sort_by: tuple[str, ...] = ()
     change_feed: bool = False
     merged: bool = False
+    wide: bool = False
     retention: str = "for ever"
     version: int = 1
 

@@ -8,6 +8,8 @@ import re
 import uuid
 import zlib
 
+from schemas.area_index import AREA_INDEX
+from schemas.areas import AREAS
 from schemas.cluster_edits import CLUSTER_EDITS
 from schemas.cluster_events import CLUSTER_EVENTS
 from schemas.contract import LEVELS, Contract
@@ -33,6 +35,8 @@ TABLES: dict[str, Contract] = {
         FILE_PLACES,
         FILE_FEATURES,
         FIGURES,
+        AREAS,
+        AREA_INDEX,
         PLACE_DAYS,
         LOCATION_DATE_SEGMENTS,
         LOCATION_DATE_CLUSTERS,

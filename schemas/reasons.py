@@ -3,6 +3,11 @@
 REASONS: dict[str, str] = {
     "age_invalid": "the age is no whole number from 0 to 150",
     "address_invalid": "the address is text that is no JSON object of country, province, city, district, township",
+    "area_code_missing": "the area has no code, or a blank one",
+    "area_geometry_invalid": "the area's geometry is missing, empty, no polygon, or cannot be repaired to one",
+    "area_geometry_out_of_range": "the area's coordinates are no degrees: not within -540 to 540 and -90 to 90",
+    "area_level_unknown": "the area's level is none of country, province, city, district, township",
+    "area_time_zone_unknown": "the area's time zone is no IANA time zone",
     "bad_time": "the time is no ISO 8601, RFC 3339 or EXIF time, no epoch number, or names an instant that isn't: "
     "a 30 February, hour 24, second 60, a year outside 1 to 9999",
     "boundary_invalid": "a side of the face's box is no whole number of pixels, or its width or height is below 1",
@@ -12,6 +17,7 @@ REASONS: dict[str, str] = {
     "csv_malformed": "the CSV line has more or fewer fields than the header",
     "dataset_invalid": "the dataset's name is not 1 to 128 of A-Z a-z 0-9 _ -, the first a letter or _",
     "dataset_missing": "the row names no dataset, and none was given with --dataset",
+    "duplicate_area": "another area of the source has the same code, and was taken instead: the larger one",
     "duplicate_figure": "another row of the source has the same dataset and figure_id, and was taken instead",
     "duplicate_uri": "another row of the source has the same dataset and uri, and was taken instead",
     "duration_invalid": "the duration is no number of seconds, 0 or more",

@@ -19,10 +19,14 @@ class LakeSettings:
     """Language of the addresses."""
     time_zone: str = "UTC"
     """Zone of files that are only an instant and lie nowhere."""
+    nearest_limit_m: int = 5_000
+    """Metres within which a point that lies in no area takes the nearest one."""
 
     def __post_init__(self) -> None:
         if not 16 <= self.buckets <= 1024:
             raise UsageError(f"buckets: {self.buckets} is not accepted; 16 to 1024 are")
+        if not 0 <= self.nearest_limit_m <= 50_000:
+            raise UsageError(f"nearest_limit_m: {self.nearest_limit_m} is not accepted; 0 to 50000 metres are")
 
     def as_properties(self) -> dict[str, str]:
         """The settings as table properties."""
@@ -38,4 +42,5 @@ class LakeSettings:
             buckets=int(properties[PREFIX + "buckets"]),
             language=properties[PREFIX + "language"],
             time_zone=properties[PREFIX + "time_zone"],
+            nearest_limit_m=int(properties[PREFIX + "nearest_limit_m"]),
         )

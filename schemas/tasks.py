@@ -34,6 +34,7 @@ TASKS = Contract(
 )
 
 TASK_TYPES: dict[str, str] = {
+    "AreaBuilding": "`lakealbum boundaries`",
     "FileIndexing": "`lakealbum index`",
     "FileLocating": "`lakealbum locate`",
     "FileRemoving": "`lakealbum remove`",

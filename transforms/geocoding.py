@@ -1,6 +1,7 @@
 """Where points are: the address and the time zone of any frame's longitude and latitude.
 
-What finds the address is a `Locator`; the embedded gazetteer is one. Time zones come from `tzfpy`, whose
+What finds the address is a `Locator`: the embedded gazetteer here, loaded areas in transforms.area_geocoding. Time
+zones that no area tells come from `tzfpy`, whose
 boundaries are within about 111 m of timezone-boundary-builder's, and which knows the nautical zones of the
 sea as well.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -52,8 +53,7 @@ LOCATED_SCHEMA = ADDRESS_SCHEMA.append(pa.field("time_zone", pa.string())).appen
 
 
 class Locator(Protocol):
-    """Finds addresses. Small and picklable: it opens what it looks points up in when a worker first calls
-    it."""
+    """Finds addresses."""
 
     @property
     def version(self) -> str:
@@ -64,10 +64,13 @@ class Locator(Protocol):
         """Whether its codes identify places at every level, so that they make the place key; else names
         do."""
 
-    def __call__(self, longitude: Floats, latitude: Floats) -> pa.Table:
-        """The address of each point, in order: ADDRESS_SCHEMA, all null where there is none.
+    def locate(self, points: DataFrame, *, needs_zone: Column | None) -> DataFrame:
+        """Adds the columns of LOCATED_SCHEMA to each row, from its `longitude` and `latitude` (doubles, degrees,
+        WGS-84).
 
-        longitude, latitude: float64 (n,), degrees, WGS-84, finite and in range.
+        The address is null where none is found, and so are address_method and address_distance (metres). The time
+        zone (IANA) is there wherever needs_zone is true; elsewhere it may be missing. Rows whose coordinates are no
+        place (see `is_place`) get nulls.
         """
 
 
@@ -87,8 +90,22 @@ class GazetteerLocator:
         """No: below the country the gazetteer has names only."""
         return False
 
-    def __call__(self, longitude: Floats, latitude: Floats) -> pa.Table:
-        """See Locator."""
+    def locate(self, points: DataFrame, *, needs_zone: Column | None) -> DataFrame:
+        """See Locator. Every place gets its zone."""
+        after = StructType([*points.schema, *from_arrow_schema(LOCATED_SCHEMA)])
+
+        def locate_batches(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+            for batch in batches:
+                located = locate_batch(batch["longitude"], batch["latitude"], locator=self)
+                yield from pa.table([*batch.columns, *located.columns], names=after.names).to_batches()
+
+        return points.mapInArrow(locate_batches, after)
+
+    def addresses(self, longitude: Floats, latitude: Floats) -> pa.Table:
+        """The address of each point, in order: ADDRESS_SCHEMA, all null where there is none.
+
+        longitude, latitude: float64 (n,), degrees, WGS-84, finite and in range.
+        """
         rows, metres = nearest_towns(longitude, latitude, limit_m=self.limit_m)
         missing = rows < 0
         found = towns().take(pa.array(rows, mask=missing))
@@ -98,24 +115,14 @@ class GazetteerLocator:
         return _fill_absent(columns, len(rows))
 
 
-def locate_points(df: DataFrame, *, locator: Locator) -> DataFrame:
-    """Adds the address and the time zone of `longitude` and `latitude` (doubles, degrees, WGS-84) to each
-    row.
+def locate_points(points: DataFrame, *, locator: Locator, needs_zone: Column | Literal[True] | None = True) -> DataFrame:
+    """Adds the address and the time zone of `longitude` and `latitude` to each row of any frame: see Locator.locate.
 
-    The added columns are those of LOCATED_SCHEMA: names and codes by level, address_method, address_distance
-    (metres), time_zone (IANA) and index_version. The address is null where the locator finds none; the zone
-    is known anywhere on Earth. Rows whose coordinates are no place (see `is_place`) get nulls.
+    needs_zone: which rows need the zone; all unless given, and None for none.
     """
-    for taken in set(LOCATED_SCHEMA.names) & set(df.columns):
+    for taken in set(LOCATED_SCHEMA.names) & set(points.columns):
         raise ValueError(f"the frame already has a column {taken}; locate_points adds it")
-    after = StructType([*df.schema, *from_arrow_schema(LOCATED_SCHEMA)])
-
-    def locate_batches(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        for batch in batches:
-            located = locate_batch(batch["longitude"], batch["latitude"], locator=locator)
-            yield from pa.table([*batch.columns, *located.columns], names=after.names).to_batches()
-
-    return df.mapInArrow(locate_batches, after)
+    return locator.locate(points, needs_zone=F.lit(True) if needs_zone is True else needs_zone)
 
 
 def is_place(longitude: Column, latitude: Column) -> Column:
@@ -137,8 +144,8 @@ def is_place(longitude: Column, latitude: Column) -> Column:
     return F.coalesce(in_range & ~((longitude == 0.0) & (latitude == 0.0)), F.lit(False))
 
 
-def locate_batch(longitude: pa.Array, latitude: pa.Array, *, locator: Locator) -> pa.Table:
-    """The kernel of `locate_points`: two double arrays (n,), nulls allowed, to LOCATED_SCHEMA, n rows.
+def locate_batch(longitude: pa.Array, latitude: pa.Array, *, locator: GazetteerLocator) -> pa.Table:
+    """The kernel of GazetteerLocator.locate: two double arrays (n,), nulls allowed, to LOCATED_SCHEMA, n rows.
 
     Pictures come in bursts, so each distinct point of the batch is looked up once: O(n log n) to find those,
     then the locator's cost and 0.6 microseconds a point for its zone. Memory: about 300 bytes a row.
@@ -147,14 +154,21 @@ def locate_batch(longitude: pa.Array, latitude: pa.Array, *, locator: Locator) -
     lat = latitude.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
     place = (np.abs(lon) <= 180) & (np.abs(lat) <= 90) & ((lon != 0) | (lat != 0))
     points, point_of_row = np.unique(lon[place] + 1j * lat[place], return_inverse=True)
-    found = locator(points.real.copy(), points.imag.copy())
-    # tzfpy has a call per point only; it is as fast as this loop, and other packages are slower in bulk.
-    zones = [tzfpy.get_tz(x, y) for x, y in zip(points.real.tolist(), points.imag.tolist(), strict=True)]
-    found = found.append_column("time_zone", pa.array(zones, pa.string()))
+    found = locator.addresses(points.real.copy(), points.imag.copy())
+    found = found.append_column("time_zone", time_zones(points.real, points.imag))
     found = found.append_column("index_version", pa.array([locator.version] * len(points), pa.string()))
     take = np.zeros(len(lon), np.int64)
     take[place] = point_of_row
     return found.select(LOCATED_SCHEMA.names).take(pa.array(take, mask=~place)).combine_chunks()
+
+
+def time_zones(longitude: Floats, latitude: Floats) -> pa.Array:
+    """The IANA time zone of each point, null where its coordinates are NaN.
+
+    tzfpy has a call per point only; it is as fast as this loop, and other packages are slower in bulk.
+    """
+    points = zip(longitude.tolist(), latitude.tolist(), strict=True)
+    return pa.array([tzfpy.get_tz(x, y) if x == x and y == y else None for x, y in points], pa.string())
 
 
 def _fill_absent(columns: dict[str, pa.ChunkedArray | pa.Array], length: int) -> pa.Table:

@@ -87,7 +87,7 @@ def look_up(rows: DataFrame, *, locator: Locator) -> DataFrame:
     given = F.col("is_supplied")
     nothing = F.lit(None)
     return (
-        locate_points(rows, locator=locator)
+        locate_points(rows, locator=locator, needs_zone=needs_zone())
         .where(given | F.col("address_method").isNotNull())
         .select(
             *(name for name in rows.columns if name not in ("is_supplied", "supplied")),

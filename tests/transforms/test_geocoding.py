@@ -97,12 +97,12 @@ def test_an_empty_batch_has_the_schema():
 
 def test_the_locator_is_small_to_send():
     locator = GazetteerLocator()
-    locator(np.array([8.54]), np.array([47.37]))
+    locator.addresses(np.array([8.54]), np.array([47.37]))
     assert len(pickle.dumps(locator)) < 300
 
 
 def test_a_locator_answers_in_the_schema():
-    found = GazetteerLocator()(np.array([8.54, -30.0]), np.array([47.37, 0.0]))
+    found = GazetteerLocator().addresses(np.array([8.54, -30.0]), np.array([47.37, 0.0]))
     assert found.schema == ADDRESS_SCHEMA
     assert found["country"].to_pylist() == ["Switzerland", None]
 

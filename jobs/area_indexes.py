@@ -1,0 +1,136 @@
+"""The index of areas on the machines that look points up: a copy made from the lake once a machine, mapped by all."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable, QueryBuilder
+from numpy.typing import NDArray
+
+from catalog.storage import storage_options
+from jobs.commits import Mark
+from jobs.lake import Lake
+from schemas.area_index import AREA_INDEX
+from schemas.areas import AREAS
+from schemas.contract import Contract
+from schemas.lake import table_uri
+from transforms.area_cells import TILES
+from transforms.area_geocoding import AreaLocator
+from transforms.area_index import AreaIndex
+from transforms.area_tiles import CELLS_SCHEMA, join_tiles, with_neighbours
+from transforms.areas import address_areas, order_areas
+from transforms.machine import cache_folder
+
+PART_BYTES = 4 << 30
+"""An index larger than this is looked up in parts, each about so large: what a machine's workers map at a time."""
+
+KEPT_COPIES = 4
+"""Copies of a lake's indexes, of different generations or parts, that a machine keeps."""
+
+
+@dataclass(frozen=True)
+class IndexCopies:
+    """Opens the parts of one version of a lake's index. Small and picklable: workers are sent it."""
+
+    root: str
+    table_id: str
+    areas_version: int
+    index_version: int
+    first_tiles: tuple[int, ...]
+
+    def __call__(self, part: int) -> AreaIndex:
+        """The part's index, copied from the lake first if this machine has no copy yet.
+
+        A part holds the tiles around its own too, so that what is nearest is found across its edge.
+        """
+        first, end = (*self.first_tiles, TILES)[part : part + 2]
+        lake = cache_folder(f"area-index-{self.table_id}")
+        copy = lake / f"{self.index_version}-{first}-{end}"
+        if not copy.exists():
+            with (lake / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not copy.exists():
+                    self._make(copy, first, end)
+        return AreaIndex.load(copy)
+
+    def _make(self, copy: Path, first: int, end: int) -> None:
+        tiles = with_neighbours(np.arange(first, end, dtype=np.int32))
+        old = sorted((path for path in copy.parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+        for path in old[: max(len(old) - KEPT_COPIES + 1, 0)]:
+            with suppress(FileNotFoundError):
+                shutil.rmtree(path)  # who has it mapped keeps it
+        with tempfile.TemporaryDirectory(dir=copy.parent, prefix="new-") as folder:
+            made = Path(folder) / "index"
+            made.mkdir()
+            self._read(tiles).save(made)
+            made.rename(copy)
+
+    def _read(self, tiles: NDArray[np.int32]) -> AreaIndex:
+        where = f"tile >= {tiles[0]} AND tile <= {tiles[-1]}"
+        names = ", ".join(CELLS_SCHEMA.names)
+        rows = read_table(
+            self.root, AREA_INDEX, self.index_version, f"SELECT {names} FROM area_index WHERE {where} ORDER BY tile"
+        )
+        areas = read_table(self.root, AREAS, self.areas_version, "SELECT area_id, level FROM areas")
+        return join_tiles(rows.filter(pc.field("tile").isin(tiles)), areas["area_id"].take(order_areas(areas)))
+
+
+def locator_over(lake: Lake) -> AreaLocator | None:
+    """What locates with the areas that the lake's index was built from; None while there are none."""
+    log = lake.log(AREA_INDEX)
+    areas_version = Mark.of(log).consumed
+    if areas_version is None:
+        return None
+    addresses = read_addresses(lake, areas_version)
+    if not addresses.num_rows:
+        return None
+    numbered = addresses.add_column(0, "area", pa.array(np.arange(addresses.num_rows), pa.int32()))
+    opened = IndexCopies(lake.root, log.metadata().id, areas_version, log.version(), _parts(lake, log.version()))
+    return AreaLocator(
+        version=index_version(last_generation(lake, log.version()), lake.settings.nearest_limit_m),
+        open_index=opened,
+        addresses=lake.spark.createDataFrame(numbered.to_pandas()),
+        limit_m=lake.settings.nearest_limit_m,
+        first_tiles=opened.first_tiles,
+    )
+
+
+def index_version(generation: int, limit_m: int) -> str:
+    """How file_places names the areas that located a file."""
+    return f"areas-{generation}/{limit_m}m"
+
+
+def last_generation(lake: Lake, version: int) -> int:
+    """The last build of a version of the index; 0 before the first."""
+    rows = read_table(lake.root, AREA_INDEX, version, "SELECT max(generation) AS last FROM area_index")
+    return int(rows["last"][0].as_py() or 0)
+
+
+def read_addresses(lake: Lake, areas_version: int) -> pa.Table:
+    """transforms.areas.ADDRESSES_SCHEMA of every area, in the lake's language; the n-th row is area n."""
+    columns = "area_id, level, code, name, names, parent_id, time_zone"
+    rows = read_table(lake.root, AREAS, areas_version, f"SELECT {columns} FROM areas")
+    return address_areas(rows, language=lake.settings.language)
+
+
+def read_table(root: str, contract: Contract, version: int, statement: str) -> pa.Table:
+    """What a statement selects from a version of a table, without Spark."""
+    table = DeltaTable(table_uri(root, contract.name), version=version, storage_options=storage_options(root))
+    return pa.RecordBatchReader.from_stream(QueryBuilder().register(contract.name, table).execute(statement)).read_all()
+
+
+def _parts(lake: Lake, version: int) -> tuple[int, ...]:
+    """The tiles that the parts of the index begin with: one part, unless it is larger than PART_BYTES."""
+    statement = "SELECT tile, 16 * cardinality(xs) + 16 * cardinality(starts) AS bytes FROM area_index ORDER BY tile"
+    sizes = read_table(lake.root, AREA_INDEX, version, statement)
+    before = np.concatenate(([0], np.cumsum(sizes["bytes"].to_numpy())))[:-1]
+    parts = before // PART_BYTES
+    return (0, *sizes["tile"].to_numpy()[1:][np.diff(parts) > 0].tolist())
