@@ -28,7 +28,6 @@ from jobs.runs import Run, print_result, run_job
 from jobs.session import use_geometry
 from schemas.area_index import AREA_INDEX
 from schemas.areas import AREAS
-from schemas.errors import UsageError
 from schemas.lake import absolute_uri
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
@@ -228,7 +227,7 @@ def _list_types() -> dict[str, str]:
 @click.option("--buckets", type=int, help="Partitions, if the lake is made now: 16 to 1024.  [default: 16]")
 @click.option("--language", help="Language of addresses, if the lake is made now.  [default: en]")
 @click.option("--time-zone", "time_zone_of_lake", help="Zone of instants, if the lake is made now.  [default: UTC]")
-@click.option("--nearest-limit-m", type=int, help="Metres for the nearest area, if the lake is made now. [default: 5000]")
+@click.option("--nearest-limit-m", type=int, help="How far the nearest area may be, if the lake is made now.")
 @job_options
 def command(given: dict[str, Any], as_json: bool, names: tuple[str, ...], **own: Any) -> None:
     """Load administrative areas from SOURCE..., and build the index that locates files."""

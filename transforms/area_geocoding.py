@@ -76,7 +76,9 @@ class AreaLocator:
         zone = F.col("time_zone")
         if needs_zone is not None:
             needs_zone = needs_zone & lies & zone.isNull()
-            zone = F.coalesce(zone, _find_zone(*(F.when(needs_zone, F.col(axis)) for axis in ("longitude", "latitude"))))
+            zone = F.coalesce(
+                zone, _find_zone(*(F.when(needs_zone, F.col(axis)) for axis in ("longitude", "latitude")))
+            )
         return (
             self.find(points)
             .join(F.broadcast(self.addresses), "area", how="left")

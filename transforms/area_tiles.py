@@ -23,6 +23,7 @@ FORMAT = f"1/{EDGES}/{MAX_DEPTH}"
 """Part of every tile's digest, so that tiles cut by other rules are cut again. Raise the number with the rules."""
 
 SIDE = 1 << TILE_DEPTH
+ALL_TILES: NDArray[np.bool_] = np.ones(TILES, np.bool_)
 CODES_PER_TILE = 1 << 2 * (DEPTH - TILE_DEPTH)
 
 CUT_SCHEMA = pa.schema(
@@ -114,7 +115,7 @@ def cut_tiles(areas: DataFrame, *, tiles: NDArray[np.int32]) -> DataFrame:
     def cut(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for row in range(batch.num_rows):
-                yield from _cut_area(batch.slice(row, 1), wanted)
+                yield from area_rows(batch.slice(row, 1), wanted)
 
     touching = F.exists("tiles", lambda tile: tile.isin(tiles.tolist())) if len(tiles) < TILES // 64 else F.lit(True)
     return (
@@ -122,11 +123,11 @@ def cut_tiles(areas: DataFrame, *, tiles: NDArray[np.int32]) -> DataFrame:
         .select("area_id", level_depth(F.col("level")).alias("depth"), "geometry")
         .mapInArrow(cut, from_arrow_schema(CUT_SCHEMA))
         .groupBy("tile")
-        .applyInArrow(_cut_tile, from_arrow_schema(CELLS_SCHEMA))
+        .applyInArrow(tile_row, from_arrow_schema(CELLS_SCHEMA))
     )
 
 
-def _cut_area(area: pa.RecordBatch, wanted: NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:
+def area_rows(area: pa.RecordBatch, wanted: NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:
     """CUT_SCHEMA: what of one area lies in each tile."""
     shape = shapely.from_wkb(area["geometry"][0].as_py())
     tiles, sizes, xs, ys = cut_area(*area_chains(shape), wanted)
@@ -142,7 +143,7 @@ def _cut_area(area: pa.RecordBatch, wanted: NDArray[np.bool_]) -> Iterator[pa.Re
     yield from pa.table(columns, schema=CUT_SCHEMA).to_batches(max_chunksize=256)
 
 
-def _cut_tile(areas: pa.Table) -> pa.Table:
+def tile_row(areas: pa.Table) -> pa.Table:
     """CELLS_SCHEMA, one row, from all of a tile's rows of CUT_SCHEMA."""
     areas = areas.sort_by([("depth", "descending"), ("area_id", "ascending")]).combine_chunks()
     xs, ys = (np.concatenate([part.flatten().to_numpy() for part in areas[axis].chunks]) for axis in ("xs", "ys"))
@@ -188,7 +189,9 @@ def join_tiles(rows: pa.Table, area_ids: pa.ChunkedArray) -> AreaIndex:
     leave_empty(after, TILES)
     kinds = {"starts": np.int64, "xs": np.float64, "ys": np.float64}
     joined = {
-        name: np.concatenate([np.empty(0, kinds.get(name, np.int32)), *parts.pop(name)], dtype=kinds.get(name, np.int32))
+        name: np.concatenate(
+            [np.empty(0, kinds.get(name, np.int32)), *parts.pop(name)], dtype=kinds.get(name, np.int32)
+        )
         for name in names
     }
     return AreaIndex.of_cells(*joined.values())

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import MapType
 
 ACTION = "_action"
 BEFORE = ("delete", "update_preimage")
@@ -34,7 +35,11 @@ def diff_rows(
     new = wanted.select(*columns, F.lit(True).alias("_there")).alias("new")
     on = reduce(Column.__and__, (F.col(f"new.{name}") == F.col(f"old.{name}") for name in key))
     joined = new.join(old, on, how="full" if absent == "delete" else "left")
-    differs = [~F.col(f"new.{name}").eqNullSafe(F.col(f"old.{name}")) for name in compare]
+    maps = {column.name for column in wanted.schema if isinstance(column.dataType, MapType)}
+    differs = [
+        ~_comparable(f"new.{name}", name in maps).eqNullSafe(_comparable(f"old.{name}", name in maps))
+        for name in compare
+    ]
     action = (
         F.when(F.col("old._there").isNull(), "insert")
         .when(F.col("new._there").isNull(), "delete")
@@ -48,6 +53,11 @@ def diff_rows(
         for name in columns
     )
     return joined.select(*picked, action.alias(ACTION)).where(F.col(ACTION).isNotNull())
+
+
+def _comparable(name: str, is_map: bool) -> Column:
+    """The column, or a map's entries in order, since Spark compares no maps."""
+    return F.array_sort(F.map_entries(name)) if is_map else F.col(name)
 
 
 def latest_rows(changes: DataFrame, *, key: Sequence[str], columns: Sequence[str]) -> DataFrame:

@@ -115,7 +115,9 @@ class GazetteerLocator:
         return _fill_absent(columns, len(rows))
 
 
-def locate_points(points: DataFrame, *, locator: Locator, needs_zone: Column | Literal[True] | None = True) -> DataFrame:
+def locate_points(
+    points: DataFrame, *, locator: Locator, needs_zone: Column | Literal[True] | None = True
+) -> DataFrame:
     """Adds the address and the time zone of `longitude` and `latitude` to each row of any frame: see Locator.locate.
 
     needs_zone: which rows need the zone; all unless given, and None for none.
