@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, QueryBuilder
 from numpy.typing import NDArray
+from pyspark.sql import DataFrame
 
 from catalog.storage import storage_options
 from jobs.commits import Mark
@@ -83,6 +85,10 @@ class IndexCopies:
         return join_tiles(rows.filter(pc.field("tile").isin(tiles)), areas["area_id"].take(order_areas(areas)))
 
 
+INDEX_VERSION = r"^areas-([0-9]+)/"
+"""What `index_version` begins with, and the build in it."""
+
+
 def locator_over(lake: Lake) -> AreaLocator | None:
     """What locates with the areas that the lake's index was built from; None while there are none."""
     log = lake.log(AREA_INDEX)
@@ -93,7 +99,7 @@ def locator_over(lake: Lake) -> AreaLocator | None:
     if not addresses.num_rows:
         return None
     numbered = addresses.add_column(0, "area", pa.array(np.arange(addresses.num_rows), pa.int32()))
-    opened = IndexCopies(lake.root, log.metadata().id, areas_version, log.version(), _parts(lake, log.version()))
+    opened = IndexCopies(lake.root, str(log.metadata().id), areas_version, log.version(), _parts(lake, log.version()))
     return AreaLocator(
         version=index_version(last_generation(lake, log.version()), lake.settings.nearest_limit_m),
         open_index=opened,
@@ -106,6 +112,16 @@ def locator_over(lake: Lake) -> AreaLocator | None:
 def index_version(generation: int, limit_m: int) -> str:
     """How file_places names the areas that located a file."""
     return f"areas-{generation}/{limit_m}m"
+
+
+def newest_builds(lake: Lake) -> DataFrame:
+    """tile and `newest`: the last build that cut a tile, or one around it, again; nearest areas lie no farther off."""
+    rows = read_table(lake.root, AREA_INDEX, lake.version(AREA_INDEX), "SELECT tile, generation FROM area_index")
+    tiles, built = rows["tile"].to_numpy(), rows["generation"].to_numpy()
+    newest = np.zeros(TILES, np.int64)
+    for generation in np.unique(built):
+        newest[with_neighbours(tiles[built == generation])] = generation
+    return lake.spark.createDataFrame(pd.DataFrame({"tile": np.arange(TILES, dtype=np.int32), "newest": newest}))
 
 
 def last_generation(lake: Lake, version: int) -> int:
@@ -124,7 +140,19 @@ def read_addresses(lake: Lake, areas_version: int) -> pa.Table:
 def read_table(root: str, contract: Contract, version: int, statement: str) -> pa.Table:
     """What a statement selects from a version of a table, without Spark."""
     table = DeltaTable(table_uri(root, contract.name), version=version, storage_options=storage_options(root))
-    return pa.RecordBatchReader.from_stream(QueryBuilder().register(contract.name, table).execute(statement)).read_all()
+    found = pa.RecordBatchReader.from_stream(
+        QueryBuilder().register(contract.name, table).execute(statement)
+    ).read_all()
+    return found.cast(pa.schema([field.with_type(_without_views(field.type)) for field in found.schema]))
+
+
+def _without_views(kind: pa.DataType) -> pa.DataType:
+    """The type with strings where delta-rs gives views of them, which Arrow's `take` refuses."""
+    if pa.types.is_list(kind):
+        return pa.list_(_without_views(kind.value_type))
+    if pa.types.is_map(kind):
+        return pa.map_(_without_views(kind.key_type), _without_views(kind.item_type))
+    return pa.string() if pa.types.is_string_view(kind) else kind
 
 
 def _parts(lake: Lake, version: int) -> tuple[int, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Literal
 
-from pyspark.errors import AnalysisException, PySparkException
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -50,8 +51,18 @@ def read_areas(spark: SparkSession, uri: str, *, format: AreaFormat) -> DataFram
         raw = reader.option("multiLine", "false").load(uri)
         if {"properties", "geometry"} <= set(raw.columns):
             return raw.select("properties.*", "geometry")
-    except (AnalysisException, PySparkException) as error:
-        raise SourceError(f"{uri!r} cannot be read as {format}: {str(error).splitlines()[0]}") from error
+    except (PySparkException, Py4JJavaError) as error:
+        raise SourceError(f"{uri!r} cannot be read as {format}: {_cause(error)}") from error
     raise SourceError(
         f"{uri!r} is no GeoJSON FeatureCollection, nor one Feature a line; it has {', '.join(raw.columns) or 'nothing'}"
     )
+
+
+def _cause(error: PySparkException | Py4JJavaError) -> str:
+    """What the innermost cause of a failure says, in a line."""
+    if isinstance(error, PySparkException):
+        return str(error).splitlines()[0]
+    cause = error.java_exception
+    while cause.getCause() is not None:
+        cause = cause.getCause()
+    return str(cause.toString()).splitlines()[0]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.area_indexes import locator_over
+from jobs.area_indexes import INDEX_VERSION, locator_over, newest_builds
 from jobs.commits import Committed, Mark, Step, replace_rows
 from jobs.runs import Run
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
 from schemas.place_days import PLACE_DAYS
+from transforms.area_geocoding import AreaLocator
+from transforms.area_tiles import tile_of
 from transforms.changes import keep_keys, keys_before, latest_rows
 from transforms.geocoding import GazetteerLocator, Locator, is_place
 from transforms.places import place_files
@@ -40,19 +42,35 @@ def refresh_file_places(run: Run) -> None:
 
 
 def relocate_files(run: Run) -> None:
-    """Looks up again the files that an older gazetteer or index located, and those that none could locate."""
+    """Looks up again the files that other areas, or a gazetteer, located, where the answer may have changed since; and
+    those that none could locate.
+    """
     lake = run.lake
     files = lake.read(FILES, lake.version(FILES))
     step = Step.pin(lake, FILE_PLACES, run.run_id, dry_run=run.dry_run)
     places = step.current()
-    version = locator_of(run).version
-    outdated = places.where((F.col("address_method") != "supplied") & (F.col("index_version") != version))
+    locator = locator_of(run)
+    outdated = places.where((F.col("address_method") != "supplied") & (F.col("index_version") != locator.version))
+    if isinstance(locator, AreaLocator):
+        outdated = outdated.transform(_near_newer_tiles, files=files, tiles=newest_builds(lake))
     somewhere = files.where(is_place(F.col("longitude"), F.col("latitude")) & F.col("deleted_time").isNull())
     unlocated = somewhere.join(places, list(FILES.key), how="left_anti")
     keys = outdated.select(*FILES.key).unionByName(unlocated.select(*FILES.key))
     keys = run.cache_keys(keys, "files.to_relocate")
     files, places = (rows.transform(keep_keys, keys=keys, on=FILES.key) for rows in (files, places))
     run.ledger.wrote(FILE_PLACES, _place(run, step, files, places))
+
+
+def _near_newer_tiles(places: DataFrame, *, files: DataFrame, tiles: DataFrame) -> DataFrame:
+    """The places that were not located by areas, or by areas that were cut again since there or next to it."""
+    points = files.select(*FILES.key, tile_of(F.col("longitude"), F.col("latitude")).alias("tile"))
+    built = F.try_to_number(F.regexp_extract("index_version", INDEX_VERSION, 1), F.lit("99999999999999"))
+    return (
+        places.join(points, list(FILES.key), how="inner")
+        .join(F.broadcast(tiles), "tile", how="left")
+        .where(built.isNull() | (F.col("newest") > built))
+        .select(*places.columns)
+    )
 
 
 def _place(run: Run, step: Step, files: DataFrame, current: DataFrame) -> Committed:

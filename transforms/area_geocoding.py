@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import pandas_udf
 
 from transforms.area_index import AreaIndex
 from transforms.area_tiles import tile_of
@@ -23,6 +25,9 @@ Floats = NDArray[np.float64]
 
 _AREA_BITS = 31
 """`find_packed` gives an area's number in so many bits, and above them the distance in millimetres."""
+
+_series_udf: Callable[..., Any] = pandas_udf
+"""PySpark's own types for it know only series of one kind."""
 
 OpenIndex = Callable[[int], AreaIndex]
 """Opens a part of the index, by its place among the parts, on whatever machine it is called."""
@@ -114,7 +119,7 @@ def find_packed(index: AreaIndex, longitude: Floats, latitude: Floats, *, limit_
 
 
 def _look_up(open_index: OpenIndex, limit_m: float) -> Callable[..., Column]:
-    @F.pandas_udf("long")
+    @_series_udf("long")
     def look_up(batches: Iterator[tuple[pd.Series, ...]]) -> Iterator[pd.Series]:
         opened, index = -1, None
         for longitude, latitude, *part in batches:
@@ -130,12 +135,14 @@ def _look_up(open_index: OpenIndex, limit_m: float) -> Callable[..., Column]:
             yield pd.Series(packed)
 
     # Else Spark would look a point up once more for each filter on what was found.
-    return look_up.asNondeterministic()
+    made: Callable[..., Column] = look_up.asNondeterministic()
+    return made
 
 
 def _find_zone(longitude: Column, latitude: Column) -> Column:
-    @F.pandas_udf("string")
+    @_series_udf("string")
     def find_zone(longitude: pd.Series, latitude: pd.Series) -> pd.Series:
-        return time_zones(longitude.to_numpy(np.float64), latitude.to_numpy(np.float64)).to_pandas()
+        return pd.Series(time_zones(longitude.to_numpy(np.float64), latitude.to_numpy(np.float64)).to_pandas())
 
-    return find_zone.asNondeterministic()(longitude, latitude)
+    zone: Column = find_zone.asNondeterministic()(longitude, latitude)
+    return zone

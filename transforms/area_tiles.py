@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -93,8 +94,8 @@ def digest_tiles(areas: DataFrame, addresses: DataFrame) -> DataFrame:
 
     areas: rows of `areas`. addresses: an area_id and the columns of its address.
     """
-    answers = F.to_json(F.struct(*(name for name in addresses.columns if name != "area_id")))
-    answers = addresses.select("area_id", answers.alias("answer"))
+    answer = F.to_json(F.struct(*(name for name in addresses.columns if name != "area_id")))
+    answers = addresses.select("area_id", answer.alias("answer"))
     row = F.concat_ws("\n", "area_id", "level", F.sha2("geometry", 256), "answer")
     return (
         areas.join(answers, "area_id", how="inner")
@@ -187,11 +188,8 @@ def join_tiles(rows: pa.Table, area_ids: pa.ChunkedArray) -> AreaIndex:
             for name in names:
                 parts[name].append(values[name])
     leave_empty(after, TILES)
-    kinds = {"starts": np.int64, "xs": np.float64, "ys": np.float64}
-    joined = {
-        name: np.concatenate(
-            [np.empty(0, kinds.get(name, np.int32)), *parts.pop(name)], dtype=kinds.get(name, np.int32)
-        )
-        for name in names
-    }
-    return AreaIndex.of_cells(*joined.values())
+    joined: dict[str, Any] = {}
+    for name in names:
+        kind = CELLS_SCHEMA.field(name).type.value_type.to_pandas_dtype()
+        joined[name] = np.concatenate([np.empty(0, kind), *parts.pop(name)], dtype=kind)
+    return AreaIndex.of_cells(**joined)

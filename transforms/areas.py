@@ -183,7 +183,7 @@ def _wrap(shape: shapely.Geometry | None) -> shapely.Geometry | None:
     parts = []
     for turn in (-360, 0, 360):
         part = shapely.intersection(shape, shapely.box(-180 - turn, -90, 180 - turn, 90))
-        parts.append(shapely.transform(part, lambda points, turn=turn: points + [turn, 0]))
+        parts.append(shapely.transform(part, lambda points, turn=turn: points + np.array([turn, 0])))
     return shapely.union_all(parts)
 
 
@@ -315,14 +315,16 @@ def order_areas(areas: pa.Table) -> pa.Array:
 
 
 def address_areas(areas: pa.Table, *, language: str) -> pa.Table:
-    """The address of each area, ADDRESSES_SCHEMA, one row each in the order of `order_areas`. The n-th row is area n of an AreaIndex.
+    """The address of each area, ADDRESSES_SCHEMA, one row each in the order of `order_areas`.
+
+    The n-th row is area n of an AreaIndex.
 
     areas: area_id, level, code, name, names, parent_id and time_zone, in any order. Names are in `language` where the
     area has one, else local. An area without a time zone has that of the nearest area above that has one.
     """
     ids = areas["area_id"].combine_chunks().cast(pa.string())
     depths = np.array([LEVEL_DEPTH[level] for level in areas["level"].to_pylist()], np.int64)
-    order = order_areas(areas).to_numpy()
+    order = order_areas(areas).to_numpy().astype(np.int64)
     parents = pc.fill_null(pc.index_in(areas["parent_id"].cast(pa.string()), value_set=ids), -1).to_numpy()
     translated = pc.map_lookup(areas["names"].combine_chunks(), language, "first")
     name = pc.coalesce(translated.cast(pa.string()), areas["name"].combine_chunks().cast(pa.string()))

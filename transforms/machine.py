@@ -47,7 +47,7 @@ def _digest_of_kernels() -> str:
     return digest.hexdigest()[:16]
 
 
-numba.config.CACHE_DIR = str(cache_folder(f"kernels-{_digest_of_kernels()}"))
+numba.config.CACHE_DIR = str(cache_folder(f"kernels-{_digest_of_kernels()}"))  # type: ignore[attr-defined]
 
 kernel: Callable[..., Any] = partial(numba.njit, cache=True, nogil=True)
 """Makes a function a kernel: compiled when it is first called on a machine, kept for every process after."""

@@ -53,9 +53,8 @@ def index_of(areas: Sequence[Area], tiles: NDArray[np.bool_] = ALL_TILES) -> Are
         return join_tiles(CELLS_SCHEMA.empty_table(), pa.chunked_array([], pa.string()))
     pieces = pa.Table.from_batches(cut).sort_by("tile").combine_chunks()
     begins = np.unique(pieces["tile"].to_numpy(), return_index=True)[1]
-    rows = [
-        tile_row(pieces.slice(begin, size)) for begin, size in zip(begins, np.diff([*begins, len(pieces)]), strict=True)
-    ]
+    ends = [*begins[1:], len(pieces)]
+    rows = [tile_row(pieces.slice(begin, end - begin)) for begin, end in zip(begins, ends, strict=True)]
     return join_tiles(pa.concat_tables(rows), pa.chunked_array([[area.area_id for area in in_order(areas)]]))
 
 
@@ -79,7 +78,7 @@ def hard_points(areas: Sequence[Area], rng: np.random.Generator, per_area: int =
         ends, nexts = vertices[some], vertices[some + 1]
         along = rng.uniform(size=(per_area, 1))
         parts += [ends, (ends + nexts) / 2, ends + along * (nexts - ends), np.nextafter(ends, 1e3)]
-        parts += [ends + [1e-12, 0], ends - [0, 1e-13], ends + rng.normal(0, 1e-3, (per_area, 2))]
+        parts += [ends + np.array([1e-12, 0]), ends - np.array([0, 1e-13]), ends + rng.normal(0, 1e-3, (per_area, 2))]
         left, bottom, right, top = shapely.bounds(area.shape)
         parts.append(rng.uniform((left - 1, bottom - 1), (right + 1, top + 1), (per_area, 2)))
     points = np.clip(np.concatenate(parts), (-180, -90), (180, 90))
