@@ -52,6 +52,7 @@ class IndexFiles(JobConfig):
     buckets: int = Field(default=16, ge=16, le=1024, description="partitions of a lake that is made now")
     language: str = Field(default="en", description="language of addresses in a lake that is made now")
     time_zone: str = Field(default="UTC", description="zone of instants that lie nowhere, in a lake made now")
+    nearest_limit_m: int = Field(default=LakeSettings.nearest_limit_m, description="limit, in a lake made now")
 
     @property
     def only_dataset(self) -> str | None:
@@ -63,7 +64,7 @@ class IndexFiles(JobConfig):
     @property
     def settings(self) -> LakeSettings:
         """The settings of a lake that is made now."""
-        return LakeSettings(self.buckets, self.language, self.time_zone)
+        return LakeSettings(self.buckets, self.language, self.time_zone, self.nearest_limit_m)
 
 
 def index_files(run: Run, config: IndexFiles) -> None:
@@ -163,6 +164,7 @@ def _new_dataset(run: Run) -> dict[str, Column]:
 @click.option("--buckets", type=int, help="Partitions, if the lake is made now: 16 to 1024.  [default: 16]")
 @click.option("--language", help="Language of addresses, if the lake is made now.  [default: en]")
 @click.option("--time-zone", help="Zone of instants that lie nowhere, if the lake is made now.  [default: UTC]")
+@click.option("--nearest-limit-m", type=int, help="How far the nearest area may be, if the lake is made now.")
 @job_options
 def command(given: dict[str, Any], as_json: bool, mapping: tuple[str, ...], **own: Any) -> None:
     """Bring files, or figures, from SOURCE... into the lake, and locate them."""
