@@ -147,11 +147,13 @@ def read_table(root: str, contract: Contract, version: int, statement: str) -> p
 
 
 def _without_views(kind: pa.DataType) -> pa.DataType:
-    """The type with strings where delta-rs gives views of them, which Arrow's `take` refuses."""
+    """The type with texts and bytes where delta-rs gives views of them, which Arrow's `take` refuses."""
     if pa.types.is_list(kind):
         return pa.list_(_without_views(kind.value_type))
     if pa.types.is_map(kind):
         return pa.map_(_without_views(kind.key_type), _without_views(kind.item_type))
+    if pa.types.is_binary_view(kind):
+        return pa.binary()
     return pa.string() if pa.types.is_string_view(kind) else kind
 
 
