@@ -66,6 +66,7 @@ SOURCES = {
 }
 """Files with boundaries, and the configuration that each is loaded with."""
 KINDS = ("towns", "land", "globe", "city")
+STEPS = ("kernel", "kernel 5 km", "floor", "transform", "zones", "job")
 CITY = (121.47, 31.23)
 SPREAD = 0.05  # degrees, one standard deviation
 ONCE_ABOVE = 5_000_000  # points; fewer are timed three times, and the best counts
@@ -198,16 +199,16 @@ def measure(spark: SparkSession, locator: AreaLocator, points: Points, delta: Pa
     located = locate_points(rows, locator=locator, needs_zone=None)
     addresses = located.select("id", *ADDRESS_SCHEMA.names)
     zoned = locate_points(rows, locator=locator, needs_zone=True)
-    steps: dict[str, Callable[[], object]] = {
-        "kernel": lambda: find_packed(index, points.longitude, points.latitude, limit_m=0),
-        "kernel 5 km": lambda: find_packed(index, points.longitude, points.latitude, limit_m=5000),
-        "floor": lambda: drain(rows.mapInArrow(lambda batches: batches, rows.schema)),
-        "transform": lambda: drain(located),
-        "zones": lambda: drain(zoned),
-        "job": lambda: addresses.write.format("delta").mode("overwrite").save(str(delta)),
-    }
+    steps: tuple[Callable[[], object], ...] = (
+        lambda: find_packed(index, points.longitude, points.latitude, limit_m=0),
+        lambda: find_packed(index, points.longitude, points.latitude, limit_m=5000),
+        lambda: drain(rows.mapInArrow(lambda batches: batches, rows.schema)),
+        lambda: drain(located),
+        lambda: drain(zoned),
+        lambda: addresses.write.format("delta").mode("overwrite").save(str(delta)),
+    )
     result = {"points": float(len(points))}
-    for name, step in steps.items():
+    for name, step in zip(STEPS, steps, strict=True):
         if name == "floor":
             index = None  # else the workers' shares of what is mapped would be smaller
         with sampled_workers() as samples:
@@ -252,7 +253,8 @@ def sampled_workers() -> Iterator[list[int]]:
 
 
 def workers_bytes() -> int:
-    """Memory of this process's Python workers together: what they share counts once, where the system tells."""
+    """Memory of this process's Python workers together, idle ones too. What they share counts once, where the system
+    tells."""
     total = 0
     for process in process_tree(Path(f"/proc/{os.getpid()}")):
         with suppress(OSError):  # it has ended
@@ -398,21 +400,17 @@ def compare(points: Points, areas: Path, peers: list[str], ours: Answers) -> Ite
         yield [*start, name, f"{theirs.prepare_s:.1f}", f"{theirs.seconds:.2f}", *speed, verdict]
 
 
-def print_measured(measured: dict[str, list[dict[str, float]]]) -> None:
+def print_measured(results: dict[str, list[dict[str, float]]]) -> None:
     """Our table, sizes in order, with how the transform grows from one to the next."""
-    names = ["points", "", "kernel/s", "kernel 5 km/s", "floor s", "transform s", "transform/s", "zones s", "job s"]
     rows = []
-    for kind, results in measured.items():
-        for before, r in zip([None, *results], results, strict=False):
-            n, exponent = r["points"], ""
+    for kind, sizes in results.items():
+        for before, r in zip([None, *sizes], sizes, strict=False):
+            n, grown = r["points"], ""
             if before:
-                exponent = f"{math.log(r['transform'] / before['transform']) / math.log(n / before['points']):.2f}"
-            numbers = [n, n / r["kernel"], n / r["kernel 5 km"], n / r["transform"], n / r["job"], r["workers MB"]]
-            count, kernel, far, transform, job, memory = (f"{number:,.0f}" for number in numbers)
-            floor_s, transform_s, zones_s, job_s = (f"{r[step]:.2f}" for step in ("floor", "transform", "zones", "job"))
-            row = [kind, count, kernel, far, floor_s, transform_s, transform, zones_s, job_s, job, exponent, memory]
-            rows.append(row)
-    print_table([*names, "job/s", "exponent", "workers MB"], rows)
+                grown = f"{math.log(r['transform'] / before['transform']) / math.log(n / before['points']):.2f}"
+            cells = [f"{r[step]:.2f} s, {n / r[step]:,.0f}/s" for step in STEPS]
+            rows.append([kind, f"{n:,.0f}", *cells, grown, f"{r['workers MB']:,.0f}"])
+    print_table(["points", "", *STEPS, "transform's exponent", "workers MB"], rows)
 
 
 def describe_machine(spark: SparkSession, load: float) -> str:

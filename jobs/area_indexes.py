@@ -1,11 +1,12 @@
-"""The index of areas on the machines that look points up: a copy made from the lake once a machine, mapped by all."""
+"""The index of areas: kept in step with `areas` in the lake, and copied once to each machine that looks points up."""
 
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import tempfile
-from contextlib import suppress
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,13 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, QueryBuilder
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from catalog.storage import storage_options
-from jobs.commits import Mark
+from jobs.commits import Mark, Step, apply_changes
 from jobs.lake import Lake
+from jobs.runs import Run
 from schemas.area_index import AREA_INDEX
 from schemas.areas import AREAS
 from schemas.contract import Contract
@@ -27,15 +31,54 @@ from schemas.lake import table_uri
 from transforms.area_cells import TILES
 from transforms.area_geocoding import AreaLocator
 from transforms.area_index import AreaIndex
-from transforms.area_tiles import CELLS_SCHEMA, join_tiles, with_neighbours
-from transforms.areas import address_areas, order_areas
+from transforms.area_tiles import CELLS_SCHEMA, cut_tiles, digest_tiles, join_tiles, with_neighbours
+from transforms.areas import ADDRESSES_SCHEMA, address_areas, order_areas
+from transforms.changes import ACTION
 from transforms.machine import cache_folder
 
 PART_BYTES = 4 << 30
 """An index larger than this is looked up in parts, each about so large: what a machine's workers map at a time."""
 
+MOST_COMPRESSED = 10
+"""How many times smaller than in memory an index is on disk, at most; real ones are four times."""
+
+UNUSED_SECONDS = 30 * 86_400
+"""Copies of lakes that nobody has asked for so long are deleted when another is made."""
+
 KEPT_COPIES = 4
-"""Copies of a lake's indexes, of different generations or parts, that a machine keeps."""
+"""Copies of earlier versions of a lake's index, or of their parts, that a machine keeps."""
+
+
+def refresh_area_index(run: Run) -> None:
+    """Cuts the tiles again whose areas, or their addresses, are not those that they were cut from."""
+    lake = run.lake
+    until = lake.version(AREAS)
+    step = Step.pin(lake, AREA_INDEX, run.run_id, consumes=until, dry_run=run.dry_run)
+    if step.consumed() == until or (until == 0 and step.consumed() is None):
+        return
+    run.ledger.read(AREAS, until)
+    areas = lake.read(AREAS, until)
+    addresses = lake.spark.createDataFrame(read_addresses(lake, until).to_pandas(), from_arrow_schema(ADDRESSES_SCHEMA))
+    wanted = digest_tiles(areas, addresses)
+    known = step.current().select("tile", F.col("digest").alias("known"), F.size("starts").alias("cells"))
+    differs = ~F.col("digest").eqNullSafe(F.col("known")) & ~(F.col("digest").isNull() & (F.col("cells") == 0))
+    changed = run.cache(wanted.join(known, "tile", how="full").where(differs))
+    tiles = np.array([row.tile for row in changed.select("tile").collect()], np.int32)  # 16,384 at most
+    run.ledger.count("area_index.tiles_to_cut", len(tiles))
+    lists = {f.name: f.dataType for f in from_arrow_schema(CELLS_SCHEMA) if f.name != "tile"}
+    rows = (
+        changed.join(areas.transform(cut_tiles, tiles=tiles), "tile", how="left")
+        .withColumns({name: F.coalesce(name, F.array().cast(kind)) for name, kind in lists.items()})
+        .withColumns(
+            {
+                ACTION: F.when(F.col("known").isNull(), "insert").otherwise("update"),
+                "digest": F.coalesce("digest", F.lit("")),
+                "generation": F.lit(last_generation(lake, step.base) + 1).cast("long"),
+                "run_id": F.lit(run.run_id),
+            }
+        )
+    )
+    run.ledger.wrote(AREA_INDEX, apply_changes(step, rows.select(*AREA_INDEX.names, ACTION)))
 
 
 @dataclass(frozen=True)
@@ -61,14 +104,17 @@ class IndexCopies:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if not copy.exists():
                     self._make(copy, first, end)
+        os.utime(lake)
         return AreaIndex.load(copy)
 
     def _make(self, copy: Path, first: int, end: int) -> None:
         tiles = with_neighbours(np.arange(first, end, dtype=np.int32))
-        old = sorted((path for path in copy.parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-        for path in old[: max(len(old) - KEPT_COPIES + 1, 0)]:
-            with suppress(FileNotFoundError):
-                shutil.rmtree(path)  # who has it mapped keeps it
+        others = (path for path in copy.parent.glob("*-*") if not path.name.startswith(f"{self.index_version}-"))
+        for path in sorted(others, key=lambda path: path.stat().st_mtime)[:-KEPT_COPIES]:
+            shutil.rmtree(path, ignore_errors=True)  # who has it mapped keeps it
+        for lake in copy.parent.parent.glob("area-index-*"):
+            if time.time() - lake.stat().st_mtime > UNUSED_SECONDS:
+                shutil.rmtree(lake, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=copy.parent, prefix="new-") as folder:
             made = Path(folder) / "index"
             made.mkdir()
@@ -86,32 +132,28 @@ class IndexCopies:
 
 
 INDEX_VERSION = r"^areas-([0-9]+)/"
-"""What `index_version` begins with, and the build in it."""
+"""What the `index_version` of file_places begins with where areas located a file, and the build in it."""
 
 
 def locator_over(lake: Lake) -> AreaLocator | None:
-    """What locates with the areas that the lake's index was built from; None while there are none."""
+    """What locates with the areas that the lake's index was last cut from; None where there are none."""
     log = lake.log(AREA_INDEX)
-    areas_version = Mark.of(log).consumed
+    consumed = Mark.of(log).consumed
+    areas_version = None if consumed is None else lake.settled_version(AREAS, consumed)
     if areas_version is None:
         return None
     addresses = read_addresses(lake, areas_version)
     if not addresses.num_rows:
         return None
     numbered = addresses.add_column(0, "area", pa.array(np.arange(addresses.num_rows), pa.int32()))
-    opened = IndexCopies(lake.root, str(log.metadata().id), areas_version, log.version(), _parts(lake, log.version()))
+    copies = IndexCopies(lake.root, str(log.metadata().id), areas_version, log.version(), _first_tiles(lake, log))
     return AreaLocator(
-        version=index_version(last_generation(lake, log.version()), lake.settings.nearest_limit_m),
-        open_index=opened,
-        addresses=lake.spark.createDataFrame(numbered.to_pandas()),
+        version=f"areas-{last_generation(lake, log.version())}/{lake.settings.nearest_limit_m}m",
+        open_index=copies,
+        addresses=lake.spark.createDataFrame(numbered.to_pandas(), from_arrow_schema(numbered.schema)),
         limit_m=lake.settings.nearest_limit_m,
-        first_tiles=opened.first_tiles,
+        first_tiles=copies.first_tiles,
     )
-
-
-def index_version(generation: int, limit_m: int) -> str:
-    """How file_places names the areas that located a file."""
-    return f"areas-{generation}/{limit_m}m"
 
 
 def newest_builds(lake: Lake) -> DataFrame:
@@ -157,10 +199,12 @@ def _without_views(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_string_view(kind) else kind
 
 
-def _parts(lake: Lake, version: int) -> tuple[int, ...]:
+def _first_tiles(lake: Lake, log: DeltaTable) -> tuple[int, ...]:
     """The tiles that the parts of the index begin with: one part, unless it is larger than PART_BYTES."""
+    on_disk = sum(pa.table(log.get_add_actions())["size_bytes"].to_pylist())
+    if on_disk * MOST_COMPRESSED < PART_BYTES:
+        return (0,)
     statement = "SELECT tile, 16 * cardinality(xs) + 16 * cardinality(starts) AS bytes FROM area_index ORDER BY tile"
-    sizes = read_table(lake.root, AREA_INDEX, version, statement)
+    sizes = read_table(lake.root, AREA_INDEX, log.version(), statement)
     before = np.concatenate(([0], np.cumsum(sizes["bytes"].to_numpy())))[:-1]
-    parts = before // PART_BYTES
-    return (0, *sizes["tile"].to_numpy()[1:][np.diff(parts) > 0].tolist())
+    return (0, *sizes["tile"].to_numpy()[1:][np.diff(before // PART_BYTES) > 0].tolist())

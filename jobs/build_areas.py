@@ -12,28 +12,23 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import click
-import numpy as np
 from pydantic import Field
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.area_indexes import last_generation, read_addresses
+from jobs.area_indexes import refresh_area_index
 from jobs.area_sources import AreaFormat, detect_area_format, read_areas
 from jobs.cli import run as run_command
-from jobs.commits import Step, apply_changes, put_rows, replace_rows, retry_conflicts
+from jobs.commits import Step, put_rows, replace_rows, retry_conflicts
 from jobs.lake import bucket
 from jobs.options import JobConfig, build_config, job_options, split_pairs
 from jobs.runs import Run, print_result, run_job
 from jobs.session import use_geometry
-from schemas.area_index import AREA_INDEX
 from schemas.areas import AREAS
 from schemas.lake import absolute_uri
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
-from transforms.area_tiles import CELLS_SCHEMA, cut_tiles, digest_tiles
 from transforms.areas import (
-    ADDRESSES_SCHEMA,
     AreaFields,
     finish_geometry,
     judge_areas,
@@ -42,7 +37,6 @@ from transforms.areas import (
     nest_levels,
     repair_geometry,
 )
-from transforms.changes import ACTION
 
 Expression = str | tuple[str, ...]
 PARTS_PER_CORE = 4
@@ -169,44 +163,6 @@ def _commit_areas(run: Run, config: BuildAreas, judged: DataFrame) -> None:
     others = current.where(F.col("source") != config.source_name)
     wanted = run.cache(loaded.select(*names).unionByName(others.select(*names)).transform(link_parents))
     run.ledger.wrote(AREAS, replace_rows(step, wanted.select(*AREAS.names), current))
-
-
-def refresh_area_index(run: Run) -> None:
-    """Cuts the tiles again whose areas, or their addresses, are not those that they were cut from."""
-    lake = run.lake
-    until = lake.version(AREAS)
-    step = Step.pin(lake, AREA_INDEX, run.run_id, consumes=until, dry_run=run.dry_run)
-    if step.consumed() == until:
-        return
-    run.ledger.read(AREAS, until)
-    areas = lake.read(AREAS, until)
-    addresses = lake.spark.createDataFrame(read_addresses(lake, until).to_pandas(), from_arrow_schema(ADDRESSES_SCHEMA))
-    wanted = digest_tiles(areas, addresses)
-    known = step.current().select("tile", F.col("digest").alias("known"), F.size("starts").alias("cells"))
-    compared = wanted.join(known, "tile", how="full")
-    differs = ~F.col("digest").eqNullSafe(F.col("known")) & ~(F.col("digest").isNull() & (F.col("cells") == 0))
-    changed = run.cache(compared.where(differs))
-    tiles = np.array([row.tile for row in changed.select("tile").collect()], np.int32)  # 16,384 at most
-    run.ledger.count("area_index.tiles_to_cut", len(tiles))
-    cells = areas.transform(cut_tiles, tiles=tiles)
-    empty = {name: F.array().cast(kind) for name, kind in _list_types().items()}
-    rows = (
-        changed.join(cells, "tile", how="left")
-        .withColumns({name: F.coalesce(name, nothing) for name, nothing in empty.items()})
-        .withColumns(
-            {
-                ACTION: F.when(F.col("known").isNull(), "insert").otherwise("update"),
-                "digest": F.coalesce("digest", F.lit("")),
-                "generation": F.lit(last_generation(lake, step.base) + 1).cast("long"),
-                "run_id": F.lit(run.run_id),
-            }
-        )
-    )
-    run.ledger.wrote(AREA_INDEX, apply_changes(step, rows.select(*AREA_INDEX.names, ACTION)))
-
-
-def _list_types() -> dict[str, str]:
-    return {f.name: f.dataType.simpleString() for f in from_arrow_schema(CELLS_SCHEMA) if f.name != "tile"}
 
 
 @click.command("boundaries")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.area_indexes import INDEX_VERSION, locator_over, newest_builds
-from jobs.commits import Committed, Mark, Step, replace_rows
+from jobs.area_indexes import INDEX_VERSION, locator_over, newest_builds, refresh_area_index
+from jobs.commits import Committed, Mark, Step, replace_rows, retry_conflicts
 from jobs.runs import Run
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
@@ -19,7 +19,11 @@ from transforms.places import place_files
 
 
 def locator_of(run: Run) -> Locator:
-    """What finds addresses in this lake: its areas once some are loaded, else the embedded gazetteer."""
+    """What finds addresses in this lake: its areas once some are loaded, else the embedded gazetteer.
+
+    Where a run was killed after it had loaded areas, the index is brought in step with them first.
+    """
+    retry_conflicts(lambda: refresh_area_index(run))
     return locator_over(run.lake) or GazetteerLocator()
 
 

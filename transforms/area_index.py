@@ -22,9 +22,8 @@ from transforms.machine import kernel
 Rows = NDArray[np.int32]
 
 PREFIX_DEPTH = 11
-"""Depth of the cells by which the search for a point's interval begins: 4**11 entries, 17 MB."""
-
-_PREFIX_SHIFT = 2 * (DEPTH - PREFIX_DEPTH)
+"""Depth at most of the cells by which the search for a point's interval begins: 4**11 entries, 17 MB. Small indexes
+have fewer, about four a cell."""
 
 _WGS84_A, _WGS84_E2 = 6_378_137.0, 0.0066943799901413165
 """Semi-major axis in metres and first eccentricity squared of WGS-84 (NGA.STND.0036)."""
@@ -57,14 +56,15 @@ class AreaIndex:
     ys: Floats
     """float64 (vertices,): degrees of latitude, NaN between chains."""
     prefix: Rows
-    """int32 (4**PREFIX_DEPTH + 1,): the cell with the first code of each cell of that depth."""
+    """int32 (4**d + 1,): the cell with the first code of each cell of the quadtree's depth d."""
 
     @classmethod
     def of_cells(
         cls, starts: Codes, covers: Rows, counts: Rows, piece_areas: Rows, piece_sizes: Rows, xs: Floats, ys: Floats
     ) -> AreaIndex:
         """The index of cells as `cut_tile` gives them, in order of their codes; the areas numbered as above."""
-        prefixes = np.arange((1 << 2 * PREFIX_DEPTH) + 1, dtype=np.int64) << _PREFIX_SHIFT
+        depth = min(len(starts).bit_length() // 2 + 1, PREFIX_DEPTH)
+        prefixes = np.arange((1 << 2 * depth) + 1, dtype=np.int64) << 2 * (DEPTH - depth)
         prefixes[-1] -= 1
         starts = np.append(starts, np.int64(1) << 2 * DEPTH)
         return cls(
@@ -113,19 +113,22 @@ class AreaIndex:
         find_nearest_areas(longitude, latitude, limit_m, *self._arrays(), found, metres)
         return found, metres
 
-    def _arrays(self) -> tuple[NDArray, ...]:
-        return tuple(getattr(self, field.name) for field in fields(self))
+    def _arrays(self) -> tuple[NDArray | int, ...]:
+        shift = 2 * DEPTH - (self.prefix.size - 1).bit_length() + 1  # a code's bits below those of its prefix
+        return (*(getattr(self, field.name) for field in fields(self)), shift)
 
 
 @kernel()
-def find_areas(longitude, latitude, starts, covers, first_piece, piece_areas, first_vertex, xs, ys, prefix, found):
+def find_areas(
+    longitude, latitude, starts, covers, first_piece, piece_areas, first_vertex, xs, ys, prefix, shift, found
+):
     """Writes the area of each point to `found`. The arrays are those of an AreaIndex."""
     for i in range(longitude.size):
         x, y = longitude[i], latitude[i]
         if not (-180.0 <= x <= 180.0 and -90.0 <= y <= 90.0):
             found[i] = NO_AREA
             continue
-        cell = cell_of(morton_code(x, y), starts, prefix)
+        cell = cell_of(morton_code(x, y), starts, prefix, shift)
         found[i] = covers[cell]
         for piece in range(first_piece[cell], first_piece[cell + 1]):
             if where_in(xs, ys, first_vertex[piece], first_vertex[piece + 1], x, y) != OUT:
@@ -134,9 +137,10 @@ def find_areas(longitude, latitude, starts, covers, first_piece, piece_areas, fi
 
 
 @kernel(inline="always")
-def cell_of(code, starts, prefix):
+def cell_of(code, starts, prefix, shift):
     """The cell whose interval holds a Morton code: a binary search between what the code's first bits tell."""
-    low, high = prefix[code >> _PREFIX_SHIFT], prefix[(code >> _PREFIX_SHIFT) + 1] + 1
+    place = code >> shift
+    low, high = prefix[place], prefix[place + 1] + 1
     while high - low > 1:
         middle = (low + high) >> 1
         if starts[middle] <= code:
@@ -148,7 +152,20 @@ def cell_of(code, starts, prefix):
 
 @kernel()
 def find_nearest_areas(
-    longitude, latitude, limit_m, starts, covers, first_piece, piece_areas, first_vertex, xs, ys, prefix, found, metres
+    longitude,
+    latitude,
+    limit_m,
+    starts,
+    covers,
+    first_piece,
+    piece_areas,
+    first_vertex,
+    xs,
+    ys,
+    prefix,
+    shift,
+    found,
+    metres,
 ):
     """Writes the area nearest to each point and its distance: cells are searched from the point outwards."""
     codes, depths = np.empty(4 * DEPTH + 4, np.int64), np.empty(4 * DEPTH + 4, np.int64)
@@ -169,8 +186,8 @@ def find_nearest_areas(
                 along = max(max(bottom - y, y - top), 0.0) * least_y
                 if across * across + along * along > (nearest + _SAME_DISTANCE_M) ** 2:
                     continue
-                first = cell_of(code, starts, prefix)
-                last = cell_of(code + (np.int64(1) << 2 * (DEPTH - depth)) - 1, starts, prefix)
+                first = cell_of(code, starts, prefix, shift)
+                last = cell_of(code + (np.int64(1) << 2 * (DEPTH - depth)) - 1, starts, prefix, shift)
                 if first_piece[first] == first_piece[last + 1]:
                     continue
                 if first < last:

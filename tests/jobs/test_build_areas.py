@@ -20,6 +20,7 @@ from shapely import Polygon, box
 from jobs import area_indexes
 from jobs.area_indexes import locator_over
 from jobs.build_areas import BuildAreas, build_areas
+from jobs.commits import InjectedFailure
 from jobs.lake import Lake
 from jobs.locate_files import LocateFiles, locate_files
 from jobs.runs import Run, run_job
@@ -151,6 +152,20 @@ def test_only_files_near_changed_tiles_are_looked_up_again(italy: Album) -> None
     )
     assert locate(italy).ledger.row_counts["files.to_relocate"] == 2
     assert {row["uri"]: row["city"] for row in italy.rows("file_places")} == {"left": "Sinistra", "right": "Far"}
+
+
+def test_killed_between_areas_and_index_the_next_run_cuts_it(italy: Album, monkeypatch: pytest.MonkeyPatch) -> None:
+    italy.index([photo_at("left", 10.5, 45.5)])
+    areas = [{"code": "C", "name": "Città", "geometry": box(10.4, 45.4, 10.6, 45.6)}]
+    city = geoparquet(italy.root / "city.parquet", areas)
+    monkeypatch.setenv("LAKEALBUM_FAIL_AT", "after:areas")
+    with pytest.raises(InjectedFailure):
+        load(italy, city, level="city", code="code")
+    assert "city:C" in by_id(italy)
+    monkeypatch.delenv("LAKEALBUM_FAIL_AT")
+    run = locate(italy)
+    assert run.ledger.row_counts["area_index.tiles_to_cut"] == 1
+    assert italy.rows("file_places")[0]["city"] == "Città"
 
 
 def test_without_areas_any_more_the_gazetteer_locates(italy: Album) -> None:
