@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -86,9 +87,10 @@ class IndexCopies:
     """Opens the parts of one version of a lake's index. Small and picklable: workers are sent it."""
 
     root: str
-    table_id: str
     areas_version: int
     index_version: int
+    commit: str
+    """Tells the index's last commit from any other of any lake: one that was copied, or restored from a backup."""
     first_tiles: tuple[int, ...]
 
     def __call__(self, part: int) -> AreaIndex:
@@ -97,8 +99,8 @@ class IndexCopies:
         A part holds the tiles around its own too, so that what is nearest is found across its edge.
         """
         first, end = (*self.first_tiles, TILES)[part : part + 2]
-        lake = cache_folder(f"area-index-{self.table_id}")
-        copy = lake / f"{self.index_version}-{first}-{end}"
+        lake = cache_folder(f"area-index-{hashlib.sha256(self.root.encode()).hexdigest()[:16]}")
+        copy = lake / f"{self.commit}-{first}-{end}"
         if not copy.exists():
             with (lake / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -109,7 +111,7 @@ class IndexCopies:
 
     def _make(self, copy: Path, first: int, end: int) -> None:
         tiles = with_neighbours(np.arange(first, end, dtype=np.int32))
-        others = (path for path in copy.parent.glob("*-*") if not path.name.startswith(f"{self.index_version}-"))
+        others = (path for path in copy.parent.glob("*-*") if not path.name.startswith(self.commit))
         for path in sorted(others, key=lambda path: path.stat().st_mtime)[:-KEPT_COPIES]:
             shutil.rmtree(path, ignore_errors=True)  # who has it mapped keeps it
         for lake in copy.parent.parent.glob("area-index-*"):
@@ -146,7 +148,8 @@ def locator_over(lake: Lake) -> AreaLocator | None:
     if not addresses.num_rows:
         return None
     numbered = addresses.add_column(0, "area", pa.array(np.arange(addresses.num_rows), pa.int32()))
-    copies = IndexCopies(lake.root, str(log.metadata().id), areas_version, log.version(), _first_tiles(lake, log))
+    commit = hashlib.sha256(f"{log.metadata().id} {log.version()} {log.history(1)}".encode()).hexdigest()[:16]
+    copies = IndexCopies(lake.root, areas_version, log.version(), commit, _first_tiles(lake, log))
     return AreaLocator(
         version=f"areas-{last_generation(lake, log.version())}/{lake.settings.nearest_limit_m}m",
         open_index=copies,

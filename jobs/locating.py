@@ -68,7 +68,7 @@ def relocate_files(run: Run) -> None:
 def _near_newer_tiles(places: DataFrame, *, files: DataFrame, tiles: DataFrame) -> DataFrame:
     """The places that were not located by areas, or by areas that were cut again since there or next to it."""
     points = files.select(*FILES.key, tile_of(F.col("longitude"), F.col("latitude")).alias("tile"))
-    built = F.try_to_number(F.regexp_extract("index_version", INDEX_VERSION, 1), F.lit("99999999999999"))
+    built = F.regexp_extract("index_version", INDEX_VERSION, 1).try_cast("long")
     return (
         places.join(points, list(FILES.key), how="inner")
         .join(F.broadcast(tiles), "tile", how="left")

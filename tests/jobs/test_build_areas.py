@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,12 +85,21 @@ def album(spark: SparkSession, tmp_path: Path) -> Album:
     return Album(tmp_path)
 
 
-@pytest.fixture
-def italy(album: Album) -> Album:
+@pytest.fixture(scope="module")
+def loaded(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Album:
+    """A lake with a country and its provinces, which nobody changes."""
+    album = Album(tmp_path_factory.mktemp("italy"))
     names = {"names": {"en": "en"}, "code": "code"}
     load(album, geoparquet(album.root / "provinces.parquet", PROVINCES), level="province", **names)
     load(album, geoparquet(album.root / "countries.parquet", [COUNTRY]), level="country", **names)
     return album
+
+
+@pytest.fixture
+def italy(loaded: Album, tmp_path: Path) -> Album:
+    """A copy of that lake."""
+    shutil.copytree(loaded.root, tmp_path, dirs_exist_ok=True)
+    return Album(tmp_path)
 
 
 def by_id(album: Album) -> dict[str, Row]:
@@ -176,6 +186,9 @@ def test_without_areas_any_more_the_gazetteer_locates(italy: Album) -> None:
     assert all(not row["starts"] for row in italy.rows("area_index"))
     italy.index([photo_at("left", 10.5, 45.5)])
     assert italy.rows("file_places")[0]["index_version"].startswith("reverse_geocode")
+    load(italy, str(italy.root / "provinces.parquet"), level="province", code="code")
+    assert locate(italy).ledger.row_counts["file_places.updated"] == 1
+    assert italy.rows("file_places")[0]["province"] == "Sinistra"
 
 
 def test_bad_areas_are_refused_with_a_reason(album: Album) -> None:
