@@ -10,12 +10,20 @@ venv=$(cd -- "${LAKEALBUM_VENV:-.venv}" && pwd)
 if compgen -G "${LAKEALBUM_JARS:-.jars}/*.jar" > /dev/null; then
     jars=(--jars "$(printf '%s,' "${LAKEALBUM_JARS:-.jars}"/*.jar)")
 else # a machine without Maven: Spark's own resolver
-    delta=$(sed -n '/<artifactId>delta-spark/,/<version>/s/.*<\(artifactId\|version\)>\(.*\)<.*/\2/p' pom.xml | paste -sd:)
-    jars=(--packages "io.delta:$delta")
+    packages=$("$venv/bin/python" - pom.xml << 'PY'
+import sys, xml.etree.ElementTree as xml
+
+space = {"m": "http://maven.apache.org/POM/4.0.0"}
+for number, jar in enumerate(xml.parse(sys.argv[1]).findall("./m:dependencies/m:dependency", space)):
+    parts = (jar.findtext(f"m:{part}", namespaces=space) for part in ("groupId", "artifactId", "version"))
+    print("," * bool(number) + ":".join(parts), end="")
+PY
+    )
+    jars=(--packages "$packages")
 fi
 lake=(--lake "$work/lake" --project demo --dataset d1)
 
-# Pictures on 4, 5 and 7 March in Hangzhou: with a gap of one day, one cluster of 4-7 March.
+# Two areas, and pictures in them, on 4, 5 and 7 March in Hangzhou: with a gap of one day, one cluster of 4-7 March.
 cat > "$work/files.csv" << 'CSV'
 uri,media_type,produce_time,latitude,longitude
 file:///a.jpg,image,2024-03-04T10:00:00+08:00,30.2500,120.1600
@@ -43,6 +51,15 @@ submit() { # JOB ARGS...: unset what only the launcher sets
     )
 }
 
+cat > "$work/areas.geojson" << 'JSON'
+{"type": "FeatureCollection", "features": [
+  {"type": "Feature", "properties": {"code": "CN", "name": "China", "level": "country"},
+   "geometry": {"type": "Polygon", "coordinates": [[[100, 20], [130, 20], [130, 40], [100, 40], [100, 20]]]}},
+  {"type": "Feature", "properties": {"code": "HZ", "name": "Hangzhou", "level": "city"},
+   "geometry": {"type": "Polygon", "coordinates": [[[120, 30], [121, 30], [121, 31], [120, 31], [120, 30]]]}}]}
+JSON
+
+submit jobs/build_areas.py "$work/areas.geojson" --level level --code code "${lake[@]}"
 submit jobs/index_files.py "$work/files.csv" --format csv "${lake[@]}"
 submit jobs/cluster_location_dates.py --gap-days 1 --min-days 1 --max-days 15 --levels city,province "${lake[@]}"
 
@@ -53,6 +70,7 @@ import json, sys
 answer = json.load(open(sys.argv[1]))
 clusters = answer["LocationDateClusters"]
 found = sorted((c["LocationDateClusterStartTime"][:10], c["LocationDateClusterEndTime"][:10]) for c in clusters)
+assert "Hangzhou" in {address.get("City") for c in clusters for address in c["Addresses"]}, answer
 assert found == [("2024-03-04", "2024-03-07")] * 2, f"a city and a province cluster of 4-7 March expected, got: {answer}"
 print("spark-submit chain: 2 clusters, as expected")
 PY

@@ -53,9 +53,11 @@ KEPT_COPIES = 4
 def refresh_area_index(run: Run) -> None:
     """Cuts the tiles again whose areas, or their addresses, are not those that they were cut from."""
     lake = run.lake
-    until = lake.version(AREAS)
+    log = lake.log(AREAS)
+    until = log.version()
     step = Step.pin(lake, AREA_INDEX, run.run_id, consumes=until, dry_run=run.dry_run)
-    if step.consumed() == until or (until == 0 and step.consumed() is None):
+    consumed = step.consumed()
+    if not log.file_uris() if consumed is None else lake.settled_version(AREAS, consumed) == until:
         return
     run.ledger.read(AREAS, until)
     areas = lake.read(AREAS, until)

@@ -25,6 +25,7 @@ from jobs.options import JobConfig, build_config, job_options, split_pairs
 from jobs.runs import Run, print_result, run_job
 from jobs.session import use_geometry
 from schemas.areas import AREAS
+from schemas.errors import SourceError
 from schemas.lake import absolute_uri
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
@@ -101,6 +102,12 @@ def build_areas(run: Run, config: BuildAreas) -> None:
     raws = [read_areas(run.lake.spark, uri, format=kind) for uri, kind in zip(config.source, formats, strict=True)]
     judged = run.cache(_judge(run, config, raws))
     _store_refusals(run, config, judged)
+    if not run.ledger.row_counts["accepted"] and (run.ledger.row_counts["input"] or config.where is None):
+        raise SourceError(
+            f"{', '.join(config.source)}: of {run.ledger.row_counts['input']:,} rows none is an area, so the lake keeps "
+            f"what it has of source {config.source_name}"
+            + "".join(f"; {example}" for example in sorted(run.ledger.examples.values())[:1])
+        )
     run.progress.stage("finding the areas above", 40)
     retry_conflicts(lambda: _commit_areas(run, config, judged))
     run.progress.stage("cutting the index", 60)

@@ -261,6 +261,8 @@ def test_a_config_that_does_not_fit_says_so(album: Album, tmp_path: Path) -> Non
     source = geoparquet(tmp_path / "x.parquet", PROVINCES)
     with pytest.raises(SourceError, match=r"x\.parquet.*code is 'iso'.*columns code, name, en, geometry|code is 'iso'"):
         load(album, source, level="province", code="iso")
+    with pytest.raises(SourceError, match=r"of 2 rows none is an area.*level: Sinistra|level: Destra"):
+        load(album, source, level="name", code="code")
     with pytest.raises(UsageError, match="its suffix tells no format"):
         load(album, "areas.gpkg", level="province", code="iso")
     text = tmp_path / "no.geojson"
