@@ -102,12 +102,7 @@ def build_areas(run: Run, config: BuildAreas) -> None:
     raws = [read_areas(run.lake.spark, uri, format=kind) for uri, kind in zip(config.source, formats, strict=True)]
     judged = run.cache(_judge(run, config, raws))
     _store_refusals(run, config, judged)
-    if not run.ledger.row_counts["accepted"] and (run.ledger.row_counts["input"] or config.where is None):
-        raise SourceError(
-            f"{', '.join(config.source)}: of {run.ledger.row_counts['input']:,} rows none is an area, so the lake keeps "
-            f"what it has of source {config.source_name}"
-            + "".join(f"; {example}" for example in sorted(run.ledger.examples.values())[:1])
-        )
+    _refuse_nothing(run, config)
     run.progress.stage("finding the areas above", 40)
     retry_conflicts(lambda: _commit_areas(run, config, judged))
     run.progress.stage("cutting the index", 60)
@@ -157,6 +152,18 @@ def _store_refusals(run: Run, config: BuildAreas, judged: DataFrame) -> None:
         run.ledger.wrote(REJECTED, put_rows(step, refused, compare=()))
 
     retry_conflicts(commit)
+
+
+def _refuse_nothing(run: Run, config: BuildAreas) -> None:
+    """Raises SourceError where no row was accepted, lest a broken file empties the lake; unless `where` took all out."""
+    rows = run.ledger.row_counts
+    if rows["accepted"] or (config.where is not None and not rows["input"]):
+        return
+    why = min(run.ledger.examples.values(), default="there are none")
+    raise SourceError(
+        f"{', '.join(config.source)}: of {rows['input']:,} rows none is an area ({why}); the lake keeps what it has of "
+        f"source {config.source_name}"
+    )
 
 
 def _commit_areas(run: Run, config: BuildAreas, judged: DataFrame) -> None:
