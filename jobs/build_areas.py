@@ -155,7 +155,7 @@ def _store_refusals(run: Run, config: BuildAreas, judged: DataFrame) -> None:
 
 
 def _refuse_nothing(run: Run, config: BuildAreas) -> None:
-    """Raises SourceError where no row was accepted, lest a broken file empties the lake; unless `where` left out all."""
+    """Raises SourceError where no row was accepted, lest a broken file empty the lake, unless `where` left out all."""
     rows = run.ledger.row_counts
     if rows["accepted"] or (config.where is not None and not rows["input"]):
         return
