@@ -13,11 +13,12 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, QueryBuilder
 from pyspark.sql import Row, SparkSession
+from shapely import box
 
 from catalog.lake import Lake, Scope
 from catalog.location_dates import update_cluster
 from schemas.lake import TABLES
-from tests.jobs.albums import PROJECT, Album, photo
+from tests.jobs.albums import PROJECT, Album, geoparquet, load, photo
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,8 @@ def album(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Albu
     album.index([{**days[2], "address": {"country": "China", "province": "Zhejiang", "city": "Jiaxing"}}])
     album.remove(days[0]["uri"], dataset="ada")
     album.cluster()
+    areas = [{"code": "ZH", "name": "Zürich", "geometry": box(8.4, 47.3, 8.6, 47.5)}]
+    load(album, geoparquet(album.root / "areas.parquet", areas), level="city", code="code")
     cluster = album.clusters()[0]["object_id"]
     update_cluster(Lake(album.lake), Scope(PROJECT), cluster, {"title": "Spring", "custom_labels": {"with": "Ben"}})
     return album
@@ -58,6 +61,8 @@ def comparable(value: Any) -> Any:
         return tuple(sorted(value)) if pairs else tuple(map(comparable, value))
     if isinstance(value, datetime):
         return (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+    if value != value:
+        return "NaN"
     return value.isoformat() if isinstance(value, date) else value
 
 

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
 from deltalake import DeltaTable, QueryBuilder
 
+from jobs.build_areas import BuildAreas, build_areas
 from jobs.cluster_location_dates import ClusterLocationDates, cluster_location_dates
 from jobs.index_files import IndexFiles, index_files
 from jobs.remove_files import RemoveFiles, remove_files
@@ -107,3 +110,22 @@ def photo(day: str, place: str, *, dataset: str = "ada", n: int = 0, offset: str
         "address": {level: name for level, name in address.items() if name},
         **more,
     }
+
+
+def geoparquet(path: Path, rows: Sequence[Row], **types: pa.DataType) -> str:
+    """Writes rows with a shapely `geometry` as GeoParquet."""
+    columns = {name: pa.array([row[name] for row in rows], types.get(name)) for name in rows[0] if name != "geometry"}
+    shapes = [None if row["geometry"] is None else shapely.to_wkb(row["geometry"]) for row in rows]
+    table = pa.table({**columns, "geometry": pa.array(shapes, pa.binary())})
+    column = {"encoding": "WKB", "geometry_types": []}
+    geo = {"version": "1.0.0", "primary_column": "geometry", "columns": {"geometry": column}}
+    pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
+    return str(path)
+
+
+def load(album: Album, *sources: str, **options: Any) -> Run:
+    """Loads boundaries."""
+    config = BuildAreas(lake=album.lake, project=PROJECT, source=sources, **options)
+    with run_job(config, job="build-areas", task_type="AreaBuilding", create=config.settings) as run:
+        build_areas(run, config)
+    return run

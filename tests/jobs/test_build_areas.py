@@ -20,37 +20,18 @@ from shapely import Polygon, box
 
 from jobs import area_indexes
 from jobs.area_indexes import locator_over
-from jobs.build_areas import BuildAreas, build_areas
+from jobs.build_areas import BuildAreas
 from jobs.commits import InjectedFailure
 from jobs.lake import Lake
 from jobs.locate_files import LocateFiles, locate_files
 from jobs.runs import Run, run_job
 from schemas.errors import SourceError, UsageError
-from tests.jobs.albums import PROJECT, Album
+from tests.jobs.albums import PROJECT, Album, Row, geoparquet, load
 from transforms.datums import wgs84_to_gcj02
 from transforms.geocoding import locate_points
 
 ROOT = Path(__file__).parents[2]
 BOUNDARIES = ROOT.parent / "shared" / "data" / "boundaries"
-Row = dict[str, Any]
-
-
-def geoparquet(path: Path, rows: Sequence[Row], **types: pa.DataType) -> str:
-    """Writes rows with a shapely `geometry` as GeoParquet."""
-    columns = {name: pa.array([row[name] for row in rows], types.get(name)) for name in rows[0] if name != "geometry"}
-    shapes = [None if row["geometry"] is None else shapely.to_wkb(row["geometry"]) for row in rows]
-    table = pa.table({**columns, "geometry": pa.array(shapes, pa.binary())})
-    column = {"encoding": "WKB", "geometry_types": []}
-    geo = {"version": "1.0.0", "primary_column": "geometry", "columns": {"geometry": column}}
-    pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
-    return str(path)
-
-
-def load(album: Album, *sources: str, **options: Any) -> Run:
-    config = BuildAreas(lake=album.lake, project=PROJECT, source=sources, **options)
-    with run_job(config, job="build-areas", task_type="AreaBuilding", create=config.settings) as run:
-        build_areas(run, config)
-    return run
 
 
 def locate(album: Album) -> Run:

@@ -40,6 +40,7 @@ BREAKS: dict[str, Row] = {
     "action_known": {"action": "forget"},
     "event_known": {"event": "forgotten"},
     "status_known": {"status": "Waiting"},
+    "level_known": {"level": "galaxy"},
 }
 """What breaks each check, in a row that is good otherwise."""
 
@@ -54,6 +55,7 @@ GOOD: Row = {
     "action": "update",
     "event": "created",
     "status": "Running",
+    "level": "city",
 }
 
 
@@ -71,7 +73,11 @@ def _value(kind: pa.DataType) -> Any:
         return datetime(2026, 3, 4, tzinfo=UTC)
     if pa.types.is_date(kind):
         return date(2026, 3, 4)
-    return {"string": "x", "bool": True}.get(str(kind), 1)
+    if pa.types.is_list(kind):
+        return [_value(kind.value_type)]
+    if pa.types.is_map(kind):
+        return {"x": "y"}
+    return {"string": "x", "bool": True, "binary": b"x", "double": 1.0}.get(str(kind), 1)
 
 
 @pytest.fixture(scope="module")
