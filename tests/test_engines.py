@@ -61,6 +61,8 @@ def comparable(value: Any) -> Any:
         return tuple(sorted(value)) if pairs else tuple(map(comparable, value))
     if isinstance(value, datetime):
         return (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+    if isinstance(value, bytearray):
+        return bytes(value)
     if value != value:
         return "NaN"
     return value.isoformat() if isinstance(value, date) else value

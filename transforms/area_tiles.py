@@ -61,7 +61,7 @@ def tile_of(longitude: Column, latitude: Column) -> Column:
     +-----+
     |    0|
     |16383|
-    |12496|
+    |14344|
     +-----+
     <BLANKLINE>
     """

@@ -17,7 +17,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from schemas.contract import LEVELS
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
-from transforms.geocoding import ADDRESS_SCHEMA, GazetteerLocator
+from transforms.geocoding import LOCATED_SCHEMA, GazetteerLocator
 from transforms.places import REMOVED_RANK, SPACES, SUPPLIED, VIDEO_RANK, is_given, place_files, place_key
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
@@ -174,10 +174,11 @@ class AreaLocator:
 
     version, keyed_by_codes = "areas-1", True
 
-    def __call__(self, longitude, latitude):
-        row = dict.fromkeys(ADDRESS_SCHEMA.names) | {"address_method": "inside"}
-        row |= {"country": "Latvia", "country_code": "LV", "city": "Riga", "city_code": "LV-RIX", "township": "Vecriga"}
-        return pa.Table.from_pylist([row] * len(longitude), schema=ADDRESS_SCHEMA)
+    def locate(self, points, *, needs_zone):
+        row = {"country": "Latvia", "country_code": "LV", "city": "Riga", "city_code": "LV-RIX", "township": "Vecriga"}
+        row |= {"address_method": "inside", "index_version": self.version}
+        kinds = from_arrow_schema(LOCATED_SCHEMA)
+        return points.withColumns({kind.name: F.lit(row.get(kind.name)).cast(kind.dataType) for kind in kinds})
 
 
 def test_areas_are_keyed_by_codes_and_supplied_addresses_by_names(spark):
