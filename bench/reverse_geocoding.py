@@ -284,11 +284,13 @@ def process_bytes(process: Path) -> int:
 
 def our_answers(spark: SparkSession, locator: AreaLocator, points: Points, ranks: dict[str, int], s: float) -> Answers:
     """What the transform, which took s seconds, finds inside areas; and their countries."""
-    known = locator.addresses.select("area", "area_id", "country_code").toArrow().sort_by("area")
-    found = locator.find(spark.read.parquet(str(points.folder))).where("area IS NOT NULL AND metres IS NULL")
-    located = found.select("id", "area").toArrow()
+    known = locator.addresses.select("area_number", "area_id", "country_code").toArrow().sort_by("area_number")
+    found = locator.find(spark.read.parquet(str(points.folder))).where(
+        "area_number IS NOT NULL AND area_metres IS NULL"
+    )
+    located = found.select("id", "area_number").toArrow()
     area_ranks = pa.array([ranks[area_id] for area_id in known["area_id"].to_pylist()], pa.int32())
-    by_area = pa.table({"id": located["id"], "rank": area_ranks.take(located["area"])})
+    by_area = pa.table({"id": located["id"], "rank": area_ranks.take(located["area_number"])})
     by_point = by_rank(by_area, len(points))
     country_of = known["country_code"].take(pc.sort_indices(area_ranks)).combine_chunks()
     countries = country_of.take(pa.array(by_point, mask=by_point < 0))

@@ -149,7 +149,7 @@ def locator_over(lake: Lake) -> AreaLocator | None:
     addresses = read_addresses(lake, areas_version)
     if not addresses.num_rows:
         return None
-    numbered = addresses.add_column(0, "area", pa.array(np.arange(addresses.num_rows), pa.int32()))
+    numbered = addresses.add_column(0, "area_number", pa.array(np.arange(addresses.num_rows), pa.int32()))
     commit = hashlib.sha256(f"{log.metadata().id} {log.version()} {log.history(1)}".encode()).hexdigest()[:16]
     copies = IndexCopies(lake.root, areas_version, log.version(), commit, _first_tiles(lake, log))
     return AreaLocator(

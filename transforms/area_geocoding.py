@@ -44,7 +44,7 @@ class AreaLocator:
     version: str
     open_index: OpenIndex
     addresses: DataFrame
-    """area (its number in the index) and the columns of its address: transforms.areas.ADDRESSES_SCHEMA."""
+    """area_number (the area's in the index) and the columns of its address: transforms.areas.ADDRESSES_SCHEMA."""
     limit_m: float
     first_tiles: tuple[int, ...] = (0,)
     """The tile that each part begins with, ascending from 0."""
@@ -55,24 +55,24 @@ class AreaLocator:
         return True
 
     def find(self, points: DataFrame) -> DataFrame:
-        """Adds `area` and `metres`: the number of each point's area, null where it has none, and the distance to it in
-        metres, null where the point is inside.
+        """Adds `area_number`: each point's area, by its number in the index, null where it has none; and
+        `area_metres`: the distance to it, null where the point is inside.
         """
         lies = is_place(F.col("longitude"), F.col("latitude"))
         asked = [F.when(lies, F.col(axis)) for axis in ("longitude", "latitude")]
         if len(self.first_tiles) > 1:
             tile = tile_of(F.col("longitude"), F.col("latitude"))
             part = reduce(Column.__add__, ((tile >= first).cast("int") for first in self.first_tiles[1:]))
-            points = points.withColumn("part", F.when(lies, part).otherwise(0))
-            points = points.repartitionByRange("part", "longitude", "latitude").sortWithinPartitions("part")
-            asked.append(F.col("part"))
-        packed = F.col("packed")
+            points = points.withColumn("index_part", F.when(lies, part).otherwise(0))
+            points = points.repartitionByRange("index_part", "longitude", "latitude").sortWithinPartitions("index_part")
+            asked.append(F.col("index_part"))
+        packed = F.col("packed_area")
         area = packed.bitwiseAND(F.lit((1 << _AREA_BITS) - 1)).cast("int")
         metres = F.nullif(F.shiftright(packed, _AREA_BITS), F.lit(0)) / 1000
         return (
-            points.withColumn("packed", _look_up(self.open_index, self.limit_m)(*asked))
-            .withColumns({"area": F.when(packed >= 0, area), "metres": F.when(packed >= 0, metres)})
-            .drop("packed", "part")
+            points.withColumn("packed_area", _look_up(self.open_index, self.limit_m)(*asked))
+            .withColumns({"area_number": F.when(packed >= 0, area), "area_metres": F.when(packed >= 0, metres)})
+            .drop("packed_area", "index_part")
         )
 
     def locate(self, points: DataFrame, *, needs_zone: Column | None) -> DataFrame:
@@ -86,13 +86,13 @@ class AreaLocator:
             )
         return (
             self.find(points)
-            .join(F.broadcast(self.addresses), "area", how="left")
+            .join(F.broadcast(self.addresses.drop("area_id")), "area_number", how="left")
             .withColumns(
                 {
-                    "address_method": F.when(F.col("metres").isNotNull(), "nearest").when(
-                        F.col("area").isNotNull(), "inside"
+                    "address_method": F.when(F.col("area_metres").isNotNull(), "nearest").when(
+                        F.col("area_number").isNotNull(), "inside"
                     ),
-                    "address_distance": F.col("metres"),
+                    "address_distance": F.col("area_metres"),
                     "time_zone": zone,
                     "index_version": F.when(lies, self.version),
                 }

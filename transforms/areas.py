@@ -120,17 +120,18 @@ def _text(value: Column) -> Column:
 
 
 def repair_geometry(areas: DataFrame, *, datum: str, crs: str | None) -> DataFrame:
-    """`geometry` in degrees of WGS-84 and valid: what crosses itself is cut there, what overlaps itself is joined."""
-    plane = F.expr("ST_Force2D(geometry)")
-    rows = areas.withColumn("geometry", plane if crs is None else F.expr(f"ST_Transform({_force(crs)})"))
+    """`geometry` (Sedona's) in degrees of WGS-84, and valid by ST_MakeValid.
+
+    datum: wgs84, or gcj02, from which it is moved. crs: the reference system where coordinates are no degrees.
+    """
+    flat = "ST_Force2D(geometry)"
+    rows = areas.withColumn(
+        "geometry", F.expr(flat) if crs is None else F.expr(f"ST_Transform({flat}, '{crs}', 'EPSG:4326')")
+    )
     if datum == "gcj02":
         rows = rows.withColumn("geometry", F.expr("ST_AsBinary(geometry)"))
         rows = rows.mapInArrow(_to_wgs84, rows.schema).withColumn("geometry", F.expr("ST_GeomFromWKB(geometry)"))
     return rows.withColumn("geometry", F.expr("ST_MakeValid(geometry)"))
-
-
-def _force(crs: str) -> str:
-    return f"ST_Force2D(geometry), '{crs.replace(chr(39), '')}', 'EPSG:4326'"
 
 
 def _to_wgs84(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
