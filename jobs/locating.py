@@ -42,7 +42,7 @@ def refresh_file_places(run: Run) -> None:
         files = changes.transform(latest_rows, key=FILES.key, columns=files.columns)
         keys = run.cache_keys(changes.transform(keys_before, key=FILES.key), "files.replaced")
         current = current.transform(keep_keys, keys=keys, on=FILES.key)
-    run.ledger.wrote(FILE_PLACES, _place(run, step, files, current))
+    run.ledger.wrote(FILE_PLACES, _place(run, step, files, current, locator_of(run)))
 
 
 def relocate_files(run: Run) -> None:
@@ -62,7 +62,7 @@ def relocate_files(run: Run) -> None:
     keys = outdated.select(*FILES.key).unionByName(unlocated.select(*FILES.key))
     keys = run.cache_keys(keys, "files.to_relocate")
     files, places = (rows.transform(keep_keys, keys=keys, on=FILES.key) for rows in (files, places))
-    run.ledger.wrote(FILE_PLACES, _place(run, step, files, places))
+    run.ledger.wrote(FILE_PLACES, _place(run, step, files, places, locator))
 
 
 def _near_newer_tiles(places: DataFrame, *, files: DataFrame, tiles: DataFrame) -> DataFrame:
@@ -77,8 +77,8 @@ def _near_newer_tiles(places: DataFrame, *, files: DataFrame, tiles: DataFrame) 
     )
 
 
-def _place(run: Run, step: Step, files: DataFrame, current: DataFrame) -> Committed:
-    located = place_files(files, default_zone=run.lake.settings.time_zone, locator=locator_of(run), run_id=run.run_id)
+def _place(run: Run, step: Step, files: DataFrame, current: DataFrame, locator: Locator) -> Committed:
+    located = place_files(files, default_zone=run.lake.settings.time_zone, locator=locator, run_id=run.run_id)
     return replace_rows(step, _keep_seen(run, located, files), current)
 
 

@@ -28,7 +28,7 @@ EDGES = 20
 MAX_DEPTH = 21
 """Cells this deep, 19 by 10 m at the equator, are not halved any more."""
 
-_CODES_PER_TILE = 1 << 2 * (DEPTH - TILE_DEPTH)
+CODES_PER_TILE = 1 << 2 * (DEPTH - TILE_DEPTH)
 _PLACE_X, _PLACE_Y = 0.37482391, 0.61928374
 """Where in a cell the point is that tells whether areas cover it together: any but a corner, the middle or a side."""
 
@@ -175,7 +175,7 @@ def cut_area(xs, ys, wanted):
             continue
         code = frame_code[depth] + (frame_next[depth] << 2 * (DEPTH - depth - 1))
         frame_next[depth] += 1
-        first_tile, tile_count = code // _CODES_PER_TILE, 1 << 2 * (TILE_DEPTH - depth - 1)
+        first_tile, tile_count = code // CODES_PER_TILE, 1 << 2 * (TILE_DEPTH - depth - 1)
         if not wanted[first_tile : first_tile + tile_count].any():
             continue
         begin, end = frame_begin[depth], frame_end[depth]
@@ -229,10 +229,10 @@ def cut_tile(tile, xs, ys, sizes, max_edges, max_depth):
     cells, pieces, out_at = 0, 0, 0
 
     # The first frame is the tile's parent, with the tile as its only child.
-    code = np.int64(tile) * _CODES_PER_TILE
+    code = np.int64(tile) * CODES_PER_TILE
     depth = TILE_DEPTH - 1
     quarter = (code >> 2 * (DEPTH - TILE_DEPTH)) & 3
-    frame_code[depth], frame_next[depth], frame_last[depth] = code - quarter * _CODES_PER_TILE, quarter, quarter + 1
+    frame_code[depth], frame_next[depth], frame_last[depth] = code - quarter * CODES_PER_TILE, quarter, quarter + 1
     frame_entries[depth, 1], frame_top[depth] = sizes.size, at
     while depth >= TILE_DEPTH - 1:
         if frame_next[depth] == frame_last[depth]:

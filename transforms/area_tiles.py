@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from transforms.area_cells import EDGES, MAX_DEPTH, NO_AREA, TILE_DEPTH, TILES, cut_area, cut_tile
+from transforms.area_cells import CODES_PER_TILE, EDGES, MAX_DEPTH, NO_AREA, TILE_DEPTH, TILES, cut_area, cut_tile
 from transforms.area_index import AreaIndex
 from transforms.areas import area_chains, level_depth
 from transforms.cells import DEPTH
@@ -25,7 +25,6 @@ FORMAT = f"1/{EDGES}/{MAX_DEPTH}"
 
 SIDE = 1 << TILE_DEPTH
 ALL_TILES: NDArray[np.bool_] = np.ones(TILES, np.bool_)
-CODES_PER_TILE = 1 << 2 * (DEPTH - TILE_DEPTH)
 
 CUT_SCHEMA = pa.schema(
     [

@@ -27,6 +27,7 @@ from transforms.area_cells import TILES, cut_area, ring_chains
 from transforms.datums import gcj02_to_wgs84
 from transforms.geocoding import ADDRESS_SCHEMA
 from transforms.source_columns import quoted, row_json
+from transforms.times import is_zone
 
 Expression = str | Sequence[str]
 """A Spark SQL expression over a source's columns; of several the first whose columns the source has."""
@@ -209,7 +210,6 @@ def judge_areas(areas: DataFrame) -> DataFrame:
     """Adds `reason` and `message` to rows of `finish_geometry`: null where all is well, else why it is refused."""
     largest_first = Window.partitionBy("area_id").orderBy(F.col("size").desc_nulls_last(), F.col("row"))
     zone = F.col("time_zone")
-    is_zone = F.concat(F.lit("2000-01-01 00:00:00 "), zone).try_cast("timestamp").isNotNull()
     is_level = F.coalesce(F.col("level").isin(*LEVELS), F.lit(False))
     rows = areas.withColumn("number", F.row_number().over(largest_first))
     verdict = F.lit(None).cast("struct<reason:string,message:string>")
@@ -219,7 +219,7 @@ def judge_areas(areas: DataFrame) -> DataFrame:
             (~is_level, "area_level_unknown", "level", " or ".join(LEVELS)),
             (F.col("is_far"), "area_geometry_out_of_range", "code", "degrees, or what --crs makes degrees,"),
             (F.col("geometry").isNull(), "area_geometry_invalid", "code", "a polygon or multipolygon"),
-            (zone.isNotNull() & ~is_zone, "area_time_zone_unknown", "time_zone", "an IANA time zone"),
+            (zone.isNotNull() & ~is_zone(zone), "area_time_zone_unknown", "time_zone", "an IANA time zone"),
             (F.col("number") > 1, "duplicate_area", "code", "one area a code"),
         )
     ):

@@ -1,9 +1,8 @@
 """Where points are: the address and the time zone of any frame's longitude and latitude.
 
 What finds the address is a `Locator`: the embedded gazetteer here, loaded areas in transforms.area_geocoding. Time
-zones that no area tells come from `tzfpy`, whose
-boundaries are within about 111 m of timezone-boundary-builder's, and which knows the nautical zones of the
-sea as well.
+zones that no area tells come from `tzfpy`, whose boundaries are within about 111 m of timezone-boundary-builder's, and
+which knows the nautical zones of the sea as well.
 """
 
 from __future__ import annotations

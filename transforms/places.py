@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from schemas.contract import LEVELS
 from schemas.file_places import FILE_PLACES
 from transforms.geocoding import Locator, is_place, locate_points
+from transforms.times import is_zone
 
 CODES = tuple(f"{level}_code" for level in LEVELS)
 
@@ -195,10 +196,9 @@ def usable_zone(zone: Column, longitude: Column) -> Column:
     +----------+
     <BLANKLINE>
     """
-    is_known = F.concat(F.lit("2000-01-01 00:00:00 "), zone).try_cast("timestamp").isNotNull()
     hours_west = F.round(-longitude / 15).cast("int")
     nautical = F.format_string("Etc/GMT%+d", hours_west)
-    return F.when(is_known, zone).when(zone.isNotNull(), nautical)
+    return F.when(is_zone(zone), zone).when(zone.isNotNull(), nautical)
 
 
 def offset_at(instant: Column, zone: Column) -> Column:

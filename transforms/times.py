@@ -216,6 +216,11 @@ def settled_time(time: WrittenTime, rule: Column, offset_column: Column) -> tupl
     return F.when(good, moment), F.when(good, time_is), F.when(good & (time_is == "offset"), offset)
 
 
+def is_zone(zone: Column) -> Column:
+    """Whether the JVM's rules know a time zone of this name, false for null."""
+    return F.concat(F.lit("2000-01-01 00:00:00 "), zone).try_cast("timestamp").isNotNull()
+
+
 def shift_minutes(moment: Column, minutes: Column) -> Column:
     """The timestamp `minutes` later."""
     return F.timestamp_micros(F.unix_micros(moment) + minutes.cast("bigint") * 60_000_000)
