@@ -19,8 +19,8 @@ from pyspark.sql import functions as F
 from jobs.area_indexes import refresh_area_index
 from jobs.area_sources import AreaFormat, detect_area_format, read_areas
 from jobs.cli import run as run_command
-from jobs.commits import Step, put_rows, replace_rows, retry_conflicts
-from jobs.lake import bucket
+from jobs.commits import Step, replace_rows, retry_conflicts
+from jobs.intake import count_verdicts, put
 from jobs.options import JobConfig, build_config, job_options, split_pairs
 from jobs.runs import Run, print_result, run_job
 from jobs.session import use_geometry
@@ -38,6 +38,7 @@ from transforms.areas import (
     nest_levels,
     repair_geometry,
 )
+from transforms.sources import refused
 
 Expression = str | tuple[str, ...]
 PARTS_PER_CORE = 4
@@ -125,33 +126,17 @@ def _judge(run: Run, config: BuildAreas, raws: list[DataFrame]) -> DataFrame:
 
 
 def _store_refusals(run: Run, config: BuildAreas, judged: DataFrame) -> None:
-    verdicts = judged.groupBy("reason").agg(F.count("*").alias("rows"), F.min("message").alias("example")).collect()
-    run.ledger.count("input", sum(row.rows for row in verdicts))
-    run.ledger.count("accepted", sum(row.rows for row in verdicts if row.reason is None))
-    for row in sorted((row for row in verdicts if row.reason is not None), key=lambda row: row.reason):
-        run.ledger.count(f"rejected.{row.reason}", row.rows, example=row.example)
+    count_verdicts(run, judged)
     uri = ", ".join(absolute_uri(uri) for uri in config.source)
-    ordinal = F.row_number().over(Window.partitionBy("reason", "row").orderBy("area_id"))
-    refused = (
-        judged.where("reason IS NOT NULL")
-        .withColumn("ordinal", ordinal)
-        .select(
-            F.lit(config.project).alias("project_name"),
-            F.lit(None).cast("string").alias("dataset_name"),
-            F.sha2(F.concat_ws("\n", F.lit(uri), "reason", "row", "ordinal"), 256).alias("reject_id"),
-            F.lit(uri).alias("source"),
-            *("reason", "message", "row"),
-            run.clock().alias("reject_time"),
-        )
-        .withColumn("bucket", bucket(run.lake.settings.buckets))
-    )
-    refused = run.cache(run.stamp(refused).select(*REJECTED.names))
-
-    def commit() -> None:
-        step = Step.pin(run.lake, REJECTED, run.run_id, dry_run=run.dry_run)
-        run.ledger.wrote(REJECTED, put_rows(step, refused, compare=()))
-
-    retry_conflicts(commit)
+    among_equals = F.row_number().over(Window.partitionBy("reason", "row").orderBy("area_id"))
+    about = {
+        "project_name": F.lit(config.project),
+        "dataset_name": F.lit(None).cast("string"),
+        "source": F.lit(uri),
+        "ordinal": among_equals - 1,
+    }
+    refusals = refused(judged.withColumns(about)).withColumn("reject_time", run.clock())
+    put(run, REJECTED, refusals, compare=())
 
 
 def _refuse_nothing(run: Run, config: BuildAreas) -> None:

@@ -16,13 +16,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.cli import run as run_command
-from jobs.commits import Step, put_rows, retry_conflicts
-from jobs.lake import bucket
+from jobs.commits import retry_conflicts
+from jobs.intake import count_verdicts, put
 from jobs.locating import refresh_file_places
 from jobs.options import JobConfig, build_config, job_options, split_pairs
 from jobs.runs import Run, print_result, run_job
 from jobs.sources import Format, detect_format, read_source
-from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import UsageError
 from schemas.figures import FIGURES
@@ -73,12 +72,12 @@ def index_files(run: Run, config: IndexFiles) -> None:
         run.progress.stage(f"reading {uri}", 5 + 60 * number // len(config.source))
         judged = run.cache(_judge(run, config, uri))
         run.progress.stage(f"storing {uri}", 20 + 60 * number // len(config.source))
-        _count_verdicts(run, judged)
+        count_verdicts(run, judged)
         refusals = refused(judged).withColumn("reject_time", run.clock())
-        _put(run, REJECTED, refusals.withColumn("dataset_name", _valid_dataset(config)), compare=())
+        put(run, REJECTED, refusals.withColumn("dataset_name", _valid_dataset(config)), compare=())
         good = accepted(judged)
         names = good.select("project_name", "dataset_name").distinct()
-        _put(run, DATASETS, names.withColumns(_new_dataset(run)), compare=())
+        put(run, DATASETS, names.withColumns(_new_dataset(run)), compare=())
         _store_files(run, good) if config.rows == "files" else _store_figures(run, good)
     if config.rows == "files":
         run.progress.stage("finding places", 75)
@@ -97,16 +96,6 @@ def _judge(run: Run, config: IndexFiles, uri: str) -> DataFrame:
     return judge(raw, source=absolute_uri(uri), project=config.project, dataset=config.only_dataset)
 
 
-def _count_verdicts(run: Run, judged: DataFrame) -> None:
-    verdicts = judged.groupBy("reason").agg(F.count("*").alias("rows"), F.min("message").alias("example")).collect()
-    rows = {row.reason: row.rows for row in verdicts}
-    examples = {f"rejected.{row.reason}": row.example for row in verdicts if row.reason is not None}
-    previous = run.ledger.row_counts
-    stages = {"input": sum(rows.values()), "accepted": rows.pop(None, 0)}
-    for stage, count in {**stages, **{f"rejected.{reason}": n for reason, n in sorted(rows.items())}}.items():
-        run.ledger.count(stage, previous.get(stage, 0) + count, example=examples.get(stage))
-
-
 def _store_files(run: Run, good: DataFrame) -> None:
     keyed = good.withColumn("object_id", _object_id())
     files = keyed.withColumns(
@@ -116,28 +105,15 @@ def _store_files(run: Run, good: DataFrame) -> None:
             "deleted_time": F.lit(None).cast("timestamp"),
         }
     )
-    _put(run, FILES, files, compare=[name for name in FILES.names if name not in NO_CHANGE])
+    put(run, FILES, files, compare=[name for name in FILES.names if name not in NO_CHANGE])
     has_features = reduce(Column.__or__, (F.col(name).isNotNull() for name in FEATURES))
     features = keyed.where(has_features & (F.col("media_type") == "image")).withColumn("update_time", run.clock())
-    _put(run, FILE_FEATURES, features, compare=FEATURES)
+    put(run, FILE_FEATURES, features, compare=FEATURES)
 
 
 def _store_figures(run: Run, good: DataFrame) -> None:
     figures = good.withColumns({"object_id": _object_id(), "update_time": run.clock()})
-    _put(run, FIGURES, figures, compare=[name for name in FIGURES.names if name not in NO_CHANGE])
-
-
-def _put(run: Run, contract: Contract, rows: DataFrame, *, compare: list[str] | tuple[str, ...]) -> None:
-    if "bucket" in contract.names:
-        rows = rows.withColumn("bucket", bucket(run.lake.settings.buckets))
-    rows = run.stamp(rows) if "run_id" in contract.names else rows
-    rows = rows.select(*contract.names)
-
-    def commit() -> None:
-        step = Step.pin(run.lake, contract, run.run_id, dry_run=run.dry_run)
-        run.ledger.wrote(contract, put_rows(step, rows, compare=compare))
-
-    retry_conflicts(commit)
+    put(run, FIGURES, figures, compare=[name for name in FIGURES.names if name not in NO_CHANGE])
 
 
 def _object_id() -> Column:

@@ -1,0 +1,36 @@
+"""What every job that takes in a source does with its rows: count the verdicts, and put rows into their tables."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.commits import Step, put_rows, retry_conflicts
+from jobs.lake import bucket
+from jobs.runs import Run
+from schemas.contract import Contract
+
+
+def count_verdicts(run: Run, judged: DataFrame) -> None:
+    """Counts judged rows (`reason` null where accepted, else with a `message`) in the run's ledger, by verdict."""
+    verdicts = judged.groupBy("reason").agg(F.count("*").alias("rows"), F.min("message").alias("example")).collect()
+    rows = {row.reason: row.rows for row in verdicts}
+    examples = {f"rejected.{row.reason}": row.example for row in verdicts if row.reason is not None}
+    previous = run.ledger.row_counts
+    stages = {"input": sum(rows.values()), "accepted": rows.pop(None, 0)}
+    for stage, count in {**stages, **{f"rejected.{reason}": n for reason, n in sorted(rows.items())}}.items():
+        run.ledger.count(stage, previous.get(stage, 0) + count, example=examples.get(stage))
+
+
+def put(run: Run, contract: Contract, rows: DataFrame, *, compare: list[str] | tuple[str, ...]) -> None:
+    """Commits rows that are new, or differ in a column of `compare`; their bucket and run are filled in."""
+    if "bucket" in contract.names:
+        rows = rows.withColumn("bucket", bucket(run.lake.settings.buckets))
+    rows = run.stamp(rows) if "run_id" in contract.names else rows
+    rows = rows.select(*contract.names)
+
+    def commit() -> None:
+        step = Step.pin(run.lake, contract, run.run_id, dry_run=run.dry_run)
+        run.ledger.wrote(contract, put_rows(step, rows, compare=compare))
+
+    retry_conflicts(commit)
