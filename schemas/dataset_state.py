@@ -20,9 +20,9 @@ DATASET_STATE = Contract(
             nullable=False,
         ),
         Column(
-            "evidence_version",
-            pa.int64(),
-            "Version of the evidence table (for trips: place_days) that the clusters are computed from",
+            "evidence_versions",
+            pa.map_(pa.string(), pa.int64()),
+            "Tables that the clusters are computed from (for trips: place_days), and the version of each",
             nullable=False,
         ),
         Column("edits_version", pa.int64(), "Last sequence of cluster_edits that was consumed", nullable=False),

@@ -16,8 +16,26 @@ FILE_FEATURES = Contract(
         Column("object_id", pa.string(), "The file's id", nullable=False),
         Column("perceptual_hash", pa.string(), "256-bit PDQ hash, 64 hex digits"),
         Column("perceptual_hash_quality", pa.int32(), "Quality of the hash, 0 to 100"),
+        Column(
+            "crop_hashes",
+            pa.binary(),
+            "PDQ hashes of the centre crops at 95, 90, 85 and 80 % of both sides, 32 bytes each",
+        ),
+        Column(
+            "turned_hashes",
+            pa.binary(),
+            "PDQ hashes of the picture rotated by 90, 180 and 270 degrees and of the mirrored four, 32 bytes each",
+        ),
+        Column("thumbnail", pa.binary(), "32 x 32 luminances of the whole picture, one byte each, row by row"),
         Column("image_score", pa.float64(), "The picture's own quality, 0 to 1"),
         Column("embedding", pa.list_(pa.float32()), "Embedding of the picture, any dimension"),
+        Column(
+            "fingerprint",
+            pa.string(),
+            "What the picture looks like: pictures of one fingerprint count as one where similar ones are sought. The "
+            "perceptual hash if its quality allows, else `content:` and the content hash; then `/` and a digest of the "
+            "embedding, if there is one",
+        ),
         Column("update_time", TIMESTAMP, "When this row last changed", nullable=False),
         RUN_ID,
     ),

@@ -25,6 +25,9 @@ from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 from schemas.place_days import PLACE_DAYS
 from schemas.rejected import REJECTED
 from schemas.runs import RUNS
+from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
+from schemas.similar_image_members import SIMILAR_IMAGE_MEMBERS
+from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
 from schemas.tasks import TASKS
 
 TABLES: dict[str, Contract] = {
@@ -40,6 +43,9 @@ TABLES: dict[str, Contract] = {
         PLACE_DAYS,
         LOCATION_DATE_SEGMENTS,
         LOCATION_DATE_CLUSTERS,
+        SIMILAR_IMAGE_PAIRS,
+        SIMILAR_IMAGE_CLUSTERS,
+        SIMILAR_IMAGE_MEMBERS,
         CLUSTER_EDITS,
         CLUSTER_EVENTS,
         DATASET_STATE,

@@ -39,6 +39,7 @@ TASK_TYPES: dict[str, str] = {
     "FileLocating": "`lakealbum locate`",
     "FileRemoving": "`lakealbum remove`",
     "LocationDateClustering": "`lakealbum cluster location-date`",
+    "SimilarImageClustering": "`lakealbum cluster similar-images`",
     "LakeMaintenance": "`lakealbum maintain`",
 }
 """The types of tasks, and the command that each comes from."""
