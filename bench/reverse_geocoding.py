@@ -140,7 +140,7 @@ def rank_areas(lake: Lake, target: Path) -> dict[str, int]:
 
     Of the areas that have a point the one of the lowest rank wins: the deepest, then the smaller area_id.
     """
-    version = Mark.of(lake.log(AREA_INDEX)).consumed
+    version = Mark.of(lake.log(AREA_INDEX)).consumed["areas"]
     assert version is not None
     rows = read_table(lake.root, AREAS, version, "SELECT area_id, level, geometry FROM areas")
     ids, depths = rows["area_id"].to_pylist(), [LEVEL_DEPTH[level] for level in rows["level"].to_pylist()]

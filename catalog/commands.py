@@ -13,12 +13,14 @@ from typing import Any
 
 import click
 
-from catalog import imm, terminal
-from catalog.explain import explain_location_date
+from catalog import imm, similar_images, terminal
+from catalog.clusters import is_uuid
+from catalog.explain import explain_location_date, explain_similar_images
 from catalog.files import SORTS as FILE_SORTS
 from catalog.files import FileQuery, query_files
 from catalog.lake import Lake, Scope
 from catalog.location_dates import (
+    ID_PREFIX,
     SORTS,
     LocationDateQuery,
     delete_cluster,
@@ -28,7 +30,8 @@ from catalog.location_dates import (
     undelete_cluster,
     update_cluster,
 )
-from catalog.paging import Page, check_among
+from catalog.paging import Order, Page, check_among
+from catalog.similar_images import KINDS, Marks, SimilarImageQuery, query_similar_images
 from catalog.tasks import SORTS as TASK_SORTS
 from catalog.tasks import TaskQuery, get_task, list_tasks
 from catalog.times import TimeRange, parse_time
@@ -59,7 +62,9 @@ def in_lake(command: Command) -> Command:
     return opened
 
 
-def in_pages(sorts: dict[str, str], max_results: int) -> Callable[[Command], Command]:
+def in_pages(
+    sorts: dict[str, str], max_results: int, order: Order = "asc", least: int = 1
+) -> Callable[[Command], Command]:
     """The options --sort, --order, --max-results and --next-token."""
     first = next(iter(sorts))
 
@@ -71,9 +76,9 @@ def in_pages(sorts: dict[str, str], max_results: int) -> Callable[[Command], Com
                 type=int,
                 default=max_results,
                 show_default=True,
-                help="Rows a page, 1 to 100.",
+                help=f"Rows a page, {least} to 100.",
             ),
-            click.option("--order", default="asc", show_default=True, help="asc or desc."),
+            click.option("--order", default=order, show_default=True, help="asc or desc."),
             click.option("--sort", default=first, show_default=True, help=f"{', '.join(sorts)}."),
         ):
             command = option(command)
@@ -139,7 +144,7 @@ def query_location_date(
         scope=scope,
         object_id=full_id(object_id) if object_id else None,
         address=address,
-        levels=_levels(level),
+        levels=_listed(level),
         labels=_pairs("--label", label),
         sort=_sort(sort, SORTS),
         **filters,
@@ -149,8 +154,42 @@ def query_location_date(
     _show(lake, scope, page, as_json, "LocationDateClusters", clusters, terminal.location_date_clusters)
 
 
+@query.command("similar-images")
+@click.option("--object-id", "--id", metavar="ID", help="The one cluster of this id.")
+@click.option("--title", help="Part of a title that it was given, in any case.")
+@click.option("--kind", "kinds", multiple=True, help=f"{', '.join(KINDS)}; repeatable, or with commas.")
+@click.option("--label", multiple=True, metavar="KEY=VALUE", help="A custom label it has; repeatable.")
+@time_range("created", "Created")
+@time_range("updated", "Updated")
+@in_pages(similar_images.SORTS, max_results=similar_images.MAX_RESULTS, order="desc", least=0)
+@in_lake
+def query_similar_images_command(
+    lake: Lake,
+    scope: Scope,
+    as_json: bool,
+    object_id: str | None,
+    kinds: tuple[str, ...],
+    label: tuple[str, ...],
+    sort: str,
+    next_token: str | None,
+    **filters: Any,
+) -> None:
+    """Show duplicates, edits and bursts, each with its pictures, the best first."""
+    asked = SimilarImageQuery(
+        scope=scope,
+        object_id=similar_images.full_id(object_id) if object_id else None,
+        kinds=_listed(kinds),
+        labels=_pairs("--label", label),
+        sort=_sort(sort, similar_images.SORTS),
+        **filters,
+    )
+    page = query_similar_images(lake, asked, next_token)
+    clusters = [imm.similar_image_cluster(row) for row in page.rows]
+    _show(lake, scope, page, as_json, "SimilarImageClusters", clusters, terminal.similar_images)
+
+
 @query.command("files")
-@click.option("--cluster", metavar="ID", help="The files of this cluster, by the time they were taken.")
+@click.option("--cluster", metavar="ID", help="The files of this cluster: a trip's by time, similar images best first.")
 @click.option("--uri", help="The one file of this URI.")
 @click.option("--media-type", help="image or video.")
 @click.option("--removed", is_flag=True, help="Those that were removed, instead of those that are there.")
@@ -168,16 +207,22 @@ def query_files_command(
     **filters: Any,
 ) -> None:
     """Show files, or those of a cluster."""
-    language = lake.settings.language
+    language, table = lake.settings.language, terminal.files
     if cluster:
         _refuse_with("--cluster", _NOT_OF_A_CLUSTER)
-        page = files_of_cluster(lake, scope, full_id(cluster), max_results, next_token)
-        files = [imm.located_file(row, language) for row in page.rows]
+        object_id = _any_id(lake, scope, cluster)
+        if _is_similar(object_id):
+            page = similar_images.files_of_cluster(lake, scope, object_id, max_results, next_token)
+            files = [imm.similar_image_file(row, language) for row in page.rows]
+            table = terminal.similar_files
+        else:
+            page = files_of_cluster(lake, scope, object_id, max_results, next_token)
+            files = [imm.located_file(row, language) for row in page.rows]
     else:
         asked = FileQuery(scope=scope, sort=_sort(sort, FILE_SORTS), max_results=max_results, **filters)
         page = query_files(lake, asked, next_token)
         files = [imm.file(row, language) for row in page.rows]
-    _show(lake, scope, page, as_json, "Files", files, terminal.files)
+    _show(lake, scope, page, as_json, "Files", files, table)
 
 
 @click.group()
@@ -203,19 +248,55 @@ def update_location_date(
     **given: Any,
 ) -> None:
     """Change a trip or stay. What is not given stays as it is."""
-    if label and clear_labels:
-        raise UsageError("--label and --clear-labels exclude each other: --label replaces all labels anyway")
-    fields = {name: value for name, value in given.items() if value is not None}
-    if label or clear_labels:
-        fields["custom_labels"] = _pairs("--label", label)
+    fields = _fields(given, label, clear_labels)
     cluster = update_cluster(lake, scope, full_id(object_id), fields)
-    changed = ", ".join(f"{terminal.FIELD_NAMES[name]} {_after(value)}" for name, value in fields.items())
-    _done(as_json, f"Updated {terminal.name_of(cluster)}: {changed}.")
+    _done(as_json, f"Updated {terminal.name_of(cluster)}: {', '.join(_changes(fields))}.")
+
+
+@update.command("similar-images")
+@click.argument("object_id", metavar="ID")
+@click.option("--title", help="New title, up to 1,024 bytes; '' clears it.")
+@click.option("--custom-id", help="New custom id, up to 1,024 bytes; '' clears it.")
+@click.option("--label", multiple=True, metavar="KEY=VALUE", help="New labels, in place of all; repeatable, up to 100.")
+@click.option("--clear-labels", is_flag=True, help="Clear all labels.")
+@click.option("--cover", "cover_uri", metavar="URI", help="New cover, one of the pictures; '' goes back to the best.")
+@click.option("--keep", multiple=True, metavar="URI", help="Keep this picture when duplicates go; repeatable.")
+@click.option("--unkeep", multiple=True, metavar="URI", help="Take --keep back; repeatable.")
+@click.option(
+    "--not-similar",
+    "part",
+    multiple=True,
+    metavar="URI",
+    help="This picture is not similar to those that are not named; repeatable. It leaves, and stays away.",
+)
+@click.option("--similar", "rejoin", multiple=True, metavar="URI", help="Take --not-similar back; repeatable.")
+@in_lake
+def update_similar_images(
+    lake: Lake,
+    scope: Scope,
+    as_json: bool,
+    object_id: str,
+    label: tuple[str, ...],
+    clear_labels: bool,
+    keep: tuple[str, ...],
+    unkeep: tuple[str, ...],
+    part: tuple[str, ...],
+    rejoin: tuple[str, ...],
+    **given: Any,
+) -> None:
+    """Change similar images, or say which of them to keep and which are not similar. The rest stays as it is."""
+    fields = _fields(given, label, clear_labels)
+    marks = Marks(keep, unkeep, part, rejoin)
+    cluster = similar_images.update_cluster(lake, scope, similar_images.full_id(object_id), fields, marks)
+    said = {"kept": keep, "no longer kept": unkeep, "not similar": part, "similar again": rejoin}
+    changes = [*_changes(fields), *(f"{what} {', '.join(uris)}" for what, uris in said.items() if uris)]
+    undo = " To undo: --similar. The next run of `lakealbum cluster similar-images` groups them anew." if part else ""
+    _done(as_json, f"Updated {terminal.name_of_similar(cluster)}: {', '.join(changes)}.{undo}")
 
 
 @click.group()
 def delete() -> None:
-    """Delete a cluster, and take its days out of the evidence."""
+    """Delete a cluster. Its files stay."""
 
 
 @delete.command("location-date")
@@ -226,6 +307,16 @@ def delete_location_date(lake: Lake, scope: Scope, as_json: bool, object_id: str
     cluster = delete_cluster(lake, scope, full_id(object_id))
     undo = f"lakealbum undelete location-date {cluster['object_id']}"
     _done(as_json, f"Deleted {terminal.name_of(cluster)}. To undo: {undo}")
+
+
+@delete.command("similar-images")
+@click.argument("object_id", metavar="ID")
+@in_lake
+def delete_similar_images(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
+    """Hide similar images. The pictures stay, and so do the marks on them."""
+    cluster = similar_images.delete_cluster(lake, scope, similar_images.full_id(object_id))
+    undo = f"lakealbum undelete similar-images {cluster['object_id']}"
+    _done(as_json, f"Deleted {terminal.name_of_similar(cluster)}. To undo: {undo}")
 
 
 @click.group()
@@ -243,12 +334,24 @@ def undelete_location_date(lake: Lake, scope: Scope, as_json: bool, object_id: s
     _done(as_json, f"Undeleted {full_id(object_id)}: {outcome}.")
 
 
+@undelete.command("similar-images")
+@click.argument("object_id", metavar="ID")
+@in_lake
+def undelete_similar_images(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
+    """Bring deleted similar images back."""
+    back = similar_images.undelete_cluster(lake, scope, similar_images.full_id(object_id))
+    outcome = "they are back" if back else f"`lakealbum explain {object_id}` says why they are not to be seen"
+    _done(as_json, f"Undeleted {similar_images.full_id(object_id)}: {outcome}.")
+
+
 @click.command()
 @click.argument("object_id", metavar="ID")
 @in_lake
 def explain(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
     """Say why a cluster exists: run, inputs, options, evidence, events, edits."""
-    found = explain_location_date(lake, scope, full_id(object_id))
+    cluster = _any_id(lake, scope, object_id)
+    say_why = explain_similar_images if _is_similar(cluster) else explain_location_date
+    found = say_why(lake, scope, cluster)
     document = imm.explanation(found, lake.settings.language)
     if as_json:
         _print_json(document)
@@ -262,7 +365,7 @@ def tasks() -> None:
 
 
 @tasks.command("list")
-@click.option("--type", "task_types", multiple=True, help="Type, such as LocationDateClustering; repeatable.")
+@click.option("--type", "task_types", multiple=True, help="Type, such as SimilarImageClustering; repeatable.")
 @click.option("--status", help="Running, Succeeded or Failed.")
 @click.option("--tag", multiple=True, metavar="KEY=VALUE", help="A tag it has; repeatable.")
 @time_range("started", "Started")
@@ -350,6 +453,37 @@ def _done(as_json: bool, sentence: str) -> None:
         click.echo(terminal.printable(sentence))
 
 
+def _any_id(lake: Lake, scope: Scope, text: str) -> str:
+    """The id of a cluster of any kind; of a bare UUID that of the cluster that has it, else that of a trip."""
+    if text.startswith(similar_images.ID_PREFIX):
+        return similar_images.full_id(text)
+    if not text.startswith(ID_PREFIX) and not is_uuid(text):
+        raise UsageError(
+            f"{text!r} is not the id of a cluster, which reads {ID_PREFIX}<uuid> or {similar_images.ID_PREFIX}<uuid>"
+        )
+    if is_uuid(text) and similar_images.is_known(lake, scope, similar_images.full_id(text)):
+        return similar_images.full_id(text)
+    return full_id(text)
+
+
+def _is_similar(object_id: str) -> bool:
+    return object_id.startswith(similar_images.ID_PREFIX)
+
+
+def _fields(given: dict[str, Any], label: tuple[str, ...], clear_labels: bool) -> dict[str, Any]:
+    """The columns of `cluster_edits` that an update gives values."""
+    if label and clear_labels:
+        raise UsageError("--label and --clear-labels exclude each other: --label replaces all labels anyway")
+    fields = {name: value for name, value in given.items() if value is not None}
+    if label or clear_labels:
+        fields["custom_labels"] = _pairs("--label", label)
+    return fields
+
+
+def _changes(fields: dict[str, Any]) -> list[str]:
+    return [f"{terminal.FIELD_NAMES[name]} {_after(value)}" for name, value in fields.items()]
+
+
 def _after(value: Any) -> str:
     if not value:
         return "cleared"
@@ -358,16 +492,16 @@ def _after(value: Any) -> str:
     return f"now {value!r}"
 
 
-def _levels(given: tuple[str, ...]) -> tuple[str, ...]:
-    """Levels named one by one or with commas between, in any case."""
-    return tuple(level.strip().lower() for text in given for level in text.split(","))
+def _listed(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Names given one by one or with commas between, in any case."""
+    return tuple(name.strip().lower() for text in given for name in text.split(","))
 
 
 def _sort(given: str, accepted: dict[str, str]) -> str:
-    """A sort key in any case; what is common to all of a kind's keys may be left out (StartTime)."""
-    short = {name.removeprefix("LocationDateCluster").lower(): name for name in accepted}
+    """A sort key in any case, with or without hyphens; what a kind's keys have in common may be left out."""
+    short = {name.removeprefix("LocationDateCluster").removesuffix("Count").lower(): name for name in accepted}
     full = {name.lower(): name for name in accepted}
-    name = (short | full).get(given.lower(), given)
+    name = (short | full).get(given.lower().replace("-", ""), given)
     check_among("sort", [name], accepted)
     return name
 

@@ -16,7 +16,7 @@ from catalog.sql import all_of, check_text, equals
 from schemas.cluster_edits import CLUSTER_EDITS
 from schemas.errors import UsageError
 
-Action = Literal["update", "delete", "undelete"]
+Action = Literal["update", "delete", "undelete", "keep", "unkeep", "part", "rejoin"]
 
 FIELDS = ("title", "custom_id", "custom_labels", "cover_uri")
 MAX_TEXT_BYTES = 1024
@@ -33,7 +33,11 @@ class Decision:
 
 @dataclass(frozen=True)
 class Curated:
-    """What is in force for one cluster, by its edits."""
+    """What is in force for one cluster, by its edits.
+
+    `parted` members are hidden from it, as people say that they are not similar to the others; `emptied` tells that
+    too few are left for a cluster.
+    """
 
     object_id: str
     project_name: str
@@ -41,6 +45,13 @@ class Curated:
     decisions: Mapping[str, Decision]
     deleted: bool
     edit_time: datetime
+    parted: int = 0
+    emptied: bool = False
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether people see the cluster."""
+        return not (self.deleted or self.emptied)
 
     def value(self, name: str) -> Any:
         """The value of a field that has one, else None."""
@@ -66,7 +77,7 @@ def check_fields(fields: Mapping[str, Any]) -> None:
 
 
 def append_edit(lake: Lake, kind: str, cluster: Row, action: Action, **fields: Any) -> int:
-    """Records that a person updated, deleted or undeleted a cluster, and returns the edit's sequence.
+    """Records what a person did to a cluster, or decided about a member of it, and returns the edit's sequence.
 
     `fields` are the columns of `cluster_edits` that go with the action; those left out are left as they are.
     """
@@ -83,16 +94,20 @@ def append_edit(lake: Lake, kind: str, cluster: Row, action: Action, **fields: A
 
 
 def read_edits(lake: Lake, scope: Scope, kind: str, object_id: str | None = None) -> list[Row]:
-    """The edits of a scope, or of one cluster in it, in the order in which they apply."""
+    """The edits of a scope, or of one cluster in it, in the order in which they apply; without `fingerprints`."""
     conditions = [scope.condition(lake, bucketed=False), equals("kind", kind)]
     if object_id is not None:
         conditions.append(equals("object_id", object_id))
-    statement = f"SELECT * FROM cluster_edits WHERE {all_of(conditions)} ORDER BY sequence"
+    columns = ", ".join(name for name in CLUSTER_EDITS.names if name != "fingerprints")  # up to 1,000 an edit
+    statement = f"SELECT {columns} FROM cluster_edits WHERE {all_of(conditions)} ORDER BY sequence"
     return lake.read(statement, "cluster_edits")
 
 
 def fold_edits(edits: Iterable[Row]) -> dict[str, Curated]:
-    """The state of each edited cluster, by id, from edits in the order of their sequence."""
+    """The state of each edited cluster, by id, from edits in the order of their sequence.
+
+    Decisions about members (keep, part and their undoing) leave it as it is, but for the time of the last edit.
+    """
     by_cluster: dict[str, list[Row]] = {}
     for edit in edits:
         by_cluster.setdefault(edit["object_id"], []).append(edit)
@@ -123,10 +138,12 @@ def follow_merges(states: Mapping[str, Curated], successors: Mapping[str, str]) 
 
 def overlay(row: Row, state: Curated | None) -> Row:
     """A computed row with what was curated laid over it: the cluster as people see it."""
-    seen = {**row, "custom_id": None, "custom_labels": None}
+    seen = {**row, "title": row.get("title"), "custom_id": None, "custom_labels": None}
     if state is None:
         return seen
     seen |= {name: state.value(name) for name in FIELDS if state.value(name) is not None}
+    if state.parted:
+        seen["files"] -= state.parted
     seen["update_time"] = max(row["update_time"], state.edit_time)
     return seen
 
@@ -137,7 +154,7 @@ def _fold(object_id: str, edits: list[Row]) -> Curated:
     for edit in edits:
         if edit["action"] == "update":
             decisions |= {n: Decision(edit[n], edit["sequence"]) for n in FIELDS if edit[n] is not None}
-        else:
+        elif edit["action"] in ("delete", "undelete"):
             deleted = edit["action"] == "delete"
     return Curated(
         object_id,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from catalog import similar_images
+from catalog.clusters import ClusterKind
 from catalog.edits import overlay, read_edits
 from catalog.lake import Lake, Row, Scope
-from catalog.location_dates import KIND, curated_states
+from catalog.location_dates import TRIPS, curated_states
+from catalog.similar_images import GROUPS
 from catalog.sql import all_of, equals, one_of, under
 from catalog.times import TimeRange
 from schemas.errors import NotFound
@@ -17,14 +20,17 @@ from schemas.errors import NotFound
 
 @dataclass(frozen=True)
 class Explanation:
-    """All that the lake knows of one location-date cluster.
+    """All that the lake knows of one cluster.
 
-    `status` is live, deleted, filtered (its days are outside MinDays and MaxDays) or gone; `cluster` its row,
-    as people see it, and for one that is no cluster now its row of `location_date_segments`. `runs` are those
-    that wrote the row or an event, oldest first; `options` those in force for its dataset; `evidence` has a
-    row per day with files at its place; `events` and `edits` are in the order in which they happened.
+    `status` is live, deleted, gone, or what hides it: filtered (a trip whose days are outside MinDays and MaxDays),
+    emptied (people say that its pictures are not similar). `cluster` is its row, as people see it, and for a trip
+    that is no cluster now its row of `location_date_segments`. `runs` are those that wrote the row or an event,
+    oldest first; `options` those in force for its dataset; `evidence` has a row per day with files at a trip's place,
+    or per member of similar images, and `pairs` the pairs among those; `events` and `edits` are in the order in which
+    they happened.
     """
 
+    kind: str
     status: str
     cluster: Row
     runs: list[Row]
@@ -32,37 +38,78 @@ class Explanation:
     evidence: list[Row]
     events: list[Row]
     edits: list[Row]
+    pairs: list[Row] = field(default_factory=list)
 
 
 def explain_location_date(lake: Lake, scope: Scope, object_id: str) -> Explanation:
-    """Says why a cluster exists. Raises NotFound where the lake never had it."""
-    cluster, status = _find(lake, scope, object_id)
+    """Says why a trip or stay exists. Raises NotFound where the lake never had it."""
+    cluster, status = _find_trip(lake, scope, object_id)
     own = Scope(cluster["project_name"], (cluster["dataset_name"],))
-    this = all_of([own.condition(lake), equals("object_id", object_id)])
+    state = curated_states(lake, own).get(object_id)
+    if state and state.deleted:
+        status = "deleted"
+    return _explain(lake, TRIPS, status, cluster, overlay(cluster, state), _days(lake, own, cluster))
+
+
+def explain_similar_images(lake: Lake, scope: Scope, object_id: str) -> Explanation:
+    """Says why similar images are a cluster. Raises NotFound where the lake never had it."""
+    this = all_of([scope.condition(lake), equals("object_id", object_id)])
+    clusters = lake.read(f"SELECT * FROM similar_image_clusters WHERE {this}", "similar_image_clusters")
+    if not clusters:
+        raise _never(lake, scope, object_id)
+    own = Scope(clusters[0]["project_name"], (clusters[0]["dataset_name"],))
+    state = similar_images.read_decisions(lake, own, object_id).states.get(object_id)
+    status = clusters[0]["state"]
+    if state and not state.is_shown:
+        status = "deleted" if state.deleted else "emptied"
+    seen = overlay(clusters[0], state)
+    if status == "live":
+        seen["cover_uri"] = similar_images.find_cluster(lake, own, object_id)["cover_uri"]
+    members = similar_images.members_for_explanation(lake, clusters[0])
+    pairs = similar_images.pairs_of_cluster(lake, clusters[0])
+    return _explain(lake, GROUPS, status, clusters[0], seen, members, pairs)
+
+
+def _explain(
+    lake: Lake,
+    kind: ClusterKind,
+    status: str,
+    computed: Row,
+    cluster: Row,
+    evidence: list[Row],
+    pairs: Iterable[Row] = (),
+) -> Explanation:
+    own = Scope(computed["project_name"], (computed["dataset_name"],))
+    this = all_of([own.condition(lake), equals("object_id", computed["object_id"])])
     statement = f"SELECT * FROM cluster_events WHERE {this} ORDER BY cluster_version, event"
     events = lake.read(statement, "cluster_events")
-    state = curated_states(lake, own).get(object_id)
     return Explanation(
-        status="deleted" if state and state.deleted else status,
-        cluster=overlay(cluster, state),
-        runs=_runs(lake, {row["run_id"] for row in (cluster, *events)}),
-        options=_options(lake, own),
-        evidence=_evidence(lake, own, cluster),
+        kind=kind.name,
+        status=status,
+        cluster=cluster,
+        runs=_runs(lake, {row["run_id"] for row in (computed, *events)}),
+        options=_options(lake, own, kind),
+        evidence=evidence,
         events=events,
-        edits=read_edits(lake, own, KIND, object_id),
+        edits=read_edits(lake, own, kind.name, computed["object_id"]),
+        pairs=list(pairs),
     )
 
 
-def _find(lake: Lake, scope: Scope, object_id: str) -> tuple[Row, str]:
+def _find_trip(lake: Lake, scope: Scope, object_id: str) -> tuple[Row, str]:
     this = all_of([scope.condition(lake), equals("object_id", object_id)])
     clusters = lake.read(f"SELECT * FROM location_date_clusters WHERE {this}", "location_date_clusters")
     if clusters:
         return clusters[0], "live"
     segments = lake.read(f"SELECT * FROM location_date_segments WHERE {this}", "location_date_segments")
     if not segments:
-        scope.check(lake)
-        raise NotFound(f"project {scope.project!r} never had a cluster {object_id}")
+        raise _never(lake, scope, object_id)
     return segments[0], "filtered" if segments[0]["state"] == "live" else segments[0]["state"]
+
+
+def _never(lake: Lake, scope: Scope, object_id: str) -> NotFound:
+    scope.check(lake)
+    return NotFound(f"project {scope.project!r} never had a cluster {object_id}")
 
 
 def _runs(lake: Lake, run_ids: Iterable[str]) -> list[Row]:
@@ -70,14 +117,14 @@ def _runs(lake: Lake, run_ids: Iterable[str]) -> list[Row]:
     return lake.read(f"SELECT * FROM runs WHERE {these} ORDER BY start_time, run_id", "runs")
 
 
-def _options(lake: Lake, scope: Scope) -> dict[str, Any]:
-    condition = all_of([scope.condition(lake), equals("kind", KIND)])
+def _options(lake: Lake, scope: Scope, kind: ClusterKind) -> dict[str, Any]:
+    condition = all_of([scope.condition(lake), equals("kind", kind.name)])
     rows = lake.read(f"SELECT options FROM dataset_state WHERE {condition}", "dataset_state")
     options: dict[str, Any] = json.loads(rows[0]["options"]) if rows else {}
     return options
 
 
-def _evidence(lake: Lake, scope: Scope, cluster: Row) -> list[Row]:
+def _days(lake: Lake, scope: Scope, cluster: Row) -> list[Row]:
     days = TimeRange(cluster["first_day"], cluster["last_day"]).condition("local_date", "local_date")
     condition = all_of([scope.condition(lake), under("place_key", cluster["place_key"]), days])
     return lake.read(

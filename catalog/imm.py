@@ -21,6 +21,7 @@ Document = dict[str, Any]
 
 _ACRONYMS = {"uri": "URI"}
 _HIDDEN = "bucket"
+_LINEAGE = ("state", "representative", "anchor", "generation", "origin_id", "successor_id", "run_id")
 
 
 def location_date_cluster(row: Row, language: str) -> Document:
@@ -45,6 +46,42 @@ def location_date_cluster(row: Row, language: str) -> Document:
         CreateTime=utc(row["create_time"]),
         UpdateTime=utc(row["update_time"]),
     )
+
+
+def similar_image_cluster(row: Row) -> Document:
+    """A SimilarImageCluster: a row of `similar_image_clusters` with its edits laid over it and, if given, members."""
+    return _given(
+        ObjectId=row["object_id"],
+        ProjectName=row["project_name"],
+        DatasetName=row["dataset_name"],
+        Title=row["title"],
+        Kind=row["kind"],
+        FilesCount=row["files"],
+        FirstTime=utc(row["first_time"]),
+        LastTime=utc(row["last_time"]),
+        Cover={"URI": row["cover_uri"]},
+        CustomId=row["custom_id"],
+        CustomLabels=row["custom_labels"],
+        CreateTime=utc(row["create_time"]),
+        UpdateTime=utc(row["update_time"]),
+        Files=[similar_image(member) for member in row.get("members", ())],
+    )
+
+
+def similar_image(member: Row) -> Document:
+    """A SimilarImage: a row of `similar_image_members`, with `kept`."""
+    return _given(
+        URI=member["uri"],
+        ImageScore=member["image_score"],
+        Kind=member["kind"],
+        Similarity=member["similarity"],
+        Keep=member["kept"] or None,
+    )
+
+
+def similar_image_file(member: Row, language: str) -> Document:
+    """A File that is a member of similar images: with its row of `files`, if it has one."""
+    return (file(member["file"], language) if member["file"] else {}) | similar_image(member)
 
 
 def address(row: Mapping[str, str | None], language: str) -> Document:
@@ -117,13 +154,20 @@ def task(row: Row) -> Document:
 
 
 def explanation(found: Explanation, language: str) -> Document:
-    """Why a cluster exists. For one that is none now, `Cluster` has what is known of its segment."""
-    is_cluster = "title" in found.cluster and "start_offset" in found.cluster
+    """Why a cluster exists. For a trip that is none now, `Cluster` has what is known of its segment."""
+    if found.kind == "similar-images":
+        lineage = {name: found.cluster[name] for name in _LINEAGE}
+        cluster = {**similar_image_cluster(found.cluster), **_plain(lineage)}
+    elif "start_offset" in found.cluster:
+        cluster = location_date_cluster(found.cluster, language)
+    else:
+        cluster = _plain(found.cluster)
     return {
         "Status": found.status,
-        "Cluster": location_date_cluster(found.cluster, language) if is_cluster else _plain(found.cluster),
+        "Cluster": cluster,
         "Options": found.options,
         "Evidence": [_plain(row) for row in found.evidence],
+        **({"Pairs": [_plain(row) for row in found.pairs]} if found.kind == "similar-images" else {}),
         "Runs": [_plain(row | {"parameters": json.loads(row["parameters"])}) for row in found.runs],
         "Events": [_plain(row) for row in found.events],
         "Edits": [_plain(row) for row in found.edits],

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-from catalog.edits import Curated, append_edit, check_fields, fold_edits, follow_merges, overlay, read_edits
+from catalog.clusters import ClusterKind, ClusterQuery, query_clusters, resolve_states, undelete, why_missing
+from catalog.edits import Curated, append_edit, check_fields, read_edits
 from catalog.lake import Lake, Row, Scope
-from catalog.paging import Order, Page, Pager, Position, Sorting, check_among, check_max_results, scan
-from catalog.sql import all_of, equals, has_part, instant, microseconds, one_of, relation, same_text, under
+from catalog.paging import Page, Pager, Sorting, check_among, check_max_results
+from catalog.sql import all_of, equals, one_of, same_text, under
 from catalog.times import ANY_TIME, TimeRange
 from schemas.contract import LEVELS
-from schemas.errors import LakeError, NotFound, UsageError
+from schemas.errors import NotFound
 from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
+from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 
 KIND = "location-date"
 ID_PREFIX = "location-date-cluster-"
+TRIPS = ClusterKind(KIND, ID_PREFIX, LOCATION_DATE_CLUSTERS, LOCATION_DATE_SEGMENTS, parts="days")
 SORTS = {
     "LocationDateClusterStartTime": "start_time",
     "LocationDateClusterEndTime": "end_time",
@@ -25,71 +27,33 @@ SORTS = {
     "UpdateTime": "update_time",
 }
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
 
 @dataclass(frozen=True)
-class LocationDateQuery:
+class LocationDateQuery(ClusterQuery):
     """What clusters are asked for, in which order, and how many a page. What is left out does not matter."""
 
-    scope: Scope
-    object_id: str | None = None
-    title: str | None = None
+    kind_asked: ClassVar[ClusterKind] = TRIPS
+    sorts: ClassVar[Mapping[str, str]] = SORTS
+
+    sort: str = "LocationDateClusterStartTime"
     address: Mapping[str, str] = field(default_factory=dict)
     levels: tuple[str, ...] = ()
     start: TimeRange = ANY_TIME
     end: TimeRange = ANY_TIME
-    created: TimeRange = ANY_TIME
-    updated: TimeRange = ANY_TIME
-    labels: Mapping[str, str] = field(default_factory=dict)
-    sort: str = "LocationDateClusterStartTime"
-    order: Order = "asc"
-    max_results: int = 20
 
     def __post_init__(self) -> None:
         """Raises UsageError naming what is accepted."""
-        check_max_results(self.max_results)
+        super().__post_init__()
         check_among("level", self.levels, LEVELS)
         check_among("part of an address", self.address, LEVELS)
-        check_among("sort", [self.sort], SORTS)
-        check_among("order", [self.order], ("asc", "desc"))
 
-    @property
-    def sorting(self) -> Sorting:
-        """The order of the clusters, ties by id."""
-        return Sorting(SORTS[self.sort], "object_id", self.order)
-
-    def pager(self, lake: Lake) -> Pager:
-        """How the answer is cut into pages, whose size may change from one to the next."""
-        asked = asdict(self)
-        del asked["max_results"]
-        return Pager(lake.token_key, {"kind": KIND, **asked}, self.sorting, self.max_results)
-
-    def condition(self, lake: Lake) -> str:
-        """The clusters that fit, labels aside, in SQL."""
-        conditions = [self.scope.condition(lake)]
-        if self.object_id is not None:
-            conditions.append(equals("object_id", self.object_id))
+    def own_conditions(self) -> Iterable[str]:
+        """Level, place and days."""
         if self.levels:
-            conditions.append(one_of("level", self.levels))
-        conditions += [same_text(level, name) for level, name in self.address.items()]
-        conditions.append(self.start.condition("start_time", "first_day"))
-        conditions.append(self.end.condition("end_time", "last_day"))
-        conditions.append(self.created.condition("create_time"))
-        conditions.append(self.updated.condition("update_time"))
-        if self.title:
-            conditions.append(has_part("title", self.title))
-        return all_of(conditions)
-
-    @property
-    def regards_edits(self) -> bool:
-        """Whether an edit, other than a deletion, can change which clusters fit or in which order."""
-        return bool(self.title or self.labels or self.updated or self.sort == "UpdateTime")
-
-    def fits_labels(self, state: Curated) -> bool:
-        """Whether a cluster of this state has the labels asked for."""
-        labels = state.value("custom_labels") or {}
-        return all(labels.get(key) == value for key, value in self.labels.items())
+            yield one_of("level", self.levels)
+        yield from (same_text(level, name) for level, name in self.address.items())
+        yield self.start.condition("start_time", "first_day")
+        yield self.end.condition("end_time", "last_day")
 
 
 def query_location_dates(lake: Lake, query: LocationDateQuery, next_token: str | None = None) -> Page:
@@ -97,19 +61,8 @@ def query_location_dates(lake: Lake, query: LocationDateQuery, next_token: str |
 
     Titles, labels and covers are those that people gave; deleted clusters are left out. Rows have the columns of
     `location_date_clusters`, custom_id and custom_labels.
-
-    The page is made of sort values and ids alone, of the many clusters never edited and of the few edited ones,
-    each in order and merged; whole rows are read for what is on it.
     """
-    pager = query.pager(lake)
-    position = pager.position(next_token)
-    states = curated_states(lake, query.scope, query.object_id)
-    unedited = _scan_unedited(lake, query, position, states)
-    edited = _scan_edited(lake, query, position, states)
-    keys = pager.page(query.sorting.merge(unedited, edited))
-    if not keys.rows:
-        _check_clustered(lake)
-    return Page(_read_clusters(lake, query.scope, keys.rows, states), keys.next_token)
+    return query_clusters(lake, query, curated_states(lake, query.scope, query.object_id), next_token)
 
 
 def curated_states(lake: Lake, scope: Scope, object_id: str | None = None) -> dict[str, Curated]:
@@ -117,8 +70,7 @@ def curated_states(lake: Lake, scope: Scope, object_id: str | None = None) -> di
 
     Even for one cluster the edits of the scope are read, as those of a cluster merged into it count.
     """
-    states = fold_edits(read_edits(lake, scope, KIND))
-    states = follow_merges(states, _successors(lake, scope, states))
+    states = resolve_states(lake, TRIPS, scope, read_edits(lake, scope, KIND))
     return {key: state for key, state in states.items() if object_id in (None, key)}
 
 
@@ -126,7 +78,8 @@ def find_cluster(lake: Lake, scope: Scope, object_id: str) -> Row:
     """The cluster as people see it. Raises NotFound saying what became of it, as far as the lake knows."""
     rows = query_location_dates(lake, LocationDateQuery(scope, object_id=object_id)).rows
     if not rows:
-        raise NotFound(_why_missing(lake, scope, object_id))
+        unseen = f"cluster {object_id} is no longer one: its days are outside the MinDays and MaxDays in force"
+        raise NotFound(why_missing(lake, TRIPS, scope, object_id, unseen))
     return rows[0]
 
 
@@ -164,10 +117,7 @@ def undelete_cluster(lake: Lake, scope: Scope, object_id: str) -> bool:
 
     Raises NotFound where no deletion of it is in force.
     """
-    state = fold_edits(read_edits(lake, scope, KIND, object_id)).get(object_id)
-    if state is None or not state.deleted:
-        raise NotFound(f"no deletion of cluster {object_id} is in force in project {scope.project!r}")
-    append_edit(lake, KIND, vars(state), "undelete")
+    undelete(lake, TRIPS, scope, object_id)
     query = LocationDateQuery(scope, object_id=object_id)
     return bool(query_location_dates(lake, query).rows)
 
@@ -195,91 +145,7 @@ def full_id(text: str) -> str:
     >>> full_id("0b2f6d4e-9c3a-5f10-8e77-1d2c3b4a5968")
     'location-date-cluster-0b2f6d4e-9c3a-5f10-8e77-1d2c3b4a5968'
     """
-    bare = text.removeprefix(ID_PREFIX)
-    if not _UUID.fullmatch(bare):
-        raise UsageError(f"{text!r} is not the id of a location-date cluster, which reads {ID_PREFIX}<uuid>")
-    return ID_PREFIX + bare
-
-
-def _scan_unedited(
-    lake: Lake, query: LocationDateQuery, position: Position | None, states: Mapping[str, Curated]
-) -> Iterable[Row]:
-    """The keys of clusters that fit whose edits, if any, do not matter, in order from a position on."""
-    if query.labels:
-        return ()  # only edited clusters have some
-    # The others are dropped here: excluding ten thousand ids in SQL would cost more than the scan.
-    others = {object_id for object_id, state in states.items() if state.deleted or query.regards_edits}
-    spare = min(len(others), query.max_results)
-    keys = _scan(lake, query, position, "location_date_clusters", spare)
-    return (key for key in keys if key["object_id"] not in others)
-
-
-def _scan_edited(
-    lake: Lake, query: LocationDateQuery, position: Position | None, states: Mapping[str, Curated]
-) -> Iterable[Row]:
-    """The keys of clusters that fit by their edits and are not deleted, in order from a position on."""
-    if not query.regards_edits:
-        return ()
-    fitting = [state for state in states.values() if not state.deleted and query.fits_labels(state)]
-    if not fitting:
-        return ()
-    return _scan(lake, query, position, _edited_clusters(fitting))
-
-
-def _scan(
-    lake: Lake, query: LocationDateQuery, position: Position | None, clusters: str, spare: int = 0
-) -> Iterator[Row]:
-    where = query.condition(lake)
-
-    def read(after: str, limit: int) -> list[Row]:
-        condition = all_of([where, after])
-        statement = (
-            f"SELECT {query.sorting.column}, object_id FROM {clusters} "
-            f"WHERE {condition} {query.sorting.clause} LIMIT {limit}"
-        )
-        return lake.read(statement, "location_date_clusters")
-
-    return scan(read, query.sorting, position, query.max_results + 1 + spare)
-
-
-def _edited_clusters(states: Iterable[Curated]) -> str:
-    """The clusters of these states, with the titles and update times that people see, as a subquery."""
-    edits = [[state.object_id, state.value("title"), microseconds(state.edit_time)] for state in states]
-    seen = {
-        "title": "coalesce(edited_title, title) AS title",
-        "update_time": f"greatest(update_time, {instant('edit_time')}) AS update_time",
-    }
-    columns = ", ".join(seen.get(name, name) for name in LOCATION_DATE_CLUSTERS.names)
-    edited = relation("edited", ("edited_id", "edited_title", "edit_time"), edits)
-    return f"(SELECT {columns} FROM location_date_clusters JOIN {edited} ON object_id = edited_id)"
-
-
-def _read_clusters(lake: Lake, scope: Scope, keys: list[Row], states: Mapping[str, Curated]) -> list[Row]:
-    """The clusters of these keys, in their order, as people see them; without those that a run has just removed."""
-    if not keys:
-        return []
-    ids = [key["object_id"] for key in keys]
-    condition = all_of([scope.condition(lake), one_of("object_id", ids)])
-    rows = lake.read(f"SELECT * FROM location_date_clusters WHERE {condition}", "location_date_clusters")
-    found = {row["object_id"]: overlay(row, states.get(row["object_id"])) for row in rows}
-    return [found[object_id] for object_id in ids if object_id in found]
-
-
-def _successors(lake: Lake, scope: Scope, object_ids: Iterable[str]) -> dict[str, str]:
-    """Who took over from those of the clusters that are gone, from their successors if gone, and so on."""
-    handed_over = all_of([scope.condition(lake), "state = 'gone'", "successor_id IS NOT NULL"])
-    found: dict[str, str] = {}
-    pending = set(object_ids)
-    while pending:
-        wanted = relation("wanted", ("id",), ([object_id] for object_id in sorted(pending)))
-        rows = lake.read(
-            f"SELECT object_id, successor_id FROM location_date_segments JOIN {wanted} "
-            f"ON object_id = id WHERE {handed_over}",
-            "location_date_segments",
-        )
-        found |= {row["object_id"]: row["successor_id"] for row in rows}
-        pending = {row["successor_id"] for row in rows} - found.keys()
-    return found
+    return TRIPS.full_id(text)
 
 
 def _membership(lake: Lake, cluster: Row) -> str:
@@ -293,30 +159,3 @@ def _membership(lake: Lake, cluster: Row) -> str:
             "deleted_time IS NULL",
         ]
     )
-
-
-def _why_missing(lake: Lake, scope: Scope, object_id: str) -> str:
-    state = fold_edits(read_edits(lake, scope, KIND, object_id)).get(object_id)
-    if state and state.deleted:
-        return f"cluster {object_id} was deleted; `lakealbum undelete {KIND} {object_id}` brings it back"
-    segments = lake.read(
-        "SELECT state, successor_id FROM location_date_segments "
-        f"WHERE {scope.condition(lake)} AND {equals('object_id', object_id)}",
-        "location_date_segments",
-    )
-    scope.check(lake)
-    if not segments:
-        datasets = f", datasets {', '.join(scope.datasets)}" if scope.datasets else ""
-        return f"there is no cluster {object_id} in project {scope.project!r}{datasets}"
-    if segments[0]["successor_id"]:
-        return f"cluster {object_id} is gone: {segments[0]['successor_id']} took over most of its days"
-    if segments[0]["state"] == "live":
-        return f"cluster {object_id} is no longer one: its days are outside the MinDays and MaxDays in force"
-    return f"cluster {object_id} is gone; `lakealbum explain {object_id}` says why"
-
-
-def _check_clustered(lake: Lake) -> None:
-    if not lake.has("location_date_clusters"):
-        raise LakeError(
-            f"lake {lake.root!r} has no location_date_clusters; `lakealbum cluster location-date` makes them"
-        )

@@ -23,7 +23,7 @@ from catalog.sql import from_microseconds, literal, microseconds
 from schemas.errors import UsageError
 
 Order = Literal["asc", "desc"]
-Position = tuple[datetime | str, str]  # sort value and tie-breaker of the last row seen
+Position = tuple[datetime | str | int, str]  # sort value and tie-breaker of the last row seen
 
 _SEAL_BYTES = 16
 
@@ -104,7 +104,7 @@ class Pager:
 
     def _token(self, position: Position) -> str:
         value, tie = position
-        stored = ("time", microseconds(value)) if isinstance(value, datetime) else ("text", value)
+        stored = ("time", microseconds(value)) if isinstance(value, datetime) else ("plain", value)
         payload = json.dumps([*stored, tie], separators=(",", ":")).encode()
         return base64.urlsafe_b64encode(payload + self._seal(payload)).decode()
 
@@ -131,10 +131,10 @@ def scan(
         size *= 2
 
 
-def check_max_results(value: int, most: int = 100) -> int:
+def check_max_results(value: int, least: int = 1, most: int = 100) -> int:
     """Returns a page size that is within bounds, else raises UsageError."""
-    if not 1 <= value <= most:
-        raise UsageError(f"MaxResults {value} is out of range: 1 to {most} are accepted")
+    if not least <= value <= most:
+        raise UsageError(f"MaxResults {value} is out of range: {least} to {most} are accepted")
     return value
 
 

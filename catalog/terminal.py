@@ -13,6 +13,7 @@ from catalog.times import days_text
 FIELD_NAMES = {"title": "title", "custom_id": "custom id", "custom_labels": "labels", "cover_uri": "cover"}
 
 _ID_PREFIX = "location-date-cluster-"
+_GROUP_PREFIX = "SimilarImageCluster-"
 _TABLE_WIDTH = 200  # where the output is no terminal
 
 Show = Callable[[Document], str]
@@ -36,6 +37,45 @@ def location_date_clusters(documents: list[Document]) -> None:
     if all(document["Title"] in _names(document) for document in documents):
         del columns["Title"]
     _print_table(documents, columns, numeric=("Days", "Pictures", "Videos"))
+
+
+def similar_images(documents: list[Document]) -> None:
+    """Similar images, a line a cluster: what they are, how many, the best. Ids go without their prefix."""
+    datasets = {document["DatasetName"] for document in documents}
+    columns: dict[str, Show] = {
+        "Kind": lambda d: d["Kind"],
+        "Files": lambda d: f"{d['FilesCount']:,}",
+        "Title": lambda d: d.get("Title", ""),
+        "Best picture": lambda d: d["Cover"]["URI"],
+        "Score": _cover_score,
+        "Kept": lambda d: f"{_kept(d):,}",
+        "Updated": lambda d: _to_the_second(d["UpdateTime"]),
+        "Id": lambda d: d["ObjectId"].removeprefix(_GROUP_PREFIX),
+    }
+    if len(datasets) > 1:
+        columns = {"Dataset": lambda d: d["DatasetName"], **columns}
+    if not any("Title" in document for document in documents):
+        del columns["Title"]
+    if not any(map(_kept, documents)):
+        del columns["Kept"]
+    _print_table(documents, columns, numeric=("Files", "Score", "Kept"))
+
+
+def similar_files(documents: list[Document]) -> None:
+    """The pictures of similar images, the best first."""
+    columns: dict[str, Show] = {
+        "Score": lambda d: f"{d['ImageScore']:.2f}",
+        "Kind": lambda d: d["Kind"],
+        "Alike": lambda d: f"{d['Similarity']:.3f}",
+        "Pixels": lambda d: f"{d['ImageWidth']} x {d['ImageHeight']}" if "ImageWidth" in d else "",
+        "Bytes": lambda d: f"{d['Size']:,}" if "Size" in d else "",
+        "Taken": lambda d: d.get("ProduceTime", "unknown").replace("T", " "),
+        "Keep": lambda d: "yes" if d.get("Keep") else "",
+        "URI": lambda d: d["URI"],
+    }
+    if not any(document.get("Keep") for document in documents):
+        del columns["Keep"]
+    _print_table(documents, columns, numeric=("Score", "Alike", "Bytes"))
 
 
 def files(documents: list[Document]) -> None:
@@ -74,24 +114,41 @@ def explanation(document: Document) -> None:
     _print_fields({name: value for name, value in cluster.items() if not isinstance(value, dict | list)})
     _heading("Options in force")
     _print_fields(document["Options"])
+    evidence = (
+        (("Evidence", "Evidence: its pictures"), ("Pairs", "Pairs of similar ones among them"))
+        if "Pairs" in document
+        else (("Evidence", "Evidence: the days with files at this place"),)
+    )
     for name, heading in (
-        ("Evidence", "Evidence: the days with files at this place"),
+        *evidence,
         ("Runs", "Runs that wrote it"),
         ("Events", "Events"),
         ("Edits", "Edits"),
     ):
         _heading(heading)
-        rows = [{key: row[key] for key in row if key not in _ALIKE} for row in document[name]]
+        unsaid = _ALIKE | _UNSAID.get(name, set())
+        rows = [{key: row[key] for key in row if key not in unsaid} for row in document[name]]
         _print_table(rows, {key: _field(key) for key in dict.fromkeys(key for row in rows for key in row)})
 
 
-# Alike in all rows about one cluster.
-_ALIKE = {"ProjectName", "DatasetName", "Kind", "ObjectId", "Level", "PlaceKey", "ConfigHash"}
+# Alike in all rows about one cluster, or said by others.
+_ALIKE = {"ProjectName", "DatasetName", "ObjectId", "Level", "PlaceKey", "ConfigHash"}
+_UNSAID = {
+    "Evidence": {"RunId", "Fingerprint"},
+    "Pairs": {"Fingerprint", "OtherFingerprint"},
+    "Events": {"Kind"},
+    "Edits": {"Kind"},
+}
 
 
 def name_of(cluster: Row) -> str:
     """A cluster in a sentence: title, days, id."""
     return f"{cluster['title']}, {days_text(cluster['first_day'], cluster['last_day'])} ({cluster['object_id']})"
+
+
+def name_of_similar(cluster: Row) -> str:
+    """Similar images in a sentence: title or what they are, and id."""
+    return f"{cluster['title'] or '{files:,} {kind}'.format_map(cluster)} ({cluster['object_id']})"
 
 
 def printable(text: str) -> str:
@@ -112,6 +169,16 @@ def _names(document: Document) -> set[str]:
     return set(document["Addresses"][0].values())
 
 
+def _cover_score(document: Document) -> str:
+    """The ImageScore of the cover, if it is among the pictures that are at hand."""
+    cover = document["Cover"]["URI"]
+    return next((f"{file['ImageScore']:.2f}" for file in document.get("Files", ()) if file["URI"] == cover), "")
+
+
+def _kept(document: Document) -> int:
+    return sum(bool(file.get("Keep")) for file in document.get("Files", ()))
+
+
 def _to_the_second(time: str) -> str:
     return time.replace("T", " ").rstrip("Z").partition(".")[0]
 
@@ -125,7 +192,7 @@ def _text(value: Any) -> str:
         return ", ".join(f"{key}={item}" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _heading(text: str) -> None:

@@ -55,8 +55,8 @@ def refresh_area_index(run: Run) -> None:
     lake = run.lake
     log = lake.log(AREAS)
     until = log.version()
-    step = Step.pin(lake, AREA_INDEX, run.run_id, consumes=until, dry_run=run.dry_run)
-    consumed = step.consumed()
+    step = Step.pin(lake, AREA_INDEX, run.run_id, consumes={AREAS.name: until}, dry_run=run.dry_run)
+    consumed = step.consumed(AREAS)
     if not log.file_uris() if consumed is None else lake.settled_version(AREAS, consumed) == until:
         return
     run.ledger.read(AREAS, until)
@@ -142,7 +142,7 @@ INDEX_VERSION = r"^areas-([0-9]+)/"
 def locator_over(lake: Lake) -> AreaLocator | None:
     """What locates with the areas that the lake's index was last cut from; None where there are none."""
     log = lake.log(AREA_INDEX)
-    consumed = Mark.of(log).consumed
+    consumed = Mark.of(log).consumed.get(AREAS.name)
     areas_version = None if consumed is None else lake.settled_version(AREAS, consumed)
     if areas_version is None:
         return None

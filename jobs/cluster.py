@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from jobs.cluster_location_dates import command as location_date
+from jobs.cluster_similar_images import command as similar_images
 
 
 @click.group("cluster")
@@ -13,3 +14,4 @@ def cluster() -> None:
 
 
 cluster.add_command(location_date)
+cluster.add_command(similar_images)

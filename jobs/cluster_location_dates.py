@@ -13,9 +13,10 @@ import click
 from pydantic import Field, field_validator, model_validator
 
 from jobs.cli import run as run_command
-from jobs.clustering import Scope, edits_of, end_clustering, find_scope
+from jobs.clustering import end_clustering
 from jobs.commits import Step, apply_changes, replace_rows, retry_conflicts
-from jobs.evidence import derive_cluster_events, drop_removed_places, refresh_clusters, refresh_place_days
+from jobs.evidence import derive_trip_events, drop_removed_places, refresh_clusters, refresh_place_days
+from jobs.location_date_scope import PlaceScope, edits_of, find_places
 from jobs.options import JobConfig, build_config, job_options
 from jobs.runs import Run, print_result, run_job
 from schemas.contract import LEVELS
@@ -72,18 +73,18 @@ def cluster_location_dates(run: Run, config: ClusterLocationDates) -> None:
 
 
 def _cluster(run: Run, config: ClusterLocationDates) -> None:
-    scope = find_scope(run, config, kind=KIND)
+    scope = find_places(run, config, kind=KIND)
     run.progress.stage("segments: cutting the days", 40)
     version = _commit_segments(run, config, scope) if scope.changed else run.lake.version(LOCATION_DATE_SEGMENTS)
     run.progress.stage("clusters", 70)
     refresh_clusters(run)
     run.progress.stage("events", 85)
-    derive_cluster_events(run)
+    derive_trip_events(run)
     run.progress.stage("state", 95)
     end_clustering(run, config, scope, kind=KIND, result=LOCATION_DATE_SEGMENTS, result_version=version)
 
 
-def _commit_segments(run: Run, config: ClusterLocationDates, scope: Scope) -> int:
+def _commit_segments(run: Run, config: ClusterLocationDates, scope: PlaceScope) -> int:
     step = Step.pin(run.lake, LOCATION_DATE_SEGMENTS, run.run_id, dry_run=run.dry_run)
     edits = edits_of(run, config, kind=KIND, until=scope.edits_version)
     new = (

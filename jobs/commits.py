@@ -22,7 +22,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
@@ -62,15 +62,15 @@ RECENT = 10
 
 @dataclass(frozen=True)
 class Mark:
-    """Where a table stands: how many commits jobs have made, and what they have consumed of the table it follows.
+    """Where a table stands: how many commits jobs have made, and what they have consumed of the tables it follows.
 
-    `consumed` is a version; None before the first time, and always for a table that follows none. It is None too
-    where the log is no longer there that told it (no job and no maintenance for as long as the log is kept, then
-    another program's commit): then all is compared again.
+    `consumed` has the version of each, by name; none before the first time, and for a table that follows none. It is
+    empty too where the log is no longer there that told it (no job and no maintenance for as long as the log is kept,
+    then another program's commit): then all is compared again.
     """
 
     count: int = 0
-    consumed: int | None = None
+    consumed: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, table: DeltaLog) -> Mark:
@@ -83,30 +83,36 @@ class Mark:
                     return cls(count, token["consumed"])
         return cls(count)
 
-    def next(self, consumes: int | None) -> Mark:
-        """The mark of the next commit, which consumes the source up to `consumes` (None: no more of it)."""
-        return Mark(self.count + 1, self.consumed if consumes is None else consumes)
+    def next(self, consumes: Mapping[str, int]) -> Mark:
+        """The mark of the next commit, which consumes tables up to the versions `consumes`."""
+        return Mark(self.count + 1, {**self.consumed, **consumes})
 
 
 @dataclass(frozen=True)
 class Step:
-    """One commit to be made: the table as pinned, and the version that it consumes of the table that it follows."""
+    """One commit to be made: the table as pinned, and the version that it consumes of each table that it follows."""
 
     lake: Lake
     contract: Contract
     run_id: str
     log: DeltaLog
     mark: Mark
-    consumes: int | None = None
+    consumes: Mapping[str, int] = field(default_factory=dict)
     dry_run: bool = False
 
     @classmethod
     def pin(
-        cls, lake: Lake, contract: Contract, run_id: str, *, consumes: int | None = None, dry_run: bool = False
+        cls,
+        lake: Lake,
+        contract: Contract,
+        run_id: str,
+        *,
+        consumes: Mapping[str, int] | None = None,
+        dry_run: bool = False,
     ) -> Step:
         """Pins `contract`'s table at its latest version."""
         log = lake.log(contract)
-        return cls(lake, contract, run_id, log, Mark.of(log), consumes, dry_run)
+        return cls(lake, contract, run_id, log, Mark.of(log), consumes or {}, dry_run)
 
     @property
     def base(self) -> int:
@@ -117,9 +123,9 @@ class Step:
         """The table as it was pinned."""
         return self.lake.read(self.contract, self.base)
 
-    def consumed(self) -> int | None:
-        """The version of the table it follows that the pinned table has consumed; None before the first time."""
-        return self.mark.consumed
+    def consumed(self, source: Contract) -> int | None:
+        """The version of a table it follows that the pinned table has consumed; None before the first time."""
+        return self.mark.consumed.get(source.name)
 
     def is_empty(self) -> bool:
         """Whether the pinned table holds no file, so that there is nothing to compare with."""
@@ -220,7 +226,7 @@ def apply_changes(step: Step, changes: DataFrame) -> Committed:
     """Commits rows that must change: whole rows with `_action` (insert, update or delete), each key once."""
     changes = _conform(step, changes, ACTION).localCheckpoint(eager=True, storageLevel=StorageLevel.MEMORY_AND_DISK)
     counts = {row[ACTION]: row["count"] for row in changes.groupBy(ACTION).count().collect()}
-    if not counts and step.consumes in (None, step.consumed()):
+    if not counts and step.consumes.items() <= step.mark.consumed.items():
         return Committed(step.base)
     return _commit(step, changes, counts)
 

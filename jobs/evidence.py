@@ -1,18 +1,28 @@
-"""Evidence and lineage of trips: the two tables that follow another table's change feed, for all datasets."""
+"""Evidence and lineage: the tables that follow another table's change feed, for all datasets."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.commits import Step, add_rows, replace_rows
 from jobs.runs import Run
 from schemas.cluster_events import CLUSTER_EVENTS
+from schemas.contract import Contract
 from schemas.file_places import FILE_PLACES
 from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 from schemas.place_days import PLACE_DAYS
+from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
 from transforms.changes import BEFORE, drop_keys, keep_keys, keys_before, latest_rows
-from transforms.lineage import changes_since_events, derive_events
+from transforms.lineage import (
+    changes_since_events,
+    derive_events,
+    derive_member_events,
+    member_changes_since_events,
+)
 from transforms.location_dates import DATASET_KEY, DAY_KEY, combine_days, count_days, day_of_each, describe_clusters
 
 CLUSTER_KEY = (*DATASET_KEY, "object_id")
@@ -26,8 +36,8 @@ def refresh_place_days(run: Run) -> None:
     """
     lake = run.lake
     until = lake.version(FILE_PLACES)
-    step = Step.pin(lake, PLACE_DAYS, run.run_id, consumes=until, dry_run=run.dry_run)
-    consumed = step.consumed()
+    step = Step.pin(lake, PLACE_DAYS, run.run_id, consumes={FILE_PLACES.name: until}, dry_run=run.dry_run)
+    consumed = step.consumed(FILE_PLACES)
     run.ledger.read(FILE_PLACES, until)
     if consumed == until:
         return
@@ -60,8 +70,9 @@ def refresh_clusters(run: Run) -> None:
     """Brings `location_date_clusters` in line with the segments that are clusters, for all that changed."""
     lake = run.lake
     until = lake.version(LOCATION_DATE_SEGMENTS)
-    step = Step.pin(lake, LOCATION_DATE_CLUSTERS, run.run_id, consumes=until, dry_run=run.dry_run)
-    consumed = step.consumed()
+    consumes = {LOCATION_DATE_SEGMENTS.name: until}
+    step = Step.pin(lake, LOCATION_DATE_CLUSTERS, run.run_id, consumes=consumes, dry_run=run.dry_run)
+    consumed = step.consumed(LOCATION_DATE_SEGMENTS)
     if consumed == until:
         return
     segments, current = lake.read(LOCATION_DATE_SEGMENTS, until), step.current()
@@ -75,22 +86,52 @@ def refresh_clusters(run: Run) -> None:
     run.ledger.wrote(LOCATION_DATE_CLUSTERS, done)
 
 
-def derive_cluster_events(run: Run, *, kind: str = "location-date") -> None:
-    """Writes the events of every version of the cluster table that has none yet."""
+def derive_trip_events(run: Run) -> None:
+    """Writes the events of every version of `location_date_clusters` that has none yet."""
+    segments = run.lake.read(LOCATION_DATE_SEGMENTS, run.lake.version(LOCATION_DATE_SEGMENTS))
+
+    def derive(changes: DataFrame, known: DataFrame, keys: DataFrame | None) -> DataFrame:
+        context = segments if keys is None else segments.transform(keep_keys, keys=keys, on=CLUSTER_KEY)
+        return changes.transform(derive_events, segments=context, known=known, kind="location-date")
+
+    _derive_events(run, LOCATION_DATE_CLUSTERS, "location-date", derive=derive, compare=changes_since_events)
+
+
+def derive_similar_image_events(run: Run) -> None:
+    """Writes the events of every version of `similar_image_clusters` that has none yet."""
+
+    def derive(changes: DataFrame, known: DataFrame, keys: DataFrame | None) -> DataFrame:
+        return changes.transform(derive_member_events, known=known, kind="similar-images")
+
+    _derive_events(run, SIMILAR_IMAGE_CLUSTERS, "similar-images", derive=derive, compare=member_changes_since_events)
+
+
+def _derive_events(
+    run: Run,
+    clusters: Contract,
+    kind: str,
+    *,
+    derive: Callable[[DataFrame, DataFrame, DataFrame | None], DataFrame],
+    compare: Callable[..., DataFrame],
+) -> None:
+    """Appends what `derive` makes of a table's changes, the events known so far, and the keys changed (None: all).
+
+    Where the change feed is gone, `compare` makes one of the clusters and what their last events say of them.
+    """
     lake = run.lake
-    until = lake.version(LOCATION_DATE_CLUSTERS)
-    step = Step.pin(lake, CLUSTER_EVENTS, run.run_id, consumes=until, dry_run=run.dry_run)
-    consumed = step.consumed()
-    if consumed == until or run.dry_run:
+    until = lake.version(clusters)
+    step = Step.pin(lake, CLUSTER_EVENTS, run.run_id, consumes={clusters.name: until}, dry_run=run.dry_run)
+    consumed = step.consumed(clusters)
+    after = consumed or 0  # version 0 made the table
+    if after == until or run.dry_run:
         return
-    is_known = consumed is not None or step.is_empty()
-    changes = lake.changes(LOCATION_DATE_CLUSTERS, consumed or 0, until) if is_known else None
-    segments, known = lake.read(LOCATION_DATE_SEGMENTS, lake.version(LOCATION_DATE_SEGMENTS)), step.current()
+    known = step.current().where(F.col("kind") == kind)
+    is_first = consumed is None and known.isEmpty()
+    changes = lake.changes(clusters, after, until) if consumed is not None or is_first else None
     if changes is None:
-        clusters = lake.read(LOCATION_DATE_CLUSTERS, until)
-        changes = clusters.transform(changes_since_events, events=known, version=until, now=run.now)
+        changes = lake.read(clusters, until).transform(compare, events=known, version=until, now=run.now)
+    keys = None
     if consumed is not None:
-        keys = run.cache_keys(changes.select(*CLUSTER_KEY).distinct(), "location_date_clusters.changed")
-        segments, known = (rows.transform(keep_keys, keys=keys, on=CLUSTER_KEY) for rows in (segments, known))
-    events = changes.transform(derive_events, segments=segments, known=known, kind=kind)
-    run.ledger.wrote(CLUSTER_EVENTS, add_rows(step, run.stamp(events)))
+        keys = run.cache_keys(changes.select(*CLUSTER_KEY).distinct(), f"{clusters.name}.changed")
+        known = known.transform(keep_keys, keys=keys, on=CLUSTER_KEY)
+    run.ledger.wrote(CLUSTER_EVENTS, add_rows(step, run.stamp(derive(changes, known, keys))))

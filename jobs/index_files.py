@@ -11,7 +11,7 @@ from functools import partial, reduce
 from typing import Any, Literal
 
 import click
-from pydantic import Field
+from pydantic import Field, model_validator
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -31,10 +31,12 @@ from schemas.lake import absolute_uri
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
 from transforms.imm import figures_from_imm, from_imm
+from transforms.perceptual_hashes import fingerprint
+from transforms.pictures import PIXEL_FEATURES
 from transforms.source_columns import map_columns
 from transforms.sources import accepted, judge_figures, judge_files, refused
 
-FEATURES = ("perceptual_hash", "perceptual_hash_quality", "image_score", "embedding")
+FEATURES = (*PIXEL_FEATURES, "embedding")
 NO_CHANGE = frozenset({"source", "create_time", "update_time", "run_id"})
 """Columns of a file in which a difference alone is no change."""
 
@@ -48,10 +50,18 @@ class IndexFiles(JobConfig):
     map: dict[str, str] = Field(default={}, description="source column -> field of the lake, dots reach into structs")
     time_is: Literal["offset", "instant", "local"] | None = Field(default=None, description="what times mean")
     media_type: Literal["image", "video"] | None = Field(default=None, description="what files are that do not tell")
+    hashes: bool = Field(default=True, description="read the pixels of photos: hashes, thumbnails, image scores")
+    turned: bool = Field(default=False, description="also hash the mirrored and rotated forms of photos")
     buckets: int = Field(default=16, ge=16, le=1024, description="partitions of a lake that is made now")
     language: str = Field(default="en", description="language of addresses in a lake that is made now")
     time_zone: str = Field(default="UTC", description="zone of instants that lie nowhere, in a lake made now")
     nearest_limit_m: int = Field(default=LakeSettings.nearest_limit_m, description="limit, in a lake made now")
+
+    @model_validator(mode="after")
+    def _turned_forms_need_pixels(self) -> IndexFiles:
+        if self.turned and not self.hashes:
+            raise ValueError("turned forms are hashed with the others: --turned without --no-hashes is accepted")
+        return self
 
     @property
     def only_dataset(self) -> str | None:
@@ -86,7 +96,7 @@ def index_files(run: Run, config: IndexFiles) -> None:
 
 def _judge(run: Run, config: IndexFiles, uri: str) -> DataFrame:
     kind = config.format or detect_format(run.lake.spark, uri)
-    raw = read_source(run.lake.spark, uri, format=kind)
+    raw = read_source(run.lake.spark, uri, format=kind, hashes=config.hashes, turned=config.turned)
     if kind == "imm":
         raw = figures_from_imm(raw) if config.rows == "figures" else from_imm(raw, language=run.lake.settings.language)
     raw = raw.transform(map_columns, config.map) if config.map else raw
@@ -107,8 +117,11 @@ def _store_files(run: Run, good: DataFrame) -> None:
     )
     put(run, FILES, files, compare=[name for name in FILES.names if name not in NO_CHANGE])
     has_features = reduce(Column.__or__, (F.col(name).isNotNull() for name in FEATURES))
-    features = keyed.where(has_features & (F.col("media_type") == "image")).withColumn("update_time", run.clock())
-    put(run, FILE_FEATURES, features, compare=FEATURES)
+    looks = [F.col(name) for name in ("perceptual_hash", "perceptual_hash_quality", "content_hash", "embedding")]
+    features = keyed.where(has_features & (F.col("media_type") == "image")).withColumns(
+        {"fingerprint": fingerprint(*looks), "update_time": run.clock()}
+    )
+    put(run, FILE_FEATURES, features, compare=[*FEATURES, "fingerprint"])
 
 
 def _store_figures(run: Run, good: DataFrame) -> None:
@@ -137,6 +150,12 @@ def _new_dataset(run: Run) -> dict[str, Column]:
 @click.option("--map", "mapping", multiple=True, metavar="COLUMN=FIELD", help="Take a column as a field; repeatable.")
 @click.option("--time-is", help="What times mean: offset, instant or local.  [default: as each is written]")
 @click.option("--media-type", type=click.Choice(["image", "video"]), help="What files are that do not tell.")
+@click.option("--hashes/--no-hashes", default=None, help="Read the pixels of photos, or not.  [default: hashes]")
+@click.option(
+    "--turned/--no-turned",
+    default=None,
+    help="Also hash the mirrored and rotated forms, so that clustering finds such copies.  [default: no-turned]",
+)
 @click.option("--buckets", type=int, help="Partitions, if the lake is made now: 16 to 1024.  [default: 16]")
 @click.option("--language", help="Language of addresses, if the lake is made now.  [default: en]")
 @click.option("--time-zone", help="Zone of instants that lie nowhere, if the lake is made now.  [default: UTC]")

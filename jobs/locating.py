@@ -31,8 +31,8 @@ def refresh_file_places(run: Run) -> None:
     """Locates every file that was added, changed or removed since this was last done, in all datasets."""
     lake = run.lake
     until = lake.version(FILES)
-    step = Step.pin(lake, FILE_PLACES, run.run_id, consumes=until, dry_run=run.dry_run)
-    consumed = step.consumed()
+    step = Step.pin(lake, FILE_PLACES, run.run_id, consumes={FILES.name: until}, dry_run=run.dry_run)
+    consumed = step.consumed(FILES)
     run.ledger.read(FILES, until)
     if consumed == until:
         return
@@ -85,7 +85,7 @@ def _place(run: Run, step: Step, files: DataFrame, current: DataFrame, locator: 
 def _keep_seen(run: Run, located: DataFrame, files: DataFrame) -> DataFrame:
     """`located` without the removed `files` that no clustering has seen: only what a run has seen stays as evidence."""
     lake = run.lake
-    seen = Mark.of(lake.log(PLACE_DAYS)).consumed
+    seen = Mark.of(lake.log(PLACE_DAYS)).consumed.get(FILE_PLACES.name)
     there, removed = located.where(F.col("deleted_time").isNull()), located.where(F.col("deleted_time").isNotNull())
     if seen is None or files.where(F.col("deleted_time").isNotNull()).isEmpty():
         return there

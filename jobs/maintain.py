@@ -39,6 +39,7 @@ from schemas.contract import Contract
 from schemas.dataset_state import DATASET_STATE
 from schemas.datasets import DATASETS
 from schemas.errors import Conflict, LakeError, UsageError
+from schemas.file_features import FILE_FEATURES
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
 from schemas.lake import CONTRACT_VERSION, TABLES, table_uri
@@ -46,6 +47,8 @@ from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 from schemas.place_days import PLACE_DAYS
 from schemas.settings import LakeSettings
+from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
+from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
 
 log = logging.getLogger("lakealbum")
 
@@ -60,8 +63,12 @@ FOLLOWERS = (
     (FILE_PLACES, PLACE_DAYS),
     (LOCATION_DATE_SEGMENTS, LOCATION_DATE_CLUSTERS),
     (LOCATION_DATE_CLUSTERS, CLUSTER_EVENTS),
+    (FILE_FEATURES, SIMILAR_IMAGE_PAIRS),
+    (SIMILAR_IMAGE_CLUSTERS, CLUSTER_EVENTS),
 )
-"""Tables, and the one that follows their changes by a watermark of its own. `dataset_state` follows `place_days`."""
+"""Tables, and those that follow their changes by a watermark of their own."""
+CLUSTERED = (PLACE_DAYS, SIMILAR_IMAGE_PAIRS, FILE_FEATURES, FILES)
+"""Tables whose changes clusterings follow, by the versions in `dataset_state`."""
 
 MIGRATIONS: dict[int, Callable[[str], None]] = {}
 """Contract version -> what moves the lake at a root from it to the next one; it can be repeated after a kill."""
@@ -246,16 +253,18 @@ def _need_of(lake: Lake, catalog: Catalog, contract: Contract, running: list[Any
     needs = [Need(state["start_time"], f"task {state['task_id']} is running") for state in running]
     for source, follower in FOLLOWERS:
         if source is contract:
-            consumed = Mark.of(lake.log(follower)).consumed
+            consumed = Mark.of(lake.log(follower)).consumed.get(source.name)
             needs += _unconsumed(lake, contract, consumed, f"table {follower.name}")
-    if contract is PLACE_DAYS:
+    if contract in CLUSTERED:
+        version = f"evidence_versions['{contract.name}']"
         oldest = catalog.read(
-            "SELECT project_name, dataset_name, evidence_version FROM dataset_state ORDER BY evidence_version LIMIT 1",
+            f"SELECT project_name, dataset_name, kind, {version} AS consumed FROM dataset_state "
+            f"WHERE {version} IS NOT NULL ORDER BY consumed LIMIT 1",
             DATASET_STATE.name,
         )
         for row in oldest:
-            whose = f"dataset {row['dataset_name']} of project {row['project_name']}"
-            needs += _unconsumed(lake, contract, row["evidence_version"], whose)
+            whose = f"clustering {row['kind']} of dataset {row['dataset_name']} of project {row['project_name']}"
+            needs += _unconsumed(lake, contract, row["consumed"], whose)
     return min(needs, key=lambda need: need.since, default=None)
 
 

@@ -61,6 +61,10 @@ class Run:
         """
         return rows.localCheckpoint(eager=True, storageLevel=StorageLevel.MEMORY_AND_DISK)
 
+    def log_round(self, what: str, number: int, rows: int) -> None:
+        """Logs a round of something that goes on until no rows are left."""
+        log.info("%s: round", what, extra={"round": number, "rows": rows})
+
     def cache_keys(self, keys: DataFrame, stage: str) -> DataFrame:
         """Keeps `keys`, counts them as `stage`, and marks them to be sent to every worker where they are few."""
         keys = self.cache(keys)

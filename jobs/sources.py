@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from jobs.text_sources import read_csv, read_json
 from schemas.errors import SourceError, UsageError
-from transforms.pictures import MEDIA_SUFFIXES, list_pictures, read_pictures
+from transforms.pictures import MEDIA_SUFFIXES, PIXEL_FEATURES, list_pictures, read_pictures
 from transforms.source_columns import MESSAGE, REASON, ROW, quoted, row_json
 
 log = logging.getLogger(__name__)
@@ -38,14 +38,19 @@ SUFFIXES: dict[str, Format] = {
 }
 COMPRESSIONS = ("gz", "bz2", "zst", "lz4", "snappy")
 HEAD_BYTES = 65_536
+PICTURES_PER_TASK = 1000
+"""Half a minute's work, so that a task that is lost costs little."""
 
 
-def read_source(spark: SparkSession, uri: str, *, format: Format | None = None) -> DataFrame:
+def read_source(
+    spark: SparkSession, uri: str, *, format: Format | None = None, hashes: bool = True, turned: bool = False
+) -> DataFrame:
     """The rows of the source at `uri` (a file, a directory, or a pattern), in its own columns.
 
     Added to each row: `ROW`, the row as JSON, and `REASON` and `MESSAGE`, null unless the row can't be read. CSV and
     JSON give text columns only. `imm` gives IMM's columns, for `transforms.imm`. `format` is detected where it isn't
-    given (see `detect_format`).
+    given (see `detect_format`). Photos are decoded and hashed, with `turned` in their turned forms too (see
+    `transforms.pictures`), without `hashes` not at all.
 
     Raises SourceError, naming the thing and what is accepted, for a source that is missing, empty, mixed or
     unreadable.
@@ -54,7 +59,7 @@ def read_source(spark: SparkSession, uri: str, *, format: Format | None = None) 
         raise UsageError(f"--format {format!r}: {', '.join(FORMATS)} is accepted")
     format = format or detect_format(spark, uri)
     if format == "photos":
-        return _read_photos(spark, uri)
+        return _read_photos(spark, uri, hashes=hashes, turned=turned)
     try:
         if format == "delta":
             return _with_rows(spark.read.format("delta").load(uri))
@@ -137,7 +142,7 @@ def _nanosecond_columns(spark: SparkSession, file: str) -> dict[str, bool]:
     return {name: kind.endswith("true)") for name, kind in kinds.items() if kind.startswith("TIMESTAMP(NANOS")}
 
 
-def _read_photos(spark: SparkSession, uri: str) -> DataFrame:
+def _read_photos(spark: SparkSession, uri: str, *, hashes: bool, turned: bool) -> DataFrame:
     try:
         pictures, skipped = list_pictures(uri)
     except OSError as error:
@@ -149,8 +154,10 @@ def _read_photos(spark: SparkSession, uri: str) -> DataFrame:
     if skipped:
         counts = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in sorted(skipped.items()))
         log.info("%s: other files are passed over: %s", uri, counts)
-    read = read_pictures(spark.createDataFrame(pictures))
-    rows = read.withColumn(ROW, row_json(read))
+    tasks = max(spark.sparkContext.defaultParallelism, pictures.num_rows // PICTURES_PER_TASK)
+    uris = spark.createDataFrame(pictures).repartition(tasks)
+    read = read_pictures(uris, hashes=hashes, turned=turned)
+    rows = read.withColumn(ROW, row_json(read.drop(*PIXEL_FEATURES)))
     return rows.withColumnsRenamed({"error_code": REASON, "error_message": MESSAGE})
 
 

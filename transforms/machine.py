@@ -41,7 +41,16 @@ def cache_folder(name: str) -> Path:
 def _digest_of_kernels() -> str:
     """Of all modules with kernels: numba looks only at the one it compiles, whose callees may be another's."""
     digest = hashlib.sha256()
-    for name in ("cells", "area_cells", "area_index"):
+    for name in (
+        "cells",
+        "area_cells",
+        "area_index",
+        "hash_pairs",
+        "alignment",
+        "member_matching",
+        "components",
+        "stars",
+    ):
         source = __loader__.get_data(os.path.join(os.path.dirname(__file__), f"{name}.py"))  # type: ignore[name-defined]
         digest.update(source)
     return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What photo files say about themselves, mostly through Pillow: headers are read, pixels never decoded.
+"""What photo files say about themselves, mostly through Pillow: headers are read, no pixels.
 
 Source: EXIF 2.32 (CIPA DC-008-2019); the section numbers below are its own.
 """
@@ -98,7 +98,7 @@ def read_photo(file: BinaryIO, head: bytes) -> PhotoTags:
     Raises TooManyPixelsError for a header over `MAX_PIXELS`, and one of `DECODE_ERRORS` for what isn't a
     JPEG, PNG, TIFF, WebP, GIF, BMP, HEIC or AVIF picture. Memory: the header, but WebP files are held whole.
     """
-    with _quiet_pillow():
+    with quiet_pillow():
         return _read_heif_photo(file) if is_heif(head) else _read_pillow_photo(file)
 
 
@@ -143,7 +143,7 @@ def _photo_tags(content_type: str, size: tuple[int, int], main: Image.Exif) -> P
 
 
 @contextmanager
-def _quiet_pillow() -> Iterator[None]:
+def quiet_pillow() -> Iterator[None]:
     """Silence Pillow's warnings, but raise the one for a picture over `MAX_PIXELS`.
 
     Both settings are the process's own, and are put back: whoever decodes pixels keeps a stricter limit.

@@ -43,6 +43,9 @@ FILE_FIELDS = (
     "image_score",
     "perceptual_hash",
     "perceptual_hash_quality",
+    "crop_hashes",
+    "turned_hashes",
+    "thumbnail",
     "embedding",
     "update_time",
 )

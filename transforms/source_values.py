@@ -14,6 +14,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
+    BinaryType,
     DataType,
     DecimalType,
     DoubleType,
@@ -147,6 +148,19 @@ def whole_number_within(low: int, high: int) -> Reader:
         else:
             whole = column.try_cast("bigint")
         return Value(given, F.when(whole.between(low, high), whole))
+
+    return read
+
+
+def bytes_of_length(length: int) -> Reader:
+    """A reader of exactly so many bytes; none are missing, as is what is no binary: a `thumbnail` may be a link."""
+
+    def read(column: Column, kind: DataType) -> Value:
+        if not isinstance(kind, BinaryType):
+            return absent("binary")
+        size = F.octet_length(column)
+        given = F.when(size > 0, F.concat(size.cast("string"), F.lit(" bytes")))
+        return Value(given, F.when(size == length, column))
 
     return read
 

@@ -17,6 +17,7 @@ from schemas.errors import SourceError, UsageError
 from schemas.figures import BOUNDARY, HEAD_POSE
 from schemas.lake import NAME_PATTERN
 from transforms.judgement import GIVEN, Judgement, give_verdict, prepare_rows, refuse_duplicates
+from transforms.perceptual_hashes import CROPS, HASH_BYTES, THUMBNAIL_SIDE, TURNS
 from transforms.source_columns import (
     ANGLES,
     BOX_SIDES,
@@ -30,6 +31,7 @@ from transforms.source_columns import (
 )
 from transforms.source_values import (
     ADDRESS_TYPE,
+    bytes_of_length,
     is_clean,
     matching,
     number_within,
@@ -47,6 +49,12 @@ from transforms.times import NO_TIME_PATTERN, OFFSETS, WrittenTime, settled_time
 LONGEST_URI = 4096
 LONGEST_ID = 1024
 MOST_PIXELS = 2**31 - 1
+BINARY_FEATURES = {
+    "crop_hashes": len(CROPS) * HASH_BYTES,
+    "turned_hashes": TURNS * HASH_BYTES,
+    "thumbnail": THUMBNAIL_SIDE**2,
+}
+"""Features that are bytes, taken from binary columns alone, and how many each has."""
 
 IMAGE_SUFFIXES = "jpg|jpeg|jpe|heic|heif|avif|png|tif|tiff|webp|gif|bmp|jxl|dng|arw|cr2|cr3|nef|nrw|orf|raf|rw2|srw|pef"
 VIDEO_SUFFIXES = "mp4|mov|m4v|3gp|3g2|avi|mkv|webm|mts|m2ts|mpg|mpeg|wmv"
@@ -295,6 +303,8 @@ def _read_features(judgement: Judgement) -> None:
     judgement.require("image_score", number_within(0, 1), "double", "a number from 0 to 1")
     judgement.require("perceptual_hash", matching(read_name, r"^[0-9a-f]{64}\z"), "string", "64 hex digits")
     judgement.require("perceptual_hash_quality", whole_number_within(0, 100), "int", "a whole number from 0 to 100")
+    for name, length in BINARY_FEATURES.items():
+        judgement.require(name, bytes_of_length(length), "binary", f"{length:,} bytes")
     judgement.require("embedding", read_embedding, "array<float>", "a list of finite 32-bit numbers")
 
 

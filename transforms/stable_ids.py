@@ -85,18 +85,18 @@ def match_greedily(pairs: DataFrame, *, key: Sequence[str]) -> DataFrame:
     )
 
 
-def number_new(spans: DataFrame, *, old: DataFrame, key: Sequence[str]) -> DataFrame:
-    """Adds `generation` to spans without a match: counted on from the greatest that the key ever had, by first day."""
+def number_new(rows: DataFrame, *, old: DataFrame, key: Sequence[str], order: str = "first_day") -> DataFrame:
+    """Adds `generation` to what has no match: counted on from the greatest that the key ever had, in `order`."""
     greatest = old.groupBy(*key).agg(F.max("generation").alias("_greatest"))
-    order = F.row_number().over(Window.partitionBy(*key).orderBy("first_day"))
+    number = F.row_number().over(Window.partitionBy(*key).orderBy(order))
     return (
-        spans.join(greatest, list(key), how="left")
-        .withColumn("generation", F.coalesce("_greatest", F.lit(0)) + order)
+        rows.join(greatest, list(key), how="left")
+        .withColumn("generation", F.coalesce("_greatest", F.lit(0)) + number)
         .drop("_greatest")
     )
 
 
-def most_shared(pairs: DataFrame, *, by: Sequence[str], other: str) -> DataFrame:
-    """Per span (`by`), the span of the other side (`other`) that shares most days with it, ties to the smaller."""
-    best = F.min_by(other, F.struct((-F.col("shared_days")).alias("rank"), other))
+def most_shared(pairs: DataFrame, *, by: Sequence[str], other: str, shared: str = "shared_days") -> DataFrame:
+    """Per one of a side (`by`), that of the other side (`other`) that shares most with it, ties to the smaller."""
+    best = F.min_by(other, F.struct((-F.col(shared)).alias("rank"), other))
     return pairs.groupBy(*by).agg(best.alias(other))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -140,6 +142,80 @@ class LakeMaker:
             **given,
         }
 
+    def similar_cluster(self, number: int, uris: Sequence[str] = (), dataset: str = "ada", **given: Any) -> Row:
+        """A row of `similar_image_clusters`: group `number`, of pictures from the best on (`<number>/a.jpg`, ...)."""
+        uris = uris or group_uris(number)
+        return {
+            **self._key(dataset),
+            "object_id": group_id(number),
+            "state": "live",
+            "kind": "near-duplicates",
+            "files": len(uris),
+            "cover_uri": uris[0],
+            "representative": look(uris[0]),
+            "first_time": NOON,
+            "last_time": NOON,
+            "generation": 1,
+            "anchor": look(uris[0]),
+            "create_time": NOON,
+            "update_time": NOON,
+            "run_id": RUN,
+            **given,
+        }
+
+    def members(self, number: int, uris: Sequence[str] = (), dataset: str = "ada", **given: Any) -> list[Row]:
+        """Rows of `similar_image_members`: the pictures of group `number`, from the best on."""
+        return [
+            {
+                **self._key(dataset),
+                "uri": uri,
+                "object_id": group_id(number),
+                "fingerprint": look(uri),
+                "kind": "near-duplicate",
+                "similarity": 1 - 0.01 * rank,
+                "image_score": round(1 - 0.1 * rank, 2) if rank < 10 else 0.0,
+                "rank": rank,
+                "run_id": RUN,
+                **given,
+            }
+            for rank, uri in enumerate(uris or group_uris(number), start=1)
+        ]
+
+    def group(self, number: int, uris: Sequence[str] = (), dataset: str = "ada", **given: Any) -> None:
+        """Writes a group with its members."""
+        self.insert("similar_image_clusters", [self.similar_cluster(number, uris, dataset, **given)])
+        self.insert("similar_image_members", self.members(number, uris, dataset))
+
+    def pair(self, uri: str, other: str, dataset: str = "ada", **given: Any) -> Row:
+        """A row of `similar_image_pairs`: that of the looks of two pictures."""
+        first, second = sorted((look(uri), look(other)))
+        return {
+            **self._key(dataset),
+            "fingerprint": first,
+            "other_fingerprint": second,
+            "signal": "hash",
+            "distance": 8,
+            "similarity": 1 - 8 / 256,
+            "run_id": RUN,
+            **given,
+        }
+
+    def features(self, uri: str, dataset: str = "ada", **given: Any) -> Row:
+        """A row of `file_features`: a picture with a grey thumbnail."""
+        return {
+            **self._key(dataset),
+            "uri": uri,
+            "object_id": file_object_id(self.project, dataset, uri),
+            "perceptual_hash": look(uri),
+            "perceptual_hash_quality": 100,
+            "thumbnail": bytes(range(0, 256, 8)) * 32,
+            "image_score": 0.5,
+            "fingerprint": look(uri),
+            "update_time": NOON,
+            "run_id": RUN,
+            **given,
+        }
+
     def _key(self, dataset: str, bucket: bool = True) -> Row:
         key: Row = {"project_name": self.project, "dataset_name": dataset}
         return {"bucket": bucket_of(self.project, dataset, 16), **key} if bucket else key
@@ -148,6 +224,21 @@ class LakeMaker:
 def cluster_id(number: int) -> str:
     """The id of the cluster of a number."""
     return f"location-date-cluster-{uuid5(CLUSTER_NAMESPACE, str(number))}"
+
+
+def group_id(number: int) -> str:
+    """The id of the group of similar images of a number."""
+    return f"SimilarImageCluster-{uuid5(CLUSTER_NAMESPACE, f'group {number}')}"
+
+
+def group_uris(number: int) -> list[str]:
+    """The pictures of a group, unless others are given."""
+    return [f"oss://b/{number}/{name}.jpg" for name in "abc"]
+
+
+def look(uri: str) -> str:
+    """The fingerprint of a picture: what stands before a `#` in its uri's last part, if it has one, decides."""
+    return hashlib.sha256(uri.rpartition("/")[2].partition("#")[0].encode() if "#" in uri else uri.encode()).hexdigest()
 
 
 def edit(sequence: int, object_id: str, action: str = "update", **given: Any) -> Row:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jobs.cli import lakealbum, run
-from tests.catalog.conftest import DAY, NOON, LakeMaker, cluster_id, edit
+from tests.catalog.conftest import DAY, NOON, LakeMaker, cluster_id, edit, group_id, group_uris
 from tests.catalog.test_tasks import state
 
 
@@ -137,6 +137,17 @@ def test_nothing_found_is_said(shell: Shell) -> None:
         (f"update location-date {cluster_id(0)}", "nothing to change"),
         (f"update location-date {cluster_id(0)} --label a=b --clear-labels", "exclude each other"),
         (f"update location-date {cluster_id(0)} --title {'x' * 1025}", "1,025 bytes; up to 1,024"),
+        ("query similar-images --kind copy", "kind 'copy' is not one of copies, burst, near-duplicates"),
+        ("query similar-images --sort size", "sort 'size' is not one of UpdateTime, CreateTime, FilesCount"),
+        ("query similar-images --max-results 101", "0 to 100"),
+        ("query similar-images --max-results -1", "0 to 100"),
+        (f"query similar-images --id {cluster_id(0)}", "which reads SimilarImageCluster-<uuid>"),
+        (f"update similar-images {group_id(0)}", "nothing to change"),
+        (f"update similar-images {group_id(0)} --keep a --unkeep a", "'a' is given to --keep and to --unkeep"),
+        (f"update similar-images {group_id(0)} --label a=b --clear-labels", "exclude each other"),
+        (f"update location-date {group_id(0)} --title x", "which reads location-date-cluster-<uuid>"),
+        ("query files --cluster 7", "which reads location-date-cluster-<uuid> or SimilarImageCluster-<uuid>"),
+        ("explain figure-1", "which reads location-date-cluster-<uuid> or SimilarImageCluster-<uuid>"),
         ("tasks list --status done", "status 'done' is not one of Running, Succeeded, Failed"),
         ("tasks list --dataset ada", "--dataset does not narrow tasks"),
     ],
@@ -153,6 +164,11 @@ def test_bad_usage_is_told_with_what_is_accepted(shell: Shell, line: str, messag
         f"undelete location-date {cluster_id(0)}",
         f"explain {cluster_id(9)}",
         f"query files --cluster {cluster_id(9)}",
+        f"update similar-images {group_id(9)} --keep a",
+        f"delete similar-images {group_id(9)}",
+        f"undelete similar-images {group_id(9)}",
+        f"explain {group_id(9)}",
+        f"query files --cluster {group_id(9)}",
         "tasks get T-9",
     ],
 )
@@ -237,7 +253,7 @@ def test_an_explanation_tells_the_whole_story(shell: Shell) -> None:
         ],
     )
     options = {"gap_days": 1}
-    same = {**key, "kind": "location-date", "evidence_version": 1, "edits_version": 0}
+    same = {**key, "kind": "location-date", "evidence_versions": {"place_days": 1}, "edits_version": 0}
     maker.insert("dataset_state", [{**same, "options": json.dumps(options), "update_time": NOON, "run_id": "run-1"}])
     ran = {
         "task_id": "t",
@@ -281,6 +297,128 @@ def test_what_is_no_cluster_now_is_explained_too(shell: Shell, state: str, statu
 def test_a_hidden_cluster_is_explained_as_deleted(shell: Shell) -> None:
     shell.maker.insert("cluster_edits", [edit(1, cluster_id(0), "delete")])
     assert shell.json(f"explain {cluster_id(0)}")["Status"] == "deleted"
+
+
+@pytest.fixture
+def similar(shell: Shell) -> Shell:
+    """The shell, at a lake that has two groups of similar images too."""
+    shell.maker.group(0)
+    shell.maker.group(1, kind="burst", update_time=NOON + DAY)
+    return shell
+
+
+def test_similar_images_in_a_table_to_read(similar: Shell) -> None:
+    printed = similar("query similar-images")
+    assert printed.splitlines()[0].split() == ["Kind", "Files", "Best", "picture", "Score", "Updated", "Id"]
+    assert printed.splitlines()[1].split() == [
+        *("burst", "3", group_uris(1)[0], "0.90", "2025-11-21", "12:00:00"),
+        group_id(1).removeprefix("SimilarImageCluster-"),
+    ]
+    similar(f"update similar-images {group_id(0)} --title 'Two \x1b[31m' --keep {group_uris(0)[2]}")
+    assert r"Two \x1b[31m" in similar("query similar-images --title TWO")
+    assert "Kept" in similar("query similar-images --kind near-duplicates").splitlines()[0]
+
+
+def test_similar_images_in_json(similar: Shell) -> None:
+    similar(f"update similar-images {group_id(0)} --label a=b --custom-id 7 --keep {group_uris(0)[1]}")
+    page = similar.json("query similar-images --label a=b")
+    [cluster] = page["SimilarImageClusters"]
+    assert cluster["ObjectId"] == group_id(0)
+    assert (cluster["CustomLabels"], cluster["CustomId"], cluster["Kind"]) == ({"a": "b"}, "7", "near-duplicates")
+    assert (cluster["FilesCount"], cluster["Cover"]) == (3, {"URI": group_uris(0)[1]})
+    kept = {"ImageScore": 0.8, "Kind": "near-duplicate", "Similarity": 0.98, "Keep": True}
+    assert cluster["Files"][0] == {"URI": group_uris(0)[1], **kept}
+    assert [file["URI"] for file in cluster["Files"][1:]] == [group_uris(0)[0], group_uris(0)[2]]
+    assert cluster["CreateTime"] == "2025-11-20T12:00:00Z"
+    assert "NextToken" not in page
+    first = similar.json("query similar-images --max-results 1 --sort create-time --order asc")
+    assert "NextToken" in first
+    both = similar.json("query similar-images --max-results 0 --updated-from 2025-11-20T20:00:00+08:00 --sort files")
+    assert len(both["SimilarImageClusters"]) == 2
+    assert similar.json("query similar-images --updated-from 2025-11-21T20:00:01+08:00 --kind burst") != first
+
+
+def test_changes_of_similar_images_say_what_was_done(similar: Shell) -> None:
+    a, b, c = group_uris(0)
+    assert similar(f"update similar-images {group_id(0)} --title Lake --keep {a} --keep {b}") == (
+        f"Updated 3 near-duplicates ({group_id(0)}): title now 'Lake', kept {a}, {b}.\n"
+    )
+    printed = similar(f"update similar-images {group_id(0)} --not-similar {c} --unkeep {a}")
+    assert printed.startswith(f"Updated Lake ({group_id(0)}): no longer kept {a}, not similar {c}. To undo: --similar.")
+    assert similar.json(f"query similar-images --id {group_id(0)}")["SimilarImageClusters"][0]["FilesCount"] == 2
+    assert f"similar again {c}" in similar(f"update similar-images {group_id(0)} --similar {c}")
+    assert "is not a picture of cluster" in similar(f"update similar-images {group_id(0)} --cover oss://b/x.jpg", 1)
+    bare = group_id(0).removeprefix("SimilarImageCluster-")
+    assert f"To undo: lakealbum undelete similar-images {group_id(0)}" in similar(f"delete similar-images {bare}")
+    assert "they are back" in similar(f"undelete similar-images {bare}")
+
+
+@pytest.mark.parametrize("prefix", ["", "SimilarImageCluster-"])
+def test_files_of_similar_images(similar: Shell, prefix: str) -> None:
+    similar.maker.insert("files", [similar.maker.file(uri, image_width=40, image_height=30) for uri in group_uris(0)])
+    uuid = group_id(0).removeprefix("SimilarImageCluster-")
+    page = similar.json(f"query files --cluster {prefix}{uuid} --max-results 2")
+    assert [(f["URI"], f["ImageScore"], f["ImageWidth"]) for f in page["Files"]] == [
+        (group_uris(0)[0], 0.9, 40),
+        (group_uris(0)[1], 0.8, 40),
+    ]
+    rest = similar(f"query files --cluster {prefix}{uuid} --max-results 2 --next-token {page['NextToken']}")
+    assert rest.splitlines()[1].split()[:6] == ["0.70", "near-duplicate", "0.970", "40", "x", "30"]
+
+
+def test_similar_images_are_explained(similar: Shell) -> None:
+    maker = similar.maker
+    a, b, c = group_uris(0)
+    key = {name: maker.similar_cluster(0)[name] for name in ("bucket", "project_name", "dataset_name")}
+    maker.insert("similar_image_pairs", [maker.pair(a, b), maker.pair(b, c, distance=2, similarity=0.99)])
+    maker.insert("similar_image_pairs", [maker.pair(a, group_uris(1)[0])])
+    options = {"max_distance": 31}
+    state = {**key, "kind": "similar-images", "evidence_versions": {"similar_image_pairs": 2}, "edits_version": 0}
+    maker.insert("dataset_state", [{**state, "options": json.dumps(options), "update_time": NOON, "run_id": "run-1"}])
+    event = {**key, "kind": "similar-images", "object_id": group_id(0), "event": "created", "reason": "first seen"}
+    maker.insert("cluster_events", [{**event, "files": 3, "cluster_version": 1, "event_time": NOON, "run_id": "run-0"}])
+    similar(f"update similar-images {group_id(0)} --title Lake --not-similar {c} --keep {b}")
+    found = similar.json(f"explain {group_id(0)}")
+    assert (found["Status"], found["Cluster"]["Title"], found["Options"]) == ("live", "Lake", options)
+    assert (found["Cluster"]["FilesCount"], found["Cluster"]["Cover"], found["Cluster"]["State"]) == (
+        2,
+        {"URI": b},
+        "live",
+    )
+    assert [(m["URI"], m["Kept"], m["Parted"]) for m in found["Evidence"]] == [
+        *((b, True, False), (a, False, False), (c, False, True)),
+    ]
+    assert [(p["URI"], p["OtherURI"], p["Distance"]) for p in found["Pairs"]] in (
+        [(b, c, 2), (a, b, 8)],
+        [(c, b, 2), (a, b, 8)],
+        [(b, c, 2), (b, a, 8)],
+        [(c, b, 2), (b, a, 8)],
+    )
+    assert [e["Event"] for e in found["Events"]] == ["created"]
+    assert [(e["Action"], e.get("URI")) for e in found["Edits"]] == [
+        *(("update", None), ("keep", b), ("part", c)),
+    ]
+    printed = similar(f"explain {group_id(0).removeprefix('SimilarImageCluster-')}")
+    for part in (
+        "Lake (live)",
+        "max_distance",
+        "Evidence: its pictures",
+        "Pairs of similar ones",
+        "first seen",
+        "part",
+    ):
+        assert part in printed
+
+
+def test_similar_images_that_are_not_to_be_seen_are_explained(similar: Shell) -> None:
+    maker = similar.maker
+    maker.insert("similar_image_clusters", [maker.similar_cluster(7, state="gone", successor_id=group_id(0))])
+    assert similar.json(f"explain {group_id(7)}")["Status"] == "gone"
+    similar(f"delete similar-images {group_id(1)}")
+    assert similar.json(f"explain {group_id(1)}")["Status"] == "deleted"
+    similar(f"update similar-images {group_id(0)} --not-similar {group_uris(0)[0]} --not-similar {group_uris(0)[1]}")
+    assert similar.json(f"explain {group_id(0)}")["Status"] == "emptied"
+    assert "--similar URI" in similar(f"query files --cluster {group_id(0)}", 1)
 
 
 def test_a_query_loads_neither_spark_nor_what_jobs_need(maker: LakeMaker) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from catalog.edits import fold_edits, overlay
-from catalog.imm import address, answer, file, located_file, location_date_cluster, task
+from catalog.imm import address, answer, file, located_file, location_date_cluster, similar_image_cluster, task
 from catalog.lake import Row
-from tests.catalog.conftest import NOON, LakeMaker, cluster_id, edit
+from catalog.similar_images import find_cluster
+from tests.catalog.conftest import NOON, LakeMaker, cluster_id, edit, group_id, group_uris
 from tests.catalog.test_tasks import state
 
 
@@ -62,6 +63,17 @@ def test_a_cluster(maker: LakeMaker) -> None:
     assert read.location_date_cluster_end_time == document["LocationDateClusterEndTime"]
     assert read.addresses[0].address_line == "Hangzhou, Zhejiang, China"
     assert read.custom_labels == {"k": "v"}
+
+
+def test_similar_images(maker: LakeMaker) -> None:
+    maker.group(1)
+    document = similar_image_cluster(find_cluster(maker.lake, maker.scope, group_id(1)))
+    read = model("SimilarImageCluster").from_map(document)
+    assert read.object_id == group_id(1)
+    assert (read.create_time, read.update_time) == ("2025-11-20T12:00:00Z", "2025-11-20T12:00:00Z")
+    assert [(image.uri, image.image_score) for image in read.files] == list(
+        zip(group_uris(1), (0.9, 0.8, 0.7), strict=True)
+    )
 
 
 def test_start_and_end_have_offsets_of_their_own(maker: LakeMaker) -> None:

@@ -16,6 +16,7 @@ from deltalake import DeltaTable, QueryBuilder
 
 from jobs.build_areas import BuildAreas, build_areas
 from jobs.cluster_location_dates import ClusterLocationDates, cluster_location_dates
+from jobs.cluster_similar_images import ClusterSimilarImages, cluster_similar_images
 from jobs.index_files import IndexFiles, index_files
 from jobs.remove_files import RemoveFiles, remove_files
 from jobs.runs import Run, run_job
@@ -52,6 +53,13 @@ class Album:
         config = ClusterLocationDates(lake=self.lake, project=PROJECT, **chosen)
         with run_job(config, job="cluster-location-dates", task_type="LocationDateClustering") as run:
             cluster_location_dates(run, config)
+        return run
+
+    def cluster_similar_images(self, **options: Any) -> Run:
+        """Groups similar images."""
+        config = ClusterSimilarImages(lake=self.lake, project=PROJECT, **options)
+        with run_job(config, job="cluster-similar-images", task_type="SimilarImageClustering") as run:
+            cluster_similar_images(run, config)
         return run
 
     def remove(self, *uris: str, dataset: str) -> Run:

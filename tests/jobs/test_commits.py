@@ -15,6 +15,7 @@ from jobs.commits import Mark, Step, apply_changes, replace_rows
 from jobs.lake import Lake
 from schemas.datasets import DATASETS
 from schemas.errors import Conflict
+from schemas.files import FILES
 from schemas.settings import LakeSettings
 from transforms.changes import ACTION
 
@@ -41,18 +42,18 @@ def names_in(lake: Lake) -> list[str]:
 
 @pytest.mark.parametrize("later", [5, 6, 7])
 def test_of_two_first_loads_one_is_committed_whatever_the_other_consumed(lake: Lake, later: int) -> None:
-    mine, theirs = (Step.pin(lake, DATASETS, run_id, consumes=6) for run_id in ("mine", "theirs"))
+    mine, theirs = (Step.pin(lake, DATASETS, run_id, consumes={"files": 6}) for run_id in ("mine", "theirs"))
     replace_rows(mine, rows(lake.spark, "ada"), mine.current())
     with pytest.raises(Conflict, match="datasets"):
-        replace_rows(replace(theirs, consumes=later), rows(lake.spark, "ada", "bob"), theirs.current())
+        replace_rows(replace(theirs, consumes={"files": later}), rows(lake.spark, "ada", "bob"), theirs.current())
     assert names_in(lake) == ["ada"]
-    assert Mark.of(lake.log(DATASETS)) == Mark(count=1, consumed=6)
+    assert Mark.of(lake.log(DATASETS)) == Mark(count=1, consumed={"files": 6})
 
 
 def test_appends_and_merges_from_one_pin_exclude_each_other(lake: Lake) -> None:
     first = Step.pin(lake, DATASETS, "first")
     replace_rows(first, rows(lake.spark, "ada"), first.current())
-    steps = [Step.pin(lake, DATASETS, run_id, consumes=3) for run_id in ("append", "merge")]
+    steps = [Step.pin(lake, DATASETS, run_id, consumes={"files": 3}) for run_id in ("append", "merge")]
     append = rows(lake.spark, "bob").withColumn(ACTION, F.lit("insert"))
     merge = rows(lake.spark, "ada").withColumn(ACTION, F.lit("delete"))
     assert apply_changes(steps[0], append).inserted == 1
@@ -60,14 +61,19 @@ def test_appends_and_merges_from_one_pin_exclude_each_other(lake: Lake) -> None:
         apply_changes(steps[1], merge)
     assert names_in(lake) == ["ada", "bob"]
     again = Step.pin(lake, DATASETS, "merge")
-    assert again.consumed() == 3
+    assert again.consumed(FILES) == 3
     assert apply_changes(again, merge).deleted == 1
     assert names_in(lake) == ["bob"]
 
 
 def test_a_watermark_moves_alone_where_nothing_changes_and_stays_where_nothing_is_consumed(lake: Lake) -> None:
-    for consumes, mark in ((4, Mark(1, 4)), (4, Mark(1, 4)), (None, Mark(1, 4)), (9, Mark(2, 9))):
-        step = Step.pin(lake, DATASETS, "run", consumes=consumes)
+    for consumes, mark in (
+        (4, Mark(1, {"files": 4})),
+        (4, Mark(1, {"files": 4})),
+        (None, Mark(1, {"files": 4})),
+        (9, Mark(2, {"files": 9})),
+    ):
+        step = Step.pin(lake, DATASETS, "run", consumes={} if consumes is None else {"files": consumes})
         apply_changes(step, rows(lake.spark).withColumn(ACTION, F.lit("insert")))
         assert Mark.of(lake.log(DATASETS)) == mark
     assert names_in(lake) == []

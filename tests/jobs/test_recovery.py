@@ -22,7 +22,7 @@ INDEXED = ("rejected", "datasets", "files", "file_places")
 CLUSTERED = ("place_days", "location_date_segments", "location_date_clusters", "cluster_events", "dataset_state")
 NOT_COMPARED = {"run_id", "object_id", "reject_id", "create_time", "update_time", "reject_time", "event_time"}
 NOT_COMPARED |= {"source", "cluster_since", "origin_id", "successor_id", "other_id", "cluster_version"}
-NOT_COMPARED |= {"evidence_version", "edits_version"}
+NOT_COMPARED |= {"evidence_versions", "edits_version"}
 ROOT = Path(__file__).parents[2]
 
 

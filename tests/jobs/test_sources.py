@@ -6,6 +6,9 @@ import csv
 import json
 import logging
 import os
+import shutil
+import struct
+import zlib
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,17 +18,23 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable, QueryBuilder
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pyspark.sql import Row, SparkSession
 
 from bench.make_malformed import write as write_malformed
+from jobs.index_files import command
 from jobs.sources import detect_format, read_source
 from schemas.errors import SourceError, UsageError
 from transforms.imm import from_imm
+from transforms.perceptual_hashes import MIN_HASH_QUALITY
+from transforms.pictures import PIXEL_FEATURES
 from transforms.source_columns import REASON, ROW, map_columns
 from transforms.sources import accepted, judge_files, refused
+
+PHOTOS = Path(__file__).parents[2].parent / "shared" / "data" / "photos"
 
 
 def rows_of(spark: SparkSession, uri: Path | str, **options: Any) -> list[Row]:
@@ -259,6 +268,62 @@ def test_photos(spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFi
     os.remove(tmp_path / "b.jpg")
     with pytest.raises(SourceError, match="no photo or video"):
         read_source(spark, str(tmp_path), format="photos")
+
+
+def index(lake: Path, source: Path, *options: str) -> None:
+    """Indexes a source through the command line's own entry."""
+    line = [str(source), "--lake", str(lake), "--dataset", "d", *options]
+    command.main(line, standalone_mode=False)
+
+
+def table(lake: Path, name: str) -> list[dict[str, Any]]:
+    rows = QueryBuilder().register("t", DeltaTable(str(lake / name))).execute("SELECT * FROM t").read_all()
+    return pa.table(rows).to_pylist()
+
+
+def test_photos_become_features_through_the_job(spark: SparkSession, tmp_path: Path) -> None:
+    source, lake = tmp_path / "photos", tmp_path / "lake"
+    source.mkdir()
+    shot = Image.radial_gradient("L").resize((900, 700)).rotate(20)
+    shot.save(source / "good.jpg")
+    shot.convert("RGB").save(source / "copy.png")
+    Image.new("L", (900, 700)).save(source / "flat.jpg")
+    (source / "cut.jpg").write_bytes((source / "good.jpg").read_bytes()[:5000])
+    bomb = Image.new("1", (32, 32))
+    bomb.save(source / "bomb.png")
+    content = bytearray((source / "bomb.png").read_bytes())
+    content[16:24] = struct.pack(">II", 2**15, 2**15)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    (source / "bomb.png").write_bytes(content)
+    heic = PHOTOS / "exif-samples/heic/samplefilehub.heif"
+    if heic.is_file():
+        shutil.copy(heic, source / "phone.heic")
+    index(lake, source, "--turned")
+    rows = {Path(row["uri"]).name: row for row in table(lake, "file_features")}
+    assert set(rows) == {"good.jpg", "copy.png", "flat.jpg", *(["phone.heic"] if heic.is_file() else [])}
+    contents = {Path(row["uri"]).name: row["content_hash"] for row in table(lake, "files")}
+    for name, row in rows.items():
+        assert [len(row[column]) for column in ("perceptual_hash", "crop_hashes", "thumbnail")] == [64, 128, 1024]
+        assert 0 <= row["image_score"] <= 1
+        hashed = row["perceptual_hash_quality"] >= MIN_HASH_QUALITY
+        assert row["fingerprint"] == (row["perceptual_hash"] if hashed else f"content:{contents[name]}")
+        assert len(row["turned_hashes"]) == 224
+    assert [name for name, row in rows.items() if row["fingerprint"].startswith("content:")] == ["flat.jpg"]
+    rejected = {json.loads(row["row"])["uri"].rpartition("/")[2]: row for row in table(lake, "rejected")}
+    reasons = {name: row["reason"] for name, row in rejected.items()}
+    assert reasons == {"cut.jpg": "picture_unreadable", "bomb.png": "picture_too_large"}
+    assert "pixels can't be decoded" in rejected["cut.jpg"]["message"]
+    assert "perceptual_hash" not in rejected["cut.jpg"]["row"]
+    assert len(rows) + len(rejected) == len(list(source.iterdir()))
+
+    versions = [DeltaTable(str(lake / name)).version() for name in ("files", "file_features")]
+    index(lake, source, "--turned")
+    assert versions == [DeltaTable(str(lake / name)).version() for name in ("files", "file_features")]
+    headers = read_source(spark, str(source), hashes=False).collect()
+    assert not any(row[name] for row in headers for name in PIXEL_FEATURES)
+    assert sum(row[REASON] is None for row in headers) == len(rows) + 1  # what is cut short has a good header
+    with pytest.raises(UsageError, match="--turned without --no-hashes is accepted"):
+        index(lake, source, "--turned", "--no-hashes")
 
 
 def test_files_with_odd_names(spark: SparkSession, tmp_path: Path) -> None:

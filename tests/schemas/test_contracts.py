@@ -34,13 +34,18 @@ BREAKS: dict[str, Row] = {
     "location_source_known": {"location_source": "guess"},
     "image_score_in_range": {"image_score": 1.5},
     "face_quality_in_range": {"face_quality": -0.5},
-    "files_counted": {"files": 2},
+    "files_counted": {"files": 3},
     "state_known": {"state": "lost"},
     "days_in_order": {"days": 0},
     "action_known": {"action": "forget"},
     "event_known": {"event": "forgotten"},
     "status_known": {"status": "Waiting"},
     "level_known": {"level": "galaxy"},
+    "kind_known": {"kind": "guess"},
+    "two_or_more": {"files": 1},
+    "signal_known": {"signal": "guess"},
+    "pair_in_order": {"other_fingerprint": "w"},
+    "similarity_in_range": {"similarity": 1.5},
 }
 """What breaks each check, in a row that is good otherwise."""
 
@@ -48,21 +53,26 @@ GOOD: Row = {
     "media_type": "image",
     "address_method": "supplied",
     "location_source": "file",
-    "files": 1,
-    "images": 1,
+    "files": 2,
+    "images": 2,
     "videos": 0,
     "state": "live",
     "action": "update",
     "event": "created",
     "status": "Running",
     "level": "city",
+    "signal": "hash",
+    "other_fingerprint": "y",
 }
+KINDS = {"similar_image_clusters": "copies", "similar_image_members": "copy"}
+"""The word `kind` has values of its own in each table."""
 
 
 def good_row(contract: Contract) -> Row:
     """A row that the contract accepts: a plain value in every column that may not be null."""
+    good = GOOD | {"kind": KINDS.get(contract.name, "x")}
     return {
-        column.name: GOOD.get(column.name, _value(column.type)) for column in contract.columns if not column.nullable
+        column.name: good.get(column.name, _value(column.type)) for column in contract.columns if not column.nullable
     }
 
 
@@ -76,7 +86,7 @@ def _value(kind: pa.DataType) -> Any:
     if pa.types.is_list(kind):
         return [_value(kind.value_type)]
     if pa.types.is_map(kind):
-        return {"x": "y"}
+        return {"x": _value(kind.item_type)}
     return {"string": "x", "bool": True, "binary": b"x", "double": 1.0}.get(str(kind), 1)
 
 

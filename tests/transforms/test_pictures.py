@@ -5,9 +5,9 @@ import io
 import os
 import random
 import struct
-import sys
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -25,32 +25,41 @@ from transforms import pictures
 from transforms.pictures import (
     MEDIA_SUFFIXES,
     PICTURE_SCHEMA,
+    PIXEL_FEATURES,
     list_pictures,
     read_batches,
     read_picture,
     read_pictures,
 )
+from transforms.pixels import PixelReader
 from transforms.videos import parse_iso6709
 
 PHOTOS = Path(__file__).parents[2].parent / "shared" / "data" / "photos"
 needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"the sample photos are not at {PHOTOS}")
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path, pixels: PixelReader | None = None) -> dict[str, Any]:
     """One row, with every warning an error and every column checked against the schema."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        row = read_picture(fs.LocalFileSystem(), str(path), path.as_uri())
+        row = read_picture(fs.LocalFileSystem(), str(path), path.as_uri(), pixels=pixels, turned=True)
     pa.RecordBatch.from_pylist([row], schema=PICTURE_SCHEMA).validate(full=True)
     assert list(row) == PICTURE_SCHEMA.names
     assert (row["media_type"] is None) == (row["error_code"] is not None)
+    assert len({row[name] is None for name in PIXEL_FEATURES}) == 1
     return row
 
 
-def read_bytes(folder: Path, content: bytes, name: str = "file") -> dict[str, Any]:
+def read_bytes(folder: Path, content: bytes, name: str = "file", pixels: PixelReader | None = None) -> dict[str, Any]:
     path = folder / name
     path.write_bytes(content)
-    return read(path)
+    return read(path, pixels)
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Iterator[PixelReader]:
+    with PixelReader() as reader:
+        yield reader
 
 
 # ---------------------------------------------------------------- EXIF and pictures, byte by byte
@@ -624,6 +633,51 @@ def test_damaged_files_never_raise(tmp_path: Path, kind: str, seed: int) -> None
     assert read_bytes(tmp_path, damage(WHOLE[kind], seed))["error_code"] in ERROR_CODES
 
 
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32))
+@pytest.mark.parametrize("kind", sorted(WHOLE))
+def test_damaged_pixels_never_raise(tmp_path: Path, pixels: PixelReader, kind: str, seed: int) -> None:
+    assert read_bytes(tmp_path, damage(WHOLE[kind], seed), pixels=pixels)["error_code"] in ERROR_CODES
+
+
+@pytest.mark.parametrize("kind", sorted(WHOLE))
+def test_photos_have_features_and_videos_none(tmp_path: Path, pixels: PixelReader, kind: str) -> None:
+    row = read_bytes(tmp_path, WHOLE[kind], pixels=pixels)
+    assert (row["error_code"], row["image_score"] is None) == (None, kind == "MOV")
+    assert row == read(tmp_path / "file", pixels)
+    headers = read(tmp_path / "file")
+    assert headers == row | dict.fromkeys(PIXEL_FEATURES)
+
+
+def test_broken_pixels_are_unreadable(tmp_path: Path, pixels: PixelReader) -> None:
+    whole = picture(size=(600, 400))
+    row = read_bytes(tmp_path, whole[: len(whole) // 2], pixels=pixels)
+    assert row["error_code"] == "picture_unreadable"
+    assert row["error_message"].startswith("the pixels can't be decoded: image file is truncated")
+    assert row["content_hash"] == hashlib.sha256(whole[: len(whole) // 2]).hexdigest()
+
+
+def test_giants_are_rows_without_features(tmp_path: Path, pixels: PixelReader) -> None:
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 16384, 16384, 8, 2, 0, 0, 0))
+    row = read_bytes(tmp_path, b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", b""), pixels=pixels)
+    assert (row["error_code"], row["image_width"], row["perceptual_hash"]) == (None, 16384, None)
+
+
+def test_a_file_too_large_to_hold_is_read_in_pieces(
+    tmp_path: Path, pixels: PixelReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = read_bytes(tmp_path, WHOLE["JPEG"], pixels=pixels)
+    monkeypatch.setattr(pictures, "_HELD_BYTES", 10)
+    assert read(tmp_path / "file", pixels) == held
+
+
+@needs_photos
+def test_all_samples_are_decoded(pixels: PixelReader) -> None:
+    rows = [read(path, pixels) for path in sample_paths() if path.stat().st_size < 2**20]
+    assert len(rows) > 80
+    assert [row["uri"] for row in rows if row["perceptual_hash"] is None] == []
+
+
 @needs_photos
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
@@ -751,20 +805,14 @@ def test_batches_are_cut_small_and_every_uri_gets_a_row(tmp_path: Path) -> None:
     assert result["error_code"].to_pylist() == [None, *["file_unreadable"] * 5] * 100
 
 
-@pytest.fixture(scope="module")
-def session() -> SparkSession:
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    return SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
-
-
-def test_read_pictures_in_spark(session: SparkSession, tmp_path: Path) -> None:
+def test_read_pictures_in_spark(spark: SparkSession, tmp_path: Path, pixels: PixelReader) -> None:
     (tmp_path / "a b.jpg").write_bytes(picture(RICH))
     (tmp_path / "clip.mov").write_bytes(WHOLE["MOV"])
     (tmp_path / "empty.png").write_bytes(b"")
     table, _ = list_pictures(str(tmp_path))
-    df = session.createDataFrame([(uri,) for uri in table["uri"].to_pylist()], "uri string")
-    result = df.transform(read_pictures)
+    df = spark.createDataFrame([(uri,) for uri in table["uri"].to_pylist()], "uri string")
+    result = df.transform(read_pictures, turned=True)
     assert result.columns == PICTURE_SCHEMA.names
     rows = {Path(row["uri"]).name: row.asDict() for row in result.collect()}
-    expected = {path.name.replace(" ", "%20"): read(path) for path in tmp_path.iterdir()}
+    expected = {path.name.replace(" ", "%20"): read(path, pixels) for path in tmp_path.iterdir()}
     assert rows == expected

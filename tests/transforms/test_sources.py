@@ -20,6 +20,7 @@ from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
 from schemas.reasons import REASONS
 from transforms.imm import figures_from_imm, from_imm
+from transforms.pictures import PIXEL_FEATURES
 from transforms.source_columns import FILE_FIELDS, map_columns
 from transforms.sources import accepted, judge_figures, judge_files, refused
 from transforms.times import settled_time, written_time
@@ -311,6 +312,24 @@ def test_values_are_taken_or_refused(spark: SparkSession) -> None:
             assert (found["reason"], found[field]) == (None, expected), (field, text, found)
 
 
+def test_features_that_are_bytes(spark: SparkSession) -> None:
+    rows = [
+        {"crop_hashes": bytes(128), "turned_hashes": bytes(224), "thumbnail": bytes(1024)},
+        {"crop_hashes": bytes(96)},
+        {"turned_hashes": bytes(223)},
+        {"thumbnail": bytes(1)},
+        {"thumbnail": b""},
+    ]
+    judged = judge(spark, rows, "uri string, crop_hashes binary, turned_hashes binary, thumbnail binary")
+    reasons = ["crop_hashes_invalid", "turned_hashes_invalid", "thumbnail_invalid"]
+    assert [row["reason"] for row in judged] == [None, *reasons, None]
+    assert {name: judged[0][name] for name in rows[0]} == rows[0]
+    assert judged[3]["message"] == "thumbnail: 1 bytes; 1,024 bytes is accepted"
+    assert judged[4]["thumbnail"] is None
+    (link,) = judge(spark, [{"thumbnail": "https://a/b.jpg"}])  # a thing of the source's own
+    assert (link["thumbnail"], link["reason"]) == (None, None)
+
+
 def judge_in_order(spark: SparkSession, rows: list[dict[str, Any]]) -> list[Row]:
     """The judgement of each row, found again by the number in its JSON, whatever became of its uri."""
     raw = frame(spark, [{"number": n} | row for n, row in enumerate(rows)], f"number int, {TEXTS}")
@@ -419,7 +438,7 @@ def test_results_have_the_types_of_the_tables(spark: SparkSession) -> None:
     for contract, exempt in ((FILES, {"bucket", "object_id", "create_time", "update_time", "deleted_time", "run_id"}),):
         wanted = {c.name: plain(c.type) for c in contract.columns if c.name not in exempt}
         assert {name: types.get(name) for name in wanted} == wanted
-    features = ("perceptual_hash", "perceptual_hash_quality", "image_score", "embedding")
+    features = (*PIXEL_FEATURES, "embedding")
     assert [types[name] for name in features] == [
         plain(FILE_FEATURES.arrow_schema.field(name).type) for name in features
     ]

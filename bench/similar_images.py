@@ -1,0 +1,511 @@
+"""Measures similar images: what is found of edited pictures, and how fast pairs are found, side by side with peers.
+
+    python -m bench.similar_images edits --photos DIR --maker make_similar.py [--variants 6 12] [--seeds 1 2]
+    python -m bench.similar_images hashes [--counts 100000 1000000 4000000] [--flat-up-to 1000000]
+    python -m bench.similar_images embeddings [--count 1000000] [--datasets 1000]
+    python -m bench.similar_images increments [--count 1000000] [--share 0.01]
+    python -m bench.similar_images speed --photos DIR
+
+edits: real pictures and their edits, through `index` and `cluster similar-images`; pairs and groups against the
+truth, beside imagehash's and imagededup's PHash. hashes: random hashes, 2 % of them near-duplicates, beside faiss.
+embeddings: in one dataset and in many, recall against exact search. increments: the whole job, then again with a
+share of new pictures. speed: pictures hashed a second and core. Run it from the repository's root, in the environment
+that `./lakealbum` sets (PYTHONPATH, LAKEALBUM_JARS, SPARK_CONF_DIR), on an otherwise idle machine. Peers that are not
+installed are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import itertools
+import math
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, QueryBuilder
+from PIL import Image
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.cluster_similar_images import ClusterSimilarImages, cluster_similar_images
+from jobs.commits import Step, put_rows
+from jobs.index_files import IndexFiles, index_files
+from jobs.lake import Lake, bucket
+from jobs.progress import Progress
+from jobs.runs import Run, run_job
+from jobs.session import open_session
+from schemas.datasets import DATASETS
+from schemas.file_features import FILE_FEATURES
+from schemas.files import FILES
+from schemas.lake import TABLES
+from schemas.settings import LakeSettings
+from transforms.embedding_pairs import find_embedding_pairs
+from transforms.hash_pairs import HASH_DISTANCE, find_hash_pairs
+from transforms.pictures import read_batches
+from transforms.similarity import DATASET_KEY
+
+PROJECT = "bench"
+SAME_ORIGINAL = 16
+"""Bits within which the hashes of two originals make their groups one: the same picture is there twice."""
+PACKAGES = ("pyspark", "delta-spark", "pdqhash", "faiss-cpu", "imagehash", "imagededup", "numba", "numpy", "pyarrow")
+Pairs = set[tuple[str, str]]
+
+
+def environment() -> str:
+    """The machine and the versions, for the record."""
+    versions = [f"{name} {metadata.version(name)}" for name in PACKAGES if importlib.util.find_spec(_module(name))]
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}, " + ", ".join(versions)
+
+
+def _module(package: str) -> str:
+    return {"faiss-cpu": "faiss", "delta-spark": "delta"}.get(package, package)
+
+
+@contextmanager
+def clock(what: str, times: dict[str, float]) -> Iterator[None]:
+    """Times what is inside."""
+    start = time.perf_counter()
+    yield
+    times[what] = time.perf_counter() - start
+    print(f"  {what:<44} {times[what]:9.2f} s", flush=True)
+
+
+def new_run(lake: Lake, name: str) -> Run:
+    """A run that leaves no task."""
+    return Run(lake, name, name, name, name, datetime.now(UTC), False, Progress("bench"))
+
+
+# ---------------------------------------------------------------- (a) edits of real pictures
+
+
+def measure_edits(photos: Path, maker: Path, variants: int, seed: int) -> None:
+    """Prints precision and recall of pairs, and BCubed of groups, ours and peers', on one set of edits."""
+    with tempfile.TemporaryDirectory() as folder:
+        made, lake = Path(folder) / "made", Path(folder) / "lake"
+        make = [sys.executable, str(maker), str(photos), str(made), "--variants", str(variants), "--seed", str(seed)]
+        subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
+        truth = pq.read_table(made / "truth.parquet").to_pylist()
+        config = IndexFiles(lake=str(lake), project=PROJECT, source=(str(made),), format="photos", dataset=("all",))
+        times: dict[str, float] = {}
+        print(f"edits: {len(truth)} pictures, {variants} variants, seed {seed}")
+        with (
+            clock("index", times),
+            run_job(config, job="bench", task_type="FileIndexing", create=config.settings) as run,
+        ):
+            index_files(run, config)
+        asked = ClusterSimilarImages(lake=str(lake), project=PROJECT)
+        with (
+            clock("cluster similar-images", times),
+            run_job(asked, job="bench", task_type="SimilarImageClustering") as run,
+        ):
+            cluster_similar_images(run, asked)
+        looks = _table(lake, "file_features", "uri, fingerprint, perceptual_hash")
+        names = {row["uri"].rpartition("/")[2]: row for row in looks}
+        group_of = _true_groups(truth, {name: row["perceptual_hash"] for name, row in names.items()})
+        by_look: dict[str, list[str]] = defaultdict(list)
+        for name, row in names.items():
+            by_look[row["fingerprint"]].append(name)
+        told = [(row["fingerprint"], row["other_fingerprint"]) for row in _table(lake, "similar_image_pairs", "*")]
+        ours = {_pair(a, b) for one, other in told for a in by_look[one] for b in by_look[other]}
+        ours |= {_pair(a, b) for same in by_look.values() for a, b in itertools.combinations(same, 2)}
+        _print_pairs("pairs, ours", ours, group_of)
+        members = _table(lake, "similar_image_members", "uri, object_id")
+        clusters = {row["uri"].rpartition("/")[2]: row["object_id"] for row in members}
+        found: dict[str, list[str]] = defaultdict(list)
+        for name, cluster in clusters.items():
+            found[cluster].append(name)
+        grouped = {_pair(a, b) for names_ in found.values() for a, b in itertools.combinations(names_, 2)}
+        _print_pairs("pairs in one cluster, ours", grouped, group_of)
+        _print_bcubed("groups, ours", clusters, group_of)
+        for peer, hashes, thresholds in _peer_hashes(made, sorted(group_of)):
+            order = sorted(hashes)
+            bits = np.array([np.unpackbits(np.frombuffer(bytes.fromhex(hashes[name]), np.uint8)) for name in order])
+            apart = (bits[:, None, :] != bits[None, :, :]).sum(axis=2)
+            for threshold in thresholds:
+                left, right = np.nonzero(np.triu(apart <= threshold, 1))
+                pairs = {_pair(order[a], order[b]) for a, b in zip(left, right, strict=True)}
+                _print_pairs(f"pairs, {peer} at {threshold}", pairs, group_of)
+                _print_bcubed(f"groups, {peer} at {threshold}, linked", _linked(pairs), group_of)
+
+
+def _true_groups(truth: list[dict], hashes: dict[str, str | None]) -> dict[str, int]:
+    """The group of each picture; groups whose originals are one picture are one."""
+    originals = [(row["uri"], row["group"]) for row in truth if row["edit"] == "original"]
+    parent = {row["group"]: row["group"] for row in truth}
+
+    def root(group: int) -> int:
+        while parent[group] != group:
+            group = parent[group]
+        return group
+
+    for (one, group), (other, other_group) in itertools.combinations(originals, 2):
+        a, b = hashes.get(one), hashes.get(other)
+        if a and b and (int(a, 16) ^ int(b, 16)).bit_count() <= SAME_ORIGINAL:
+            parent[root(group)] = root(other_group)
+    return {row["uri"]: root(row["group"]) for row in truth}
+
+
+def _peer_hashes(made: Path, names: list[str]) -> Iterator[tuple[str, dict[str, str], tuple[int, ...]]]:
+    if importlib.util.find_spec("imagehash"):
+        import imagehash
+
+        def phash(name: str) -> str:
+            with Image.open(made / name) as image:
+                return str(imagehash.phash(image))
+
+        yield "imagehash.phash", {name: phash(name) for name in names}, (4, 8, 10)
+    if importlib.util.find_spec("imagededup"):
+        from imagededup.methods import PHash
+
+        encode = PHash(verbose=False).encode_image
+        found = {name: encode(image_file=str(made / name)) for name in names}
+        yield "imagededup PHash", {name: text for name, text in found.items() if text}, (10,)
+
+
+def _print_pairs(what: str, found: Pairs, group_of: dict[str, int]) -> None:
+    sizes: dict[int, int] = defaultdict(int)
+    for group in group_of.values():
+        sizes[group] += 1
+    true = sum(size * (size - 1) // 2 for size in sizes.values())
+    right = sum(group_of[a] == group_of[b] for a, b in found)
+    precision = right / len(found) if found else 1.0
+    print(f"  {what:<44} precision {precision:.4f} ({len(found) - right} false)  recall {right / true:.4f}", flush=True)
+
+
+def _print_bcubed(what: str, cluster_of: dict[str, str], group_of: dict[str, int]) -> None:
+    """BCubed precision, recall and F (Bagga and Baldwin, 1998); what is in no cluster is one of its own."""
+    cluster = {name: cluster_of.get(name, name) for name in group_of}
+    both: dict[tuple[str, int], int] = defaultdict(int)
+    per_cluster: dict[str, int] = defaultdict(int)
+    per_group: dict[int, int] = defaultdict(int)
+    for name, group in group_of.items():
+        both[cluster[name], group] += 1
+        per_cluster[cluster[name]] += 1
+        per_group[group] += 1
+    precision = sum(n * n / per_cluster[c] for (c, _), n in both.items()) / len(group_of)
+    recall = sum(n * n / per_group[g] for (_, g), n in both.items()) / len(group_of)
+    score = 2 * precision * recall / (precision + recall)
+    print(f"  {what:<44} BCubed P {precision:.4f}  R {recall:.4f}  F {score:.4f}", flush=True)
+
+
+def _linked(pairs: Pairs) -> dict[str, str]:
+    """Connected components: what the peers' pairs come to, taken as groups."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            name = parent[name]
+        return name
+
+    for a, b in pairs:
+        parent[root(a)] = root(b)
+    return {name: root(name) for name in list(parent)}
+
+
+def _pair(a: str, b: str) -> tuple[str, str]:
+    return (a, b) if a < b else (b, a)
+
+
+def _table(lake: Path, name: str, columns: str) -> list[dict]:
+    found = QueryBuilder().register("t", DeltaTable(str(lake / name))).execute(f"SELECT {columns} FROM t").read_all()
+    return pa.table(found).to_pylist()
+
+
+# ---------------------------------------------------------------- (b) all pairs of hashes
+
+
+def planted_hashes(count: int, share: float = 0.02, seed: int = 0) -> np.ndarray:
+    """uint8 (count, 32): random, and a share of them copies of others with 0 to 40 bits flipped."""
+    rng = np.random.default_rng(seed)
+    hashes = rng.integers(0, 256, (count, 32), dtype=np.uint8)
+    near = rng.permutation(count)[: int(count * share)]
+    bits = np.unpackbits(hashes[rng.integers(0, count, len(near))], axis=1)
+    order = rng.random(bits.shape).argsort(axis=1)
+    bits ^= (order < rng.integers(0, 41, len(near))[:, None]).astype(np.uint8)
+    hashes[near] = np.packbits(bits, axis=1)
+    return hashes
+
+
+def measure_hashes(spark: SparkSession, counts: list[int], flat_up_to: int) -> None:
+    """Prints the seconds for all pairs within 31 bits, ours from Parquet to Parquet, and the peers' in memory."""
+    seconds: dict[int, float] = {}
+    for count in counts:
+        hashes = planted_hashes(count)
+        times: dict[str, float] = {}
+        print(f"hashes: {count:,}")
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = f"{folder}/in.parquet", f"{folder}/out"
+            fingerprints = pa.array([row.tobytes().hex() for row in hashes])
+            pq.write_table(pa.table({"fingerprint": fingerprints}), source, row_group_size=100_000)
+            for attempt in ("first", "again"):
+                with clock(f"find_hash_pairs, {attempt}", times):
+                    _dataset(spark.read.parquet(source)).transform(find_hash_pairs, key=DATASET_KEY).write.mode(
+                        "overwrite"
+                    ).parquet(target)
+            seconds[count] = times["find_hash_pairs, again"]
+            found = pq.read_table(target, columns=["fingerprint", "other_fingerprint", "distance"])
+        ours = {(a, b): d for a, b, d in zip(*(column.to_pylist() for column in found.columns), strict=True)}
+        print(f"  {len(ours):,} pairs")
+        if importlib.util.find_spec("faiss"):
+            import faiss
+
+            faiss.omp_set_num_threads(os.cpu_count() or 1)
+            for name, make in _faiss_indexes(count, flat_up_to):
+                index = make(faiss)
+                with clock(name, times):
+                    index.add(hashes)
+                    limits, _, labels = index.range_search(hashes, HASH_DISTANCE + 1)
+                rows = np.repeat(np.arange(count), np.diff(limits.astype(np.int64)))
+                keep = rows < labels
+                theirs = {
+                    _pair(fingerprints[int(a)].as_py(), fingerprints[int(b)].as_py())
+                    for a, b in zip(rows[keep], labels[keep], strict=True)
+                }
+                theirs = {pair for pair in theirs if pair[0] != pair[1]}
+                print(
+                    f"  {name}: {len(theirs - ours.keys())} pairs that we lack, {len(ours.keys() - theirs)} that it "
+                    f"lacks; {times[name] / seconds[count]:.1f} times our time"
+                )
+    _print_growth(seconds)
+
+
+def _faiss_indexes(count: int, flat_up_to: int) -> Iterator[tuple[str, Callable]]:
+    if count <= flat_up_to:
+        yield "faiss IndexBinaryFlat", lambda faiss: faiss.IndexBinaryFlat(256)
+
+    def multi_hash(faiss):
+        index = faiss.IndexBinaryMultiHash(256, 16, 16)
+        index.nflip = 1
+        return index
+
+    if count <= flat_up_to:
+        yield "faiss IndexBinaryMultiHash(16, 16), nflip 1", multi_hash
+
+
+def _dataset(rows: DataFrame) -> DataFrame:
+    nothing = F.lit(None).cast("binary")
+    return rows.withColumns(
+        {
+            "bucket": F.lit(0),
+            "project_name": F.lit(PROJECT),
+            "dataset_name": F.lit("all"),
+            "crop_hashes": nothing,
+            "turned_hashes": nothing,
+            "is_new": F.lit(True),
+        }
+    )
+
+
+def _print_growth(seconds: dict[int, float]) -> None:
+    for (small, fast), (large, slow) in itertools.pairwise(sorted(seconds.items())):
+        exponent = math.log(slow / fast) / math.log(large / small)
+        print(f"growth exponent from {small:,} to {large:,}: {exponent:.2f}")
+
+
+# ---------------------------------------------------------------- (c) embeddings
+
+
+def planted_vectors(count: int, dimension: int, seed: int, cone: float = 0.5) -> np.ndarray:
+    """float32 (count, dimension), unit length: strangers with a mean cosine `cone`, 2 % copies at cosines 0.9 to 1."""
+    rng = np.random.default_rng(seed)
+    common = rng.standard_normal(dimension, dtype=np.float32)
+    common /= np.linalg.norm(common)
+    vectors = np.empty((count, dimension), np.float32)
+    for start in range(0, count, 50_000):
+        part = rng.standard_normal((min(50_000, count - start), dimension), dtype=np.float32)
+        part -= (part @ common)[:, None] * common
+        part *= math.sqrt(1 - cone) / np.linalg.norm(part, axis=1, keepdims=True)
+        vectors[start : start + len(part)] = part + math.sqrt(cone) * common
+    near = rng.permutation(count)[: count // 50]
+    wanted = rng.uniform(0.9, 1.0, len(near)).astype(np.float32)[:, None]
+    base = vectors[rng.integers(0, count, len(near))]
+    noise = rng.standard_normal(base.shape, dtype=np.float32)
+    noise -= (noise * base).sum(axis=1, keepdims=True) * base
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    vectors[near] = wanted * base + np.sqrt(1 - wanted**2) * noise
+    return vectors
+
+
+def measure_embeddings(spark: SparkSession, count: int, datasets: int, dimension: int = 512) -> None:
+    """Prints the seconds, and the recall at 0.9, for one dataset of `count` and for `datasets` that share as many."""
+    for many in (1, datasets):
+        times: dict[str, float] = {}
+        print(f"embeddings: {count:,} of {dimension} dimensions in {many:,} datasets")
+        with tempfile.TemporaryDirectory() as folder:
+            vectors = np.concatenate([planted_vectors(count // many, dimension, seed) for seed in range(many)])
+            source, target = f"{folder}/in.parquet", f"{folder}/out"
+            offsets = pa.array(np.arange(0, len(vectors) + 1, dtype=np.int64) * dimension)
+            table = pa.table(
+                {
+                    "dataset_name": pa.array([f"d{row // (count // many):04d}" for row in range(len(vectors))]),
+                    "fingerprint": pa.array([f"{row:08d}" for row in range(len(vectors))]),
+                    "embedding": pa.LargeListArray.from_arrays(offsets, pa.array(vectors.reshape(-1))),
+                }
+            )
+            pq.write_table(table, source, row_group_size=20_000)
+            del table
+            with clock("find_embedding_pairs", times):
+                _dataset(spark.read.parquet(source).withColumnRenamed("dataset_name", "own")).withColumn(
+                    "dataset_name", F.col("own")
+                ).transform(find_embedding_pairs, key=DATASET_KEY, min_similarity=0.9).write.parquet(target)
+            found = pq.read_table(target, columns=["fingerprint", "other_fingerprint", "similarity"])
+        ours = set(zip(found["fingerprint"].to_pylist(), found["other_fingerprint"].to_pylist(), strict=True))
+        asked, missed, there = 20_000 if many == 1 else count, 0, 0
+        for start in range(0, asked, 1000):
+            own = start // (count // many) * (count // many)
+            others = vectors[own : own + count // many] if many > 1 else vectors
+            similar = vectors[start : start + 1000] @ others.T
+            rows, columns = np.nonzero(similar >= 0.9 + 1e-6)
+            for a, b in zip(rows + start, columns + own, strict=True):
+                if a < b:
+                    there += 1
+                    missed += (f"{a:08d}", f"{b:08d}") not in ours
+        print(f"  {len(ours):,} pairs; of {there:,} that exact search finds for {asked:,}, {missed} are missed")
+
+
+# ---------------------------------------------------------------- increments
+
+
+def measure_increments(spark: SparkSession, count: int, share: float) -> None:
+    """Prints the seconds of the whole clustering job on `count` pictures' hashes, then with a share of new ones."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = f"{folder}/lake"
+        lake = Lake.open(spark, root, create=LakeSettings())
+        new = int(count * share)
+        hashes = planted_hashes(count + new)
+        order = np.random.default_rng(1).permutation(len(hashes))
+        seconds = []
+        for name, rows in (("all", order[:count]), ("new", order[count:]), ("nothing", order[:0])):
+            if len(rows):
+                _put_pictures(lake, f"{folder}/{name}.parquet", hashes, rows, name)
+            times: dict[str, float] = {}
+            asked = ClusterSimilarImages(lake=root, project=PROJECT)
+            with clock(f"cluster similar-images: {len(rows):,} new", times):
+                cluster_similar_images(new_run(lake, f"cluster-{name}"), asked)
+            seconds.append(next(iter(times.values())))
+        print(
+            f"  increment: {seconds[1] / seconds[0]:.1%} of the full run; of nothing new: {seconds[2] / seconds[0]:.1%}"
+        )
+
+
+def _put_pictures(lake: Lake, path: str, hashes: np.ndarray, rows: np.ndarray, name: str) -> None:
+    table = {
+        "uri": pa.array([f"s3://bench/{row:08d}.jpg" for row in rows]),
+        "perceptual_hash": pa.array([hashes[row].tobytes().hex() for row in rows]),
+    }
+    pq.write_table(pa.table(table), path, row_group_size=100_000)
+    run = new_run(lake, f"load-{name}")
+    own = {
+        "project_name": F.lit(PROJECT),
+        "dataset_name": F.lit("all"),
+        "object_id": F.sha2("uri", 256),
+        "media_type": F.lit("image"),
+        "source": F.lit("bench"),
+        "create_time": run.clock(),
+        "update_time": run.clock(),
+        "run_id": F.lit(run.run_id),
+        "fingerprint": F.col("perceptual_hash"),
+        "perceptual_hash_quality": F.lit(100),
+        "image_score": F.lit(0.5),
+    }
+    pictures = lake.spark.read.parquet(path).withColumns(own).withColumn("bucket", bucket(lake.settings.buckets))
+    for contract in (DATASETS, FILES, FILE_FEATURES):
+        types = {field.name: field for field in TABLES[contract.name].arrow_schema}
+        columns = [
+            F.col(column)
+            if column in pictures.columns
+            else F.lit(None).cast(_spark_type(types[column].type)).alias(column)
+            for column in contract.names
+        ]
+        chosen = pictures.select(*columns)
+        chosen = chosen.distinct() if contract is DATASETS else chosen
+        put_rows(Step.pin(lake, contract, run.run_id), chosen, compare=())
+
+
+def _spark_type(kind: pa.DataType) -> str:
+    from pyspark.sql.pandas.types import from_arrow_type
+
+    return from_arrow_type(kind).simpleString()
+
+
+# ---------------------------------------------------------------- (d) hashing speed
+
+
+def measure_speed(photos: Path, limit: int = 200) -> None:
+    """Prints pictures hashed a second on one core, by format, with the megapixels of the median."""
+    by_format: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(photos.rglob("*")):
+        if path.is_file() and path.suffix.lower() in (".jpg", ".jpeg", ".png", ".heic", ".tif", ".tiff", ".webp"):
+            by_format[path.suffix.lower().replace("jpeg", "jpg")].append(path.resolve().as_uri())
+    for kind, uris in by_format.items():
+        uris = (uris * math.ceil(limit / len(uris)))[:limit]
+        start = time.process_time(), time.perf_counter()
+        (*batches,) = read_batches([pa.record_batch({"uri": pa.array(uris)})])
+        cpu, wall = time.process_time() - start[0], time.perf_counter() - start[1]
+        table = pa.Table.from_batches(batches)
+        pixels = pc.multiply(table["image_width"].cast("int64"), table["image_height"].cast("int64"))
+        hashed = len(table) - table["perceptual_hash"].null_count
+        middle = (pc.approximate_median(pixels).as_py() or 0) / 1e6
+        print(
+            f"speed: {kind:<6} {hashed:4} of {len(uris)} hashed, median {middle:5.1f} MP: {len(uris) / wall:6.1f}/s"
+            f" ({len(uris) / max(cpu, 1e-9):.1f} per CPU second of this process)",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Runs one of the measurements."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = parser.add_subparsers(dest="part", required=True)
+    edits = parts.add_parser("edits")
+    edits.add_argument("--photos", type=Path, required=True)
+    edits.add_argument("--maker", type=Path, required=True)
+    edits.add_argument("--variants", type=int, nargs="+", default=[6, 12])
+    edits.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    hashes = parts.add_parser("hashes")
+    hashes.add_argument("--counts", type=int, nargs="+", default=[100_000, 1_000_000, 4_000_000])
+    hashes.add_argument("--flat-up-to", type=int, default=1_000_000)
+    embeddings = parts.add_parser("embeddings")
+    embeddings.add_argument("--count", type=int, default=1_000_000)
+    embeddings.add_argument("--datasets", type=int, default=1000)
+    increments = parts.add_parser("increments")
+    increments.add_argument("--count", type=int, default=1_000_000)
+    increments.add_argument("--share", type=float, default=0.01)
+    speed = parts.add_parser("speed")
+    speed.add_argument("--photos", type=Path, required=True)
+    asked = parser.parse_args()
+    print(environment(), flush=True)
+    if asked.part == "speed":
+        measure_speed(asked.photos)
+        return
+    spark = open_session("bench")
+    match asked.part:
+        case "edits":
+            for variants, seed in itertools.product(asked.variants, asked.seeds):
+                measure_edits(asked.photos, asked.maker, variants, seed)
+        case "hashes":
+            measure_hashes(spark, asked.counts, asked.flat_up_to)
+        case "embeddings":
+            measure_embeddings(spark, asked.count, asked.datasets)
+        case "increments":
+            measure_increments(spark, asked.count, asked.share)
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main()

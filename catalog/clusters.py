@@ -1,0 +1,254 @@
+"""What every kind of cluster shares: pages of clusters as people see them, and the edits that are laid over them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import ClassVar
+
+from catalog.edits import Curated, append_edit, fold_edits, follow_merges, overlay, read_edits
+from catalog.lake import Lake, Row, Scope
+from catalog.paging import Order, Page, Pager, Position, Sorting, check_among, check_max_results, scan
+from catalog.sql import all_of, equals, has_part, instant, microseconds, one_of, relation
+from catalog.times import ANY_TIME, TimeRange
+from schemas.contract import Contract
+from schemas.errors import LakeError, NotFound, UsageError
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True)
+class ClusterKind:
+    """What sets one kind of cluster apart from the others.
+
+    `name` is that of the command line and of `cluster_edits`. The rows of `table` that satisfy `live` are the clusters;
+    `lineage` is the table that says which are gone and who took over most of their `parts`.
+    """
+
+    name: str
+    prefix: str
+    table: Contract
+    lineage: Contract
+    parts: str
+    live: str = "TRUE"
+
+    def full_id(self, text: str) -> str:
+        """The id of a cluster, given whole or without its prefix. Raises UsageError for what cannot be one."""
+        bare = text.removeprefix(self.prefix)
+        if not is_uuid(bare):
+            noun = self.name.removesuffix("s")
+            raise UsageError(f"{text!r} is not the id of a {noun} cluster, which reads {self.prefix}<uuid>")
+        return self.prefix + bare
+
+
+@dataclass(frozen=True)
+class ClusterQuery:
+    """What clusters are asked for, in which order, and how many a page. What is left out does not matter.
+
+    A kind of cluster adds its own filters, and says what clusters it is about.
+    """
+
+    kind_asked: ClassVar[ClusterKind]
+    sorts: ClassVar[Mapping[str, str]]
+
+    scope: Scope
+    object_id: str | None = None
+    title: str | None = None
+    created: TimeRange = ANY_TIME
+    updated: TimeRange = ANY_TIME
+    labels: Mapping[str, str] = field(default_factory=dict)
+    sort: str = "UpdateTime"
+    order: Order = "asc"
+    max_results: int = 20
+
+    def __post_init__(self) -> None:
+        """Raises UsageError naming what is accepted."""
+        check_max_results(self.max_results)
+        check_among("sort", [self.sort], self.sorts)
+        check_among("order", [self.order], ("asc", "desc"))
+
+    @property
+    def sorting(self) -> Sorting:
+        """The order of the clusters, ties by id."""
+        return Sorting(self.sorts[self.sort], "object_id", self.order)
+
+    def pager(self, lake: Lake) -> Pager:
+        """How the answer is cut into pages, whose size may change from one to the next."""
+        asked = asdict(self)
+        del asked["max_results"]
+        return Pager(lake.token_key, {"kind": self.kind_asked.name, **asked}, self.sorting, self.max_results)
+
+    def condition(self, lake: Lake) -> str:
+        """The clusters that fit, labels aside, in SQL."""
+        conditions = [self.scope.condition(lake), self.kind_asked.live, *self.own_conditions()]
+        if self.object_id is not None:
+            conditions.append(equals("object_id", self.object_id))
+        conditions.append(self.created.condition("create_time"))
+        conditions.append(self.updated.condition("update_time"))
+        if self.title:
+            conditions.append(has_part("title", self.title))
+        return all_of(conditions)
+
+    def own_conditions(self) -> Iterable[str]:
+        """The conditions that this kind of cluster alone has, in SQL."""
+        return ()
+
+    @property
+    def regards_edits(self) -> bool:
+        """Whether an edit that hides no cluster can change which clusters fit or in which order."""
+        return bool(self.title or self.labels or self.updated or self.sort in ("UpdateTime", "FilesCount"))
+
+    @property
+    def wants_edited(self) -> bool:
+        """Whether only edited clusters can fit: others have no labels, nor a title if none is computed."""
+        return bool(self.labels or (self.title and "title" not in self.kind_asked.table.names))
+
+    def fits_labels(self, state: Curated) -> bool:
+        """Whether a cluster of this state has the labels asked for."""
+        labels = state.value("custom_labels") or {}
+        return all(labels.get(key) == value for key, value in self.labels.items())
+
+
+def query_clusters(
+    lake: Lake, query: ClusterQuery, states: Mapping[str, Curated], next_token: str | None = None
+) -> Page:
+    """A page of the clusters that fit, as people see them: rows of the kind's table with `states` laid over them.
+
+    The page is made of sort values and ids alone, of the many clusters never edited and of the few edited ones,
+    each in order and merged; whole rows are read for what is on it.
+    """
+    pager = query.pager(lake)
+    position = pager.position(next_token)
+    unedited = _scan_unedited(lake, query, position, states)
+    edited = _scan_edited(lake, query, position, states)
+    keys = pager.page(query.sorting.merge(unedited, edited))
+    if not keys.rows:
+        _check_clustered(lake, query.kind_asked)
+    return Page(_read_clusters(lake, query, keys.rows, states), keys.next_token)
+
+
+def resolve_states(lake: Lake, kind: ClusterKind, scope: Scope, edits: Iterable[Row]) -> dict[str, Curated]:
+    """What is in force for each edited cluster of the scope, by its edits, merges followed."""
+    states = fold_edits(edits)
+    return follow_merges(states, _successors(lake, kind, scope, states))
+
+
+def undelete(lake: Lake, kind: ClusterKind, scope: Scope, object_id: str) -> None:
+    """Undoes a deletion. Raises NotFound where none of the cluster is in force."""
+    state = fold_edits(read_edits(lake, scope, kind.name, object_id)).get(object_id)
+    if state is None or not state.deleted:
+        raise NotFound(f"no deletion of cluster {object_id} is in force in project {scope.project!r}")
+    append_edit(lake, kind.name, vars(state), "undelete")
+
+
+def why_missing(lake: Lake, kind: ClusterKind, scope: Scope, object_id: str, unseen: str) -> str:
+    """What became of a cluster that is not to be seen; `unseen` says why, where it is neither deleted nor gone."""
+    state = fold_edits(read_edits(lake, scope, kind.name, object_id)).get(object_id)
+    if state and state.deleted:
+        return f"cluster {object_id} was deleted; `lakealbum undelete {kind.name} {object_id}` brings it back"
+    rows = lake.read(
+        f"SELECT state, successor_id FROM {kind.lineage.name} "
+        f"WHERE {scope.condition(lake)} AND {equals('object_id', object_id)}",
+        kind.lineage.name,
+    )
+    scope.check(lake)
+    if not rows:
+        datasets = f", datasets {', '.join(scope.datasets)}" if scope.datasets else ""
+        return f"there is no cluster {object_id} in project {scope.project!r}{datasets}"
+    if rows[0]["successor_id"]:
+        return f"cluster {object_id} is gone: {rows[0]['successor_id']} took over most of its {kind.parts}"
+    if rows[0]["state"] == "live":
+        return unseen
+    return f"cluster {object_id} is gone; `lakealbum explain {object_id}` says why"
+
+
+def is_uuid(text: str) -> bool:
+    """Whether a text is what follows the prefix of a cluster's id."""
+    return _UUID.fullmatch(text) is not None
+
+
+def _scan_unedited(
+    lake: Lake, query: ClusterQuery, position: Position | None, states: Mapping[str, Curated]
+) -> Iterable[Row]:
+    """The keys of clusters that fit whose edits, if any, do not matter, in order from a position on."""
+    if query.wants_edited:
+        return ()
+    # The others are dropped here: excluding ten thousand ids in SQL would cost more than the scan.
+    others = {object_id for object_id, state in states.items() if not state.is_shown or query.regards_edits}
+    spare = min(len(others), query.max_results)
+    keys = _scan(lake, query, position, query.kind_asked.table.name, spare)
+    return (key for key in keys if key["object_id"] not in others)
+
+
+def _scan_edited(
+    lake: Lake, query: ClusterQuery, position: Position | None, states: Mapping[str, Curated]
+) -> Iterable[Row]:
+    """The keys of clusters that fit by their edits and are shown, in order from a position on."""
+    if not query.regards_edits:
+        return ()
+    fitting = [state for state in states.values() if state.is_shown and query.fits_labels(state)]
+    if not fitting:
+        return ()
+    return _scan(lake, query, position, _edited_clusters(query.kind_asked.table, fitting))
+
+
+def _scan(lake: Lake, query: ClusterQuery, position: Position | None, clusters: str, spare: int = 0) -> Iterator[Row]:
+    where = query.condition(lake)
+
+    def read(after: str, limit: int) -> list[Row]:
+        condition = all_of([where, after])
+        statement = (
+            f"SELECT {query.sorting.column}, object_id FROM {clusters} "
+            f"WHERE {condition} {query.sorting.clause} LIMIT {limit}"
+        )
+        return lake.read(statement, query.kind_asked.table.name)
+
+    return scan(read, query.sorting, position, query.max_results + 1 + spare)
+
+
+def _edited_clusters(table: Contract, states: Iterable[Curated]) -> str:
+    """The clusters of these states, with the titles, update times and counts that people see, as a subquery."""
+    edits = [[state.object_id, state.value("title"), microseconds(state.edit_time), state.parted] for state in states]
+    computed_title = "title" if "title" in table.names else "NULL"
+    seen = {
+        "title": f"coalesce(CAST(edited_title AS VARCHAR), {computed_title}) AS title",
+        "files": "files - parted AS files",
+        "update_time": f"greatest(update_time, {instant('edit_time')}) AS update_time",
+    }
+    columns = ", ".join(seen.get(name, name) for name in dict.fromkeys((*table.names, "title")))
+    edited = relation("edited", ("edited_id", "edited_title", "edit_time", "parted"), edits)
+    return f"(SELECT {columns} FROM {table.name} JOIN {edited} ON object_id = edited_id)"
+
+
+def _read_clusters(lake: Lake, query: ClusterQuery, keys: list[Row], states: Mapping[str, Curated]) -> list[Row]:
+    """The clusters of these keys, in their order, as people see them; without those that a run has just removed."""
+    if not keys:
+        return []
+    kind, ids = query.kind_asked, [key["object_id"] for key in keys]
+    condition = all_of([query.scope.condition(lake), kind.live, one_of("object_id", ids)])
+    rows = lake.read(f"SELECT * FROM {kind.table.name} WHERE {condition}", kind.table.name)
+    found = {row["object_id"]: overlay(row, states.get(row["object_id"])) for row in rows}
+    return [found[object_id] for object_id in ids if object_id in found]
+
+
+def _successors(lake: Lake, kind: ClusterKind, scope: Scope, object_ids: Iterable[str]) -> dict[str, str]:
+    """Who took over from those of the clusters that are gone, from their successors if gone, and so on."""
+    handed_over = all_of([scope.condition(lake), "state = 'gone'", "successor_id IS NOT NULL"])
+    found: dict[str, str] = {}
+    pending = set(object_ids)
+    while pending:
+        wanted = relation("wanted", ("id",), ([object_id] for object_id in sorted(pending)))
+        rows = lake.read(
+            f"SELECT object_id, successor_id FROM {kind.lineage.name} JOIN {wanted} "
+            f"ON object_id = id WHERE {handed_over}",
+            kind.lineage.name,
+        )
+        found |= {row["object_id"]: row["successor_id"] for row in rows}
+        pending = {row["successor_id"] for row in rows} - found.keys()
+    return found
+
+
+def _check_clustered(lake: Lake, kind: ClusterKind) -> None:
+    if not lake.has(kind.table.name):
+        raise LakeError(f"lake {lake.root!r} has no {kind.table.name}; `lakealbum cluster {kind.name}` makes them")

@@ -1,0 +1,154 @@
+"""Job: cluster similar-images. Groups copies, edits and bursts.
+
+file_features -> similar_image_pairs -> similar_image_clusters -> similar_image_members
+                 -> cluster_events -> dataset_state
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from pydantic import Field
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.cli import run as run_command
+from jobs.clustering import Scope, changed_datasets, edits_of_kind, end_clustering, pin_scope
+from jobs.commits import retry_conflicts
+from jobs.evidence import derive_similar_image_events
+from jobs.options import JobConfig, build_config, job_options
+from jobs.runs import Run, print_result, run_job
+from jobs.similar_images import FILE_KEY, OF_A_FILE, Clusters, refresh_similar_image_pairs
+from schemas.file_features import FILE_FEATURES
+from schemas.files import FILES
+from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
+from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
+from transforms.hash_pairs import HASH_DISTANCE
+from transforms.similar_clusters import KIND
+from transforms.similarity import (
+    DATASET_KEY,
+    MIN_SIMILARITY,
+    gather_members,
+    link_nodes,
+    part_images,
+    within_thresholds,
+)
+from transforms.stars import group_stars
+
+TASK_TYPE = "SimilarImageClustering"
+EVIDENCE = (SIMILAR_IMAGE_PAIRS, FILE_FEATURES, FILES)
+
+
+class ClusterSimilarImages(JobConfig):
+    """What `cluster similar-images` can be asked."""
+
+    max_distance: int = Field(
+        default=HASH_DISTANCE, ge=0, le=HASH_DISTANCE, description="bits in which perceptual hashes may differ, of 256"
+    )
+    min_similarity: float = Field(
+        default=MIN_SIMILARITY, ge=MIN_SIMILARITY, le=1, description="least cosine similarity of embeddings"
+    )
+    crops: bool = Field(default=True, description="whether crops, borders, captions and tilts are found")
+    full: bool = Field(default=False, description="recompute all clusters from the pairs")
+
+    @property
+    def options(self) -> str:
+        """The options that shape clusters, as kept in dataset_state."""
+        shaping = ("max_distance", "min_similarity", "crops")
+        return json.dumps({name: getattr(self, name) for name in shaping}, sort_keys=True)
+
+
+def cluster_similar_images(run: Run, config: ClusterSimilarImages) -> None:
+    """Brings the clusters of the asked datasets up to date. Harmless to repeat; started over when it loses a race."""
+    run.progress.stage("pairs: comparing pictures", 10)
+    retry_conflicts(lambda: refresh_similar_image_pairs(run))
+    retry_conflicts(lambda: _cluster(run, config))
+
+
+def _cluster(run: Run, config: ClusterSimilarImages) -> None:
+    scope = pin_scope(run, config, kind=KIND, evidence=EVIDENCE)
+    datasets = changed_datasets(run, config, scope, kind=KIND, evidence=EVIDENCE)
+    version = run.lake.version(SIMILAR_IMAGE_CLUSTERS)
+    if run.ledger.row_counts["datasets.changed"]:
+        run.progress.stage("groups", 50)
+        groups = _group(run, config, _Inputs(run, scope, datasets))
+        run.progress.stage("clusters", 70)
+        clusters = Clusters.pin(run, datasets)
+        version = clusters.commit(groups, names=clusters.name(groups))
+    run.progress.stage("events", 85)
+    derive_similar_image_events(run)
+    run.progress.stage("state", 95)
+    end_clustering(run, config, scope, kind=KIND, result=SIMILAR_IMAGE_CLUSTERS, result_version=version)
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """The rows of the datasets that are clustered, of the tables as pinned."""
+
+    run: Run
+    scope: Scope
+    datasets: DataFrame
+
+    def read(self, name: str) -> DataFrame:
+        contract = next(contract for contract in EVIDENCE if contract.name == name)
+        rows = self.run.lake.read(contract, self.scope.versions[name])
+        return rows.join(self.datasets, list(DATASET_KEY), how="left_semi")
+
+
+def _group(run: Run, config: ClusterSimilarImages, inputs: _Inputs) -> DataFrame:
+    """The files of groups of two or more: one row each, with what tells of a picture and of its representative."""
+    files = inputs.read(FILES.name)
+    removed = files.where(F.col("deleted_time").isNotNull()).select(*FILE_KEY)
+    images = (
+        inputs.read(FILE_FEATURES.name)
+        .where(F.col("fingerprint").isNotNull())
+        .select(*FILE_KEY, "fingerprint", "image_score")
+        .join(removed, list(FILE_KEY), how="left_anti")
+    )
+    images = run.cache(images.transform(part_images, parted=_parted(run, config, inputs)))
+    counts = within_thresholds(
+        max_distance=config.max_distance, min_similarity=config.min_similarity, crops=config.crops
+    )
+    links = inputs.read(SIMILAR_IMAGE_PAIRS.name).where(counts).transform(link_nodes, images=images)
+    links = run.cache(links)
+    stars = group_stars(links, key=DATASET_KEY, checkpoint=run.cache, log=run.log_round)
+    members = images.transform(gather_members, stars=stars)
+    return run.cache(members.join(files.select(*FILE_KEY, *OF_A_FILE), list(FILE_KEY), how="inner"))
+
+
+def _parted(run: Run, config: ClusterSimilarImages, inputs: _Inputs) -> DataFrame:
+    """The pictures that people parted from others: a dataset, `uri` and `apart` (fingerprints) a row."""
+    edits = edits_of_kind(run, config, kind=KIND, until=inputs.scope.edits_version)
+    edits = edits.where(F.col("action").isin("part", "rejoin"))
+    rejoined = F.max(F.when(F.col("action") == "rejoin", F.col("sequence")))
+    parts = F.collect_list(F.when(F.col("action") == "part", F.struct("sequence", "fingerprints")))
+    since = F.filter("parts", lambda part: F.col("rejoined").isNull() | (part["sequence"] > F.col("rejoined")))
+    apart = F.array_distinct(F.flatten(F.transform(since, lambda part: part["fingerprints"])))
+    found = (
+        edits.groupBy(*FILE_KEY)
+        .agg(rejoined.alias("rejoined"), parts.alias("parts"))
+        .select(*FILE_KEY, F.array_sort(apart).alias("apart"))
+    )
+    return found.where(F.size("apart") > 0)
+
+
+@click.command("similar-images")
+@click.option("--max-distance", type=int, help="Bits in which perceptual hashes may differ, 0 to 31.  [default: 31]")
+@click.option("--min-similarity", type=float, help="Least cosine similarity of embeddings, 0.9 to 1.  [default: 0.9]")
+@click.option("--crops/--no-crops", default=None, help="Find crops, borders, captions and tilts too.  [default: crops]")
+@click.option("--full", is_flag=True, default=None, help="Recompute all clusters from the pairs.")
+@job_options
+def command(given: dict[str, Any], as_json: bool, **own: Any) -> None:
+    """Group copies, edits and bursts."""
+    config = build_config(ClusterSimilarImages, given, own)
+    with run_job(config, job="cluster-similar-images", task_type=TASK_TYPE) as run:
+        cluster_similar_images(run, config)
+    print_result(run, as_json=as_json)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(command))

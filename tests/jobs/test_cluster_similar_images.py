@@ -1,0 +1,282 @@
+"""Similar images through the jobs' own functions: pairs, groups, kinds, ids, edits, removals, any split."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from catalog.edits import append_edit
+from catalog.lake import Lake
+from jobs.cluster_similar_images import ClusterSimilarImages
+from jobs.commits import InjectedFailure
+from jobs.options import build_config
+from schemas.errors import UsageError
+from tests.jobs.albums import PROJECT, Album, Row
+
+pytestmark = pytest.mark.usefixtures("spark")
+
+SHARP = random.Random(7)
+LOOKS = {name: SHARP.getrandbits(256) for name in "abcdefgh"}
+
+
+@pytest.fixture
+def album(tmp_path: Path, spark: SparkSession) -> Album:
+    """An empty lake."""
+    return Album(tmp_path)
+
+
+def hash_of(look: str, flipped: range = range(0)) -> str:
+    """64 hex digits: a look's hash with some bits flipped."""
+    bits = LOOKS[look]
+    for bit in flipped:
+        bits ^= 1 << bit
+    return f"{bits:064x}"
+
+
+def picture(name: str, look: str, flipped: range = range(0), *, dataset: str = "ada", **more: object) -> Row:
+    """A picture of a look."""
+    row: Row = {
+        "dataset_name": dataset,
+        "uri": f"s3://{dataset}/{name}.jpg",
+        "media_type": "image",
+        "perceptual_hash": hash_of(look, flipped),
+        "perceptual_hash_quality": 100,
+        "image_score": 0.5,
+    }
+    return row | more
+
+
+def groups(album: Album, dataset: str = "ada") -> set[frozenset[str]]:
+    """The names of the pictures of each cluster."""
+    found: dict[str, set[str]] = {}
+    for row in album.rows("similar_image_members"):
+        if row["dataset_name"] == dataset:
+            found.setdefault(row["object_id"], set()).add(Path(row["uri"]).stem)
+    return {frozenset(names) for names in found.values()}
+
+
+def live(album: Album) -> list[Row]:
+    """The clusters that are."""
+    return [row for row in album.rows("similar_image_clusters", "object_id") if row["state"] == "live"]
+
+
+def id_of(album: Album, name: str) -> str:
+    """The cluster that a picture is in."""
+    (row,) = (row for row in album.rows("similar_image_members") if Path(row["uri"]).stem == name)
+    return str(row["object_id"])
+
+
+def test_pairs_groups_and_their_bounds(album: Album) -> None:
+    album.index(
+        [
+            picture("a", "a"),
+            picture("a31", "a", range(31)),
+            picture("b", "b"),
+            picture("b32", "b", range(32)),  # too far
+            picture("a-of-bob", "a", dataset="bob"),  # never across datasets
+            picture("alone", "c"),
+            picture("c-blank", "c", perceptual_hash_quality=49),  # says nothing
+            picture("same1", "d"),
+            picture("same2", "d"),
+            picture("chain1", "e"),
+            picture("chain2", "e", range(20)),
+            picture("chain3", "e", range(40)),  # like chain2, unlike chain1
+            picture("chain4", "e", range(60)),
+            picture("chain5", "e", range(80)),
+            picture("video", "a", media_type="video"),
+            picture("blank1", "f", perceptual_hash_quality=0, content_hash="0" * 64),
+            picture("blank2", "g", perceptual_hash_quality=0, content_hash="0" * 64),
+            picture("blank3", "f", perceptual_hash_quality=0, content_hash="1" * 64),
+        ]
+    )
+    run = album.cluster_similar_images()
+    assert groups(album) == {
+        frozenset({"a", "a31"}),
+        frozenset({"same1", "same2"}),
+        frozenset({"chain2", "chain3", "chain4"}),  # 3 represents; 1 and 5 are too far from it
+        frozenset({"blank1", "blank2"}),
+    }
+    assert groups(album, "bob") == set()
+    pairs = {(row["distance"], row["signal"]) for row in album.rows("similar_image_pairs")}
+    assert pairs == {(31, "hash"), (20, "hash")}
+    assert len(live(album)) == 4
+    assert all(row["object_id"].startswith("SimilarImageCluster-") for row in live(album))
+    assert all(row["files"] >= 2 for row in live(album))
+    assert {row["kind"] for row in live(album)} == {"copies", "near-duplicates"}
+    assert run.task_id.startswith("SimilarImageClustering-")
+    versions = album.versions()
+    album.cluster_similar_images()
+    assert album.versions() == versions
+    album.cluster_similar_images(max_distance=19)
+    assert groups(album) == {frozenset({"same1", "same2"}), frozenset({"blank1", "blank2"})}
+    events = album.events()
+    old = {object_id for event, object_id in events if event == "created"}
+    album.cluster_similar_images()
+    assert {row["object_id"] for row in live(album)} == old
+    assert [event for event, _ in album.events()[len(events) :]] == ["revived"] * 2
+
+
+def test_any_split_and_order_gives_the_groups_of_one_batch(tmp_path: Path, spark: SparkSession) -> None:
+    rng = random.Random(3)
+    rows = []
+    for number in range(60):
+        look = rng.choice("abcd")
+        start = rng.randrange(0, 120, 10)
+        rows.append(picture(f"p{number:02d}", look, range(start, start + rng.choice([0, 12, 25, 40]))))
+    batch = Album(tmp_path / "batch")
+    batch.root.mkdir()
+    batch.index(rows)
+    batch.cluster_similar_images()
+    split = Album(tmp_path / "split")
+    split.root.mkdir()
+    rng.shuffle(rows)
+    for part in (rows[:7], rows[7:30], rows[5:35], rows[35:]):
+        split.index(part)
+        split.cluster_similar_images()
+    assert groups(split) == groups(batch)
+    assert len(groups(batch)) > 3
+    keys = ("fingerprint", "other_fingerprint", "signal", "distance", "similarity")
+    pairs = [{tuple(row[key] for key in keys) for row in a.rows("similar_image_pairs")} for a in (batch, split)]
+    assert pairs[0] == pairs[1]
+    kept = ("uri", "fingerprint", "kind", "similarity", "image_score", "rank")
+    members = [
+        sorted(tuple(row[key] for key in kept) for row in a.rows("similar_image_members")) for a in (batch, split)
+    ]
+    assert members[0] == members[1]
+
+
+def test_ids_are_stable_and_events_tell_what_happened(album: Album) -> None:
+    album.index([picture("a1", "a"), picture("a2", "a", range(4)), picture("b1", "b"), picture("b2", "b", range(4))])
+    album.cluster_similar_images()
+    a, b = id_of(album, "a1"), id_of(album, "b1")
+    album.index([picture("a3", "a", range(8))])
+    album.cluster_similar_images()
+    assert id_of(album, "a3") == a
+    album.remove("s3://ada/b1.jpg", dataset="ada")  # as soon as the removal does
+    assert [row["object_id"] for row in live(album)] == [a]
+    album.remove("s3://ada/a3.jpg", dataset="ada")
+    assert groups(album) == {frozenset({"a1", "a2"})}
+    album.cluster_similar_images()
+    assert groups(album) == {frozenset({"a1", "a2"})}
+    album.index([picture("b3", "b", range(2))])
+    album.cluster_similar_images()
+    assert id_of(album, "b2") == b  # what went is known again
+    assert album.events() == [
+        *(("created", object_id) for object_id in sorted((a, b))),
+        ("extended", a),
+        ("removed", b),
+        ("shrunk", a),
+        ("revived", b),
+    ]
+    album.index([picture("a1", "c"), picture("c2", "c")])  # a1 is another picture now
+    album.cluster_similar_images()
+    assert groups(album) == {frozenset({"b2", "b3"}), frozenset({"a1", "c2"})}
+
+
+def test_kinds_scores_and_the_best_picture(album: Album) -> None:
+    camera = {"camera_make": "Fuji", "camera_model": "X100"}
+
+    def taken(name: str, flipped: int, second: str, **more: object) -> Row:
+        return picture(name, "a", range(flipped), produce_time=f"2026-03-04T12:00:{second}+08:00", **camera | more)
+
+    album.index(
+        [
+            taken("first", 0, "00.40", image_score=0.7, content_hash="1" * 64),
+            taken("copy", 0, "00.40", image_score=0.7, content_hash="1" * 64),
+            taken("edit", 3, "00", image_score=0.2),  # lost the fraction: no burst of its original
+            taken("next", 5, "01.10", image_score=0.9),
+            taken("late", 7, "09.00"),
+            picture("edited", "b", produce_time="2026-03-04T12:00:00Z"),
+            picture("edited-again", "b", range(2), produce_time="2026-03-04T12:00:02Z"),  # of no known device
+            taken(
+                "unscored", 0, "30", perceptual_hash=hash_of("c"), image_score=None, image_width=4000, image_height=3000
+            ),
+            taken("scored", 0, "31", perceptual_hash=hash_of("c", range(1)), image_score=0.4),
+        ]
+    )
+    album.cluster_similar_images()
+    members = {Path(row["uri"]).stem: row for row in album.rows("similar_image_members")}
+    assert {name: (row["kind"], row["rank"]) for name, row in members.items()} == {
+        "next": ("burst", 1),
+        "copy": ("burst", 2),
+        "first": ("copy", 3),
+        "late": ("near-duplicate", 4),
+        "edit": ("near-duplicate", 5),
+        "edited": ("near-duplicate", 2),
+        "edited-again": ("near-duplicate", 1),
+        "unscored": ("burst", 1),
+        "scored": ("burst", 2),
+    }
+    assert members["unscored"]["image_score"] == 1.0
+    kinds = {Path(row["cover_uri"]).stem: row["kind"] for row in live(album)}
+    assert kinds == {"next": "near-duplicates", "edited-again": "near-duplicates", "unscored": "burst"}
+
+
+def test_people_part_pictures_and_later_runs_obey(album: Album) -> None:
+    album.index([picture(f"a{n}", "a", range(n)) for n in range(4)])
+    album.cluster_similar_images()
+    lake, (cluster,) = Lake(album.lake), live(album)
+    others = [hash_of("a", range(n)) for n in (0, 1, 3)]
+    append_edit(lake, "similar-images", cluster, "part", uri="s3://ada/a2.jpg", fingerprints=others)
+    album.cluster_similar_images()
+    assert groups(album) == {frozenset({"a0", "a1", "a3"})}
+    album.index([picture("a4", "a", range(4)), picture("a2-copy", "a", range(2))])
+    album.cluster_similar_images(full=True)
+    # a2's copy was parted from no one; a2 may join what it was not parted from, but no group about one of the others
+    (big,) = (names for names in groups(album) if "a0" in names)
+    assert "a2" not in big
+    append_edit(lake, "similar-images", cluster, "rejoin", uri="s3://ada/a2.jpg")
+    album.cluster_similar_images()
+    assert groups(album) == {frozenset({"a0", "a1", "a2", "a3", "a4", "a2-copy"})}
+
+
+def test_a_failure_at_every_commit_is_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliveries = [
+        [picture("a1", "a"), picture("a2", "a", range(20)), picture("b1", "b"), picture("b2", "b")],
+        [picture("a3", "a", range(10, 30)), picture("a4", "a", range(40)), picture("b1", "c"), picture("c1", "c")],
+    ]
+    tables = (
+        "similar_image_pairs",
+        "similar_image_clusters",
+        "similar_image_members",
+        "cluster_events",
+        "dataset_state",
+    )
+    reached, states = set(), []
+    for fails in (False, True):
+        album = Album(tmp_path / str(fails))
+        album.root.mkdir()
+        for number, rows in enumerate(deliveries):
+            album.index(rows)
+            for point in [f"{when}:{table}" for table in tables for when in ("before", "after")] if fails else []:
+                monkeypatch.setenv("LAKEALBUM_FAIL_AT", point)
+                try:
+                    album.cluster_similar_images()
+                except InjectedFailure:
+                    reached.add((number, point))
+            monkeypatch.delenv("LAKEALBUM_FAIL_AT", raising=False)
+            album.cluster_similar_images()
+        ids = sorted((r["object_id"], r["state"], r["kind"], r["files"]) for r in album.rows("similar_image_clusters"))
+        members = sorted((r["uri"], r["object_id"], r["rank"]) for r in album.rows("similar_image_members"))
+        states.append((ids, members, sorted(album.events())))
+    assert states[0] == states[1]
+    assert len(reached) == 2 * 2 * len(tables)
+
+
+def test_identical_pictures_do_not_explode(album: Album) -> None:
+    album.index([picture(f"blank{n}", "a", perceptual_hash_quality=0, content_hash="0" * 64) for n in range(3000)])
+    album.index([picture(f"same{n}", "b") for n in range(3000)])
+    album.cluster_similar_images()
+    assert sorted(row["files"] for row in live(album)) == [3000, 3000]
+    assert album.rows("similar_image_pairs") == []
+
+
+@pytest.mark.parametrize(
+    ("option", "message"), [({"max_distance": 32}, "max_distance"), ({"min_similarity": 0.5}, "min_similarity")]
+)
+def test_options_out_of_range_are_refused(option: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        build_config(ClusterSimilarImages, {"lake": "x", "project": PROJECT}, option)

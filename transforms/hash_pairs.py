@@ -1,0 +1,438 @@
+"""Pairs of pictures whose perceptual hashes are near, none missed: Hamming distance over 256-bit hashes.
+
+By the pigeonhole principle: cut the hash into slots and allow each some errors, so that the allowances plus one add up
+to more than the distance sought; then hashes within the distance agree in some slot up to its allowance (Norouzi,
+Punjani, Fleet: "Fast Exact Search in Hamming Space with Multi-Index Hashing", 2014). Per slot the hashes are sorted
+into buckets by the slot's bits, and each hash looks into its own bucket and those one or two flipped bits away. Slots
+grow wider as there are more hashes (`plan_slots`), so that buckets stay small.
+
+A crop, a border or a tilt changes the hash of the whole beyond recognition, but hardly that of some centre crop against
+that of another. Pictures with a crop of theirs within CROP_DISTANCE bits of a crop of the other, and a slot of
+CROP_SLOTS that agrees up to one bit, are candidates; transforms.alignment decides. That rule is about two pictures
+alone, so what is found does not depend on which others there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numba.core import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from transforms.machine import kernel
+
+Words = NDArray[np.uint64]
+Flags = NDArray[np.bool_]
+Indexes = NDArray[np.int32]
+
+HASH_BITS = 256
+HASH_DISTANCE = 31
+"""Bits within which two PDQ hashes are a match, by its authors (Facebook, "The TMK+PDQF Video-Hashing Algorithm and the
+PDQ Image-Hashing Algorithm", 2019). Pairs beyond are not kept."""
+CROP_DISTANCE = 70
+"""Bits within which crops of two pictures make them candidates. Of the verified pairs of edited pictures 99.8 % are."""
+CROP_SCALES = (1.0, 0.95, 0.90, 0.85, 0.80)
+"""Sides of the whole picture and of its centre crops: those of file_features.crop_hashes."""
+TURNED_FORMS = 7
+IS_HASH = r"^[0-9a-f]{64}"
+"""How the fingerprint of a picture with a hash of sufficient quality begins: with the hash."""
+
+ONE_TASK = 100_000
+"""Pictures of one dataset up to which one task compares them all; above, tasks share the slots."""
+PARTS = 4
+"""Tasks that share the slots of a large dataset. Each holds all of its hashes: 300 bytes a picture, names included."""
+
+_PREFIX_BITS = 22
+_LOOK_UP_NS, _COMPARE_NS = 12.0, 1.6  # measured; they only choose between plans that find the same
+_FIRST_BUFFER = 1 << 16
+_CANDIDATE = "fingerprint string, other_fingerprint string, signal string, distance int, crop int, other_crop int"
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Parts of a hash: slot i is bits starts[i] to starts[i] + widths[i], in which errors[i] bits may differ."""
+
+    starts: NDArray[np.int64]
+    widths: NDArray[np.int64]
+    errors: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+CROP_SLOTS = Slots(np.arange(0, 237, 10), np.full(24, 20), np.ones(24, np.int64))
+"""Overlapping slots by which crops are found, however many there are: of the pairs within CROP_DISTANCE, 99.9 %."""
+
+
+def plan_slots(count: int, distance: int) -> Slots:
+    """The slots, and errors in each, by which `count` hashes within `distance` are found soonest, none missed.
+
+    >>> [len(plan_slots(count, 31)) for count in (100, 10**5, 10**8)]
+    [1, 16, 12]
+    >>> int((plan_slots(10**7, 31).errors + 1).sum()) > 31
+    True
+    """
+    best, least = Slots(np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64)), count * _COMPARE_NS
+    for number in range(-(-(distance + 1) // 3), min(distance + 1, 32) + 1):
+        least_errors, more = divmod(distance + 1 - number, number)
+        if least_errors > 2 or (least_errors == 2 and more):
+            continue
+        bounds = np.linspace(0, HASH_BITS, number + 1).astype(np.int64)
+        widths = np.diff(bounds)
+        errors = np.full(number, least_errors, np.int64)
+        errors[np.argsort(-widths, kind="stable")[:more]] += 1
+        cost = 0.0
+        for width, allowed in zip(widths.tolist(), errors.tolist(), strict=True):
+            probes = sum(comb(width, flipped) for flipped in range(allowed + 1))
+            cost += probes * (_LOOK_UP_NS + count / 2 ** min(width, _PREFIX_BITS) * _COMPARE_NS)
+        if cost < least:
+            best, least = Slots(bounds[:-1], widths, errors), cost
+    return best
+
+
+def hash_words(hashes: NDArray[np.uint8]) -> Words:
+    """Hashes as four machine words each: uint8 (n, 32), most significant bit first, to uint64 (n, 4)."""
+    return np.ascontiguousarray(hashes).view(">u8").astype(np.uint64)
+
+
+def near_pairs(
+    words: Words,
+    owners: Indexes,
+    *,
+    asks: Flags,
+    answers: Flags,
+    slots: Slots,
+    distance: int,
+    only: Sequence[int] | None = None,
+) -> Iterator[tuple[Indexes, Indexes, NDArray[np.int16]]]:
+    """Pairs of hashes within `distance` that some slot finds: batches of the rows that ask, the rows that answer, bits.
+
+    words: uint64 (n, 4). owners: int32 (n,), the picture that a hash is of; those of one picture make no pair. asks,
+    answers: bool (n,): which hashes look for others, and which are found. Where both of a pair do both, the lesser
+    owner asks. `only` are the slots looked through, of all. A pair of hashes comes once, from the first slot that
+    finds it.
+
+    Memory: some 60 bytes a hash. Time: per slot, n log-free bucket sorting, then what `plan_slots` reckons.
+    """
+    for number in range(len(slots)) if only is None else only:
+        start, width, errors = int(slots.starts[number]), int(slots.widths[number]), int(slots.errors[number])
+        keys = slot_keys(words, start, width)
+        shift = max(width - _PREFIX_BITS, 0)
+        offsets, order = sort_into_buckets(keys, shift, 1 << (width - shift))
+        masks = np.array(
+            [
+                sum(1 << bit for bit in flipped)
+                for count in range(errors + 1)
+                for flipped in combinations(range(width), count)
+            ],
+            np.uint32,
+        )
+        searched = (words[order], keys[order], owners[order], asks[order], answers[order], offsets, shift, masks)
+        room, first = _FIRST_BUFFER, 0
+        while first < len(keys):
+            left, right, bits = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int16)
+            found, after = search_slot(
+                *searched, slots.starts, slots.widths, slots.errors, number, distance, first, left, right, bits
+            )
+            if after == first:  # one hash alone has more answers than there is room for
+                room *= 4
+                continue
+            first = after
+            if found:
+                yield order[left[:found]], order[right[:found]], bits[:found]
+
+
+def _count_bits(context, word):
+    def generate(context, builder, signature, arguments):
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), generate
+
+
+popcount: Any = intrinsic(_count_bits)
+"""Bits set in a uint64: the machine's own instruction, for kernels."""
+
+
+@kernel
+def slot_keys(words, start, width):
+    """The bits of a slot of each hash, uint32 (n,)."""
+    keys = np.empty(len(words), np.uint32)
+    for row in range(len(words)):
+        keys[row] = slot_bits(words[row, 0], words[row, 1], words[row, 2], words[row, 3], start, width)
+    return keys
+
+
+@kernel
+def slot_bits(first, second, third, fourth, start, width):
+    """Bits start to start + width of a hash, at most 32; bit 0 is the most significant of the first word."""
+    if width == 0:
+        return np.uint32(0)
+    here, after = first, second
+    if start >= 192:
+        here, after = fourth, np.uint64(0)
+    elif start >= 128:
+        here, after = third, fourth
+    elif start >= 64:
+        here, after = second, third
+    within = np.uint64(start % 64)
+    bits = here << within
+    if within > 0:
+        bits |= after >> (np.uint64(64) - within)
+    return np.uint32(bits >> np.uint64(64 - width))
+
+
+@kernel
+def sort_into_buckets(keys, shift, buckets):
+    """Counting sort of keys by upper bits: where each bucket begins, int32 (buckets + 1,), and the rows in order."""
+    offsets = np.zeros(buckets + 1, np.int32)
+    for key in keys:
+        offsets[(key >> shift) + 1] += 1
+    for bucket in range(buckets):
+        offsets[bucket + 1] += offsets[bucket]
+    place = offsets[:-1].copy()
+    order = np.empty(len(keys), np.int32)
+    for row in range(len(keys)):
+        bucket = keys[row] >> shift
+        order[place[bucket]] = row
+        place[bucket] += 1
+    return offsets, order
+
+
+@kernel
+def search_slot(
+    words, keys, owners, asks, answers, offsets, shift, masks, starts, widths, errors, number, distance, first,
+    left, right, bits,
+):  # fmt: skip
+    """Fills left, right and bits with pairs of rows in bucket order that agree in slot `number`, from row `first` on.
+
+    Returns how many there are, and the row to go on with: when there is no more room, one that is done again whole.
+    """
+    found = 0
+    for row in range(first, len(keys)):
+        if not asks[row]:
+            continue
+        before = found
+        a, b, c, d = words[row, 0], words[row, 1], words[row, 2], words[row, 3]
+        for mask in masks:
+            key = keys[row] ^ mask
+            bucket = key >> shift
+            for other in range(offsets[bucket], offsets[bucket + 1]):
+                if shift > 0 and keys[other] != key:
+                    continue
+                e, f = a ^ words[other, 0], b ^ words[other, 1]
+                g, h = c ^ words[other, 2], d ^ words[other, 3]
+                apart = np.int64(popcount(e)) + np.int64(popcount(f)) + np.int64(popcount(g)) + np.int64(popcount(h))
+                if apart > distance or not answers[other]:
+                    continue
+                if asks[other] and answers[row]:
+                    if owners[row] >= owners[other]:
+                        continue
+                elif owners[row] == owners[other]:
+                    continue
+                seen = False
+                for earlier in range(number):
+                    differing = slot_bits(e, f, g, h, starts[earlier], widths[earlier])
+                    if np.int64(popcount(np.uint64(differing))) <= errors[earlier]:
+                        seen = True
+                        break
+                if seen:
+                    continue
+                if found == len(left):
+                    return before, row
+                left[found], right[found], bits[found] = row, other, apart
+                found += 1
+    return found, len(keys)
+
+
+def find_hash_pairs(images: DataFrame, *, key: Sequence[str]) -> DataFrame:
+    """Pairs of pictures of one dataset by their hashes, at least one of each new: one row per pair and signal.
+
+    `images` has the columns `key` of the dataset, `fingerprint`, `crop_hashes`, `turned_hashes` (both may be null) and
+    `is_new`. Rows of the result: `key`, `fingerprint`, `other_fingerprint` (the greater), `signal` (hash, turned, or
+    crop: a candidate), `distance` in bits, and for crop the numbers of the nearest two crops in CROP_SCALES.
+    """
+    hashed = images.where(F.col("fingerprint").rlike(IS_HASH))
+    sizes = hashed.groupBy(*key).count().where(F.col("count") > ONE_TASK).select(*key, F.lit(PARTS).alias("parts"))
+    parts = F.explode(F.sequence(F.lit(0), F.coalesce("parts", F.lit(1)) - 1))
+    shared = hashed.join(F.broadcast(sizes), list(key), how="left").withColumn("part", parts)
+    columns = ("fingerprint", "crop_hashes", "turned_hashes", "is_new", "part", "parts")
+    found = (
+        shared.select(*key, *columns)
+        .groupBy(*key, "part")
+        .applyInArrow(_compare_group(len(key)), schema=f"{_key_schema(images, key)}, {_CANDIDATE}")
+    )
+    nearest = F.min(F.struct("distance", "crop", "other_crop")).alias("nearest")
+    pair = (*key, "fingerprint", "other_fingerprint", "signal")
+    return found.groupBy(*pair).agg(nearest).select(*pair, "nearest.*")
+
+
+def compare_hashes(table: pa.Table, *, parts: int = 1, part: int = 0) -> pa.Table:
+    """The kernel of find_hash_pairs for one dataset, or its share `part` of `parts`: candidates may come repeatedly."""
+    fingerprints = table["fingerprint"].combine_chunks()
+    is_new = table["is_new"].to_numpy(zero_copy_only=False)
+    whole = hash_words(_from_hex(fingerprints))
+    found = [_pairs_of_whole(whole, is_new, parts, part)]
+    if table["crop_hashes"].null_count < len(table):
+        found.append(_pairs_of_crops(whole, is_new, table["crop_hashes"], parts, part))
+    if table["turned_hashes"].null_count < len(table):
+        found.append(_pairs_of_turned(whole, is_new, table["turned_hashes"], parts, part))
+    return pa.concat_tables(_in_order(pairs, fingerprints) for pairs in found)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs of rows of one signal: int32 rows, int16 bits, int32 numbers of crops."""
+
+    signal: str
+    left: Indexes
+    right: Indexes
+    bits: NDArray[np.int16]
+    crop: Indexes | None = None
+    other_crop: Indexes | None = None
+
+    def columns(self) -> list[NDArray[Any]]:
+        """left, right, bits, crop, other_crop; -1 where there are no crops."""
+        nothing = np.full(len(self.left), -1, np.int32)
+        crops = (nothing if each is None else each for each in (self.crop, self.other_crop))
+        return [self.left, self.right, self.bits, *crops]
+
+
+def _pairs_of_whole(whole: Words, is_new: Flags, parts: int, part: int) -> _Pairs:
+    owners, everyone = np.arange(len(whole), dtype=np.int32), np.ones(len(whole), bool)
+    slots = plan_slots(len(whole), HASH_DISTANCE)
+    only = range(part, len(slots), parts)
+    batches = near_pairs(whole, owners, asks=is_new, answers=everyone, slots=slots, distance=HASH_DISTANCE, only=only)
+    return _Pairs("hash", *_joined(list(batches)))
+
+
+def _pairs_of_crops(whole: Words, is_new: Flags, crops: pa.ChunkedArray, parts: int, part: int) -> _Pairs:
+    has, hashes = _unpacked(crops, len(CROP_SCALES) - 1)
+    each = len(CROP_SCALES)
+    words = np.concatenate([whole[has][:, None, :], hashes.reshape(len(has), each - 1, 4)], axis=1).reshape(-1, 4)
+    owners = np.repeat(np.arange(len(has), dtype=np.int32), each)
+    asks, answers = np.repeat(is_new[has], each), np.ones(len(words), bool)
+    pairs: _Pairs | None = None
+    only = range(part, len(CROP_SLOTS), parts)
+    pending: list[tuple[Indexes, Indexes, NDArray[np.int16]]] = []
+    for batch in near_pairs(
+        words, owners, asks=asks, answers=answers, slots=CROP_SLOTS, distance=CROP_DISTANCE, only=only
+    ):
+        pending.append(batch)
+        if sum(len(left) for left, _, _ in pending) > 1 << 22:
+            pairs, pending = _nearest_crops(pairs, pending), []
+    nearest = _nearest_crops(pairs, pending)
+    left, right = has[nearest.left].astype(np.int32), has[nearest.right].astype(np.int32)
+    beyond = _bits_apart(whole, left, right) > HASH_DISTANCE  # the others are pairs already
+    columns = (left, right, *nearest.columns()[2:])
+    return _Pairs("crop", *(column[beyond] for column in columns))
+
+
+def _nearest_crops(pairs: _Pairs | None, batches: list[tuple[Indexes, Indexes, NDArray[np.int16]]]) -> _Pairs:
+    """Per pair of pictures the nearest two crops, ties to the larger; `pairs` are those known so far."""
+    each = len(CROP_SCALES)
+    left, right, bits = _joined(batches)
+    columns: list[NDArray[Any]] = [left // each, right // each, bits, left % each, right % each]
+    if pairs is not None:
+        columns = [np.concatenate(both) for both in zip(pairs.columns(), columns, strict=True)]
+    order = np.lexsort((columns[4], columns[3], columns[2], columns[1], columns[0]))
+    columns = [column[order] for column in columns]
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = (np.diff(columns[0]) != 0) | (np.diff(columns[1]) != 0)
+    return _Pairs("crop", *(column[is_first] for column in columns))
+
+
+def _pairs_of_turned(whole: Words, is_new: Flags, turned: pa.ChunkedArray, parts: int, part: int) -> _Pairs:
+    has, hashes = _unpacked(turned, TURNED_FORMS)
+    forms = hashes.reshape(-1, 4)
+    words = np.concatenate([whole, forms])
+    owners = np.concatenate([np.arange(len(whole)), np.repeat(has, TURNED_FORMS)]).astype(np.int32)
+    is_form = np.arange(len(words)) >= len(whole)
+    is_new = is_new[owners]
+    slots = plan_slots(len(words), HASH_DISTANCE)
+    batches: list[tuple[Indexes, Indexes, NDArray[np.int16]]] = []
+    for asks, answers in ((is_form & is_new, ~is_form), (~is_form & is_new, is_form & ~is_new)):
+        batches += near_pairs(
+            words,
+            owners,
+            asks=asks,
+            answers=answers,
+            slots=slots,
+            distance=HASH_DISTANCE,
+            only=range(part, len(slots), parts),
+        )
+    left, right, bits = _joined(batches)
+    return _Pairs("turned", owners[left], owners[right], bits)
+
+
+def _compare_group(keys: int):
+    def compare(key: tuple[pa.Scalar, ...], table: pa.Table) -> pa.Table:
+        parts = table["parts"][0].as_py() or 1
+        found = compare_hashes(table, parts=parts, part=key[-1].as_py())
+        names = table.column_names[:keys]
+        repeated = [
+            pa.repeat(key[number].cast(table.schema.field(name).type), len(found)) for number, name in enumerate(names)
+        ]
+        return pa.table([*repeated, *found.columns], names=[*names, *found.column_names])
+
+    return compare
+
+
+def _in_order(pairs: _Pairs, fingerprints: pa.StringArray) -> pa.Table:
+    """Pairs of rows as pairs of fingerprints, the lesser first."""
+    crop, other_crop = pairs.columns()[3:]
+    ranks = np.empty(len(fingerprints), np.int64)
+    ranks[pc.sort_indices(fingerprints).to_numpy()] = np.arange(len(fingerprints))
+    swap = ranks[pairs.left] > ranks[pairs.right]
+    left, right = np.where(swap, pairs.right, pairs.left), np.where(swap, pairs.left, pairs.right)
+    return pa.table(
+        {
+            "fingerprint": fingerprints.take(pa.array(left)),
+            "other_fingerprint": fingerprints.take(pa.array(right)),
+            "signal": pa.repeat(pa.scalar(pairs.signal), len(left)),
+            "distance": pa.array(pairs.bits.astype(np.int32)),
+            "crop": pa.array(np.where(swap, other_crop, crop).astype(np.int32)),
+            "other_crop": pa.array(np.where(swap, crop, other_crop).astype(np.int32)),
+        }
+    )
+
+
+def _joined(
+    batches: list[tuple[Indexes, Indexes, NDArray[np.int16]]],
+) -> tuple[Indexes, Indexes, NDArray[np.int16]]:
+    if not batches:
+        return np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int16)
+    left, right, bits = (np.concatenate(column) for column in zip(*batches, strict=True))
+    return left, right, bits
+
+
+def _bits_apart(words: Words, left: Indexes, right: Indexes) -> NDArray[np.int64]:
+    apart: NDArray[np.int64] = np.bitwise_count(words[left] ^ words[right]).sum(axis=1, dtype=np.int64)
+    return apart
+
+
+def _from_hex(fingerprints: pa.StringArray) -> NDArray[np.uint8]:
+    """The hashes that fingerprints begin with, uint8 (n, 32)."""
+    joined = "".join(pc.utf8_slice_codeunits(fingerprints, 0, 64).to_pylist())
+    return np.frombuffer(bytes.fromhex(joined), np.uint8).reshape(-1, 32)
+
+
+def _unpacked(column: pa.ChunkedArray, each: int) -> tuple[NDArray[np.int64], Words]:
+    """The rows that have hashes, and these: uint64 (rows * each, 4)."""
+    values = column.combine_chunks()
+    has = np.flatnonzero(pc.is_valid(values).to_numpy(zero_copy_only=False))
+    raw = b"".join(values.take(pa.array(has)).to_pylist())
+    return has, hash_words(np.frombuffer(raw, np.uint8).reshape(len(has) * each, 32))
+
+
+def _key_schema(images: DataFrame, key: Sequence[str]) -> str:
+    return ", ".join(f"{name} {images.schema[name].dataType.simpleString()}" for name in key)

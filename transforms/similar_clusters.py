@@ -1,0 +1,155 @@
+"""Similar-image clusters through time: the ids of new groups, and what became of those before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from schemas.lake import CLUSTER_NAMESPACE
+from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
+from transforms.changes import diff_rows
+from transforms.member_matching import match_members
+from transforms.similarity import DATASET_KEY, describe_groups
+from transforms.stable_ids import most_shared, number_new, uuid5
+
+ID_PREFIX = "SimilarImageCluster-"
+KIND = "similar-images"
+GROUP = (*DATASET_KEY, "representative")
+CLUSTER = (*DATASET_KEY, "object_id")
+COLUMNS = tuple(name for name in SIMILAR_IMAGE_CLUSTERS.names if name != "run_id")
+REMEMBERED = 100
+"""Pictures by which a cluster that went is known again."""
+
+Checkpoint = Callable[[DataFrame], DataFrame]
+
+
+def name_groups(
+    members: DataFrame, *, old_members: DataFrame, old_clusters: DataFrame, checkpoint: Checkpoint
+) -> DataFrame:
+    """One row per group (GROUP) with its `object_id`, `generation`, `anchor`, `origin_id`; and whether it `is_new`.
+
+    `members` has a row per file of a group (uri, fingerprint, node, representative); `old_members` and `old_clusters`
+    are the tables' rows of the same datasets. A group follows the live cluster that it shares most files with, one to
+    one, ties to the oldest; what none of them answers for, the cluster that went that it shares most fingerprints with;
+    what is left is new: an id of its representative and a generation.
+
+    A cluster without members was committed by a run that was killed before its members were: its representative
+    answers for it.
+    """
+    live = old_clusters.where("state = 'live'")
+    known = live.select(*CLUSTER, "create_time", "representative")
+    halfway = known.join(old_members, list(CLUSTER), how="left_anti")
+    by_file = members.join(old_members.select(*CLUSTER, "uri"), [*DATASET_KEY, "uri"], how="inner")
+    by_node = members.join(
+        halfway.select(*CLUSTER, F.col("representative").alias("node")), [*DATASET_KEY, "node"], how="inner"
+    )
+    shared = by_file.select(*GROUP, "object_id").unionByName(by_node.select(*GROUP, "object_id"))
+    shared = shared.groupBy(*GROUP, "object_id").agg(F.count("*").alias("shared"))
+    shared = checkpoint(shared.join(known.drop("representative"), list(CLUSTER), how="inner"))
+    followed = checkpoint(shared.transform(match_members, key=DATASET_KEY))
+
+    groups = members.select(*GROUP).distinct()
+    unfollowed = checkpoint(groups.join(followed, list(GROUP), how="left_anti"))
+    gone = old_clusters.where("state = 'gone'").select(
+        *CLUSTER, "create_time", F.explode("last_fingerprints").alias("fingerprint")
+    )
+    returning = (
+        members.join(unfollowed, list(GROUP), how="left_semi")
+        .select(*GROUP, "fingerprint")
+        .distinct()
+        .join(gone, [*DATASET_KEY, "fingerprint"], how="inner")
+        .groupBy(*GROUP, "object_id", "create_time")
+        .agg(F.count("*").alias("shared"))
+    )
+    revived = checkpoint(returning.transform(match_members, key=DATASET_KEY))
+    remembered = old_clusters.select(*CLUSTER, "generation", "anchor", "origin_id")
+    kept = followed.unionByName(revived).join(remembered, list(CLUSTER), how="inner")
+    origins = most_shared(shared, by=GROUP, other="object_id", shared="shared")
+    fresh = (
+        unfollowed.join(revived, list(GROUP), how="left_anti")
+        .withColumn("anchor", F.col("representative"))
+        .transform(number_new, old=old_clusters, key=(*DATASET_KEY, "anchor"), order="representative")
+        .join(origins.withColumnRenamed("object_id", "origin_id"), list(GROUP), how="left")
+    )
+    name = uuid5(CLUSTER_NAMESPACE, "project_name", "dataset_name", "kind", "anchor", "generation")
+    fresh = fresh.withColumn("kind", F.lit(KIND)).withColumn("object_id", F.concat(F.lit(ID_PREFIX), name))
+    columns = (*GROUP, "object_id", "generation", "anchor", "origin_id")
+    return checkpoint(kept.select(*columns).unionByName(fresh.select(*columns)))
+
+
+def describe_clusters(members: DataFrame, *, names: DataFrame, now: datetime) -> DataFrame:
+    """One row per live cluster of described members, as the columns of `similar_image_clusters` but run_id."""
+    return (
+        members.transform(describe_groups)
+        .join(names, list(CLUSTER), how="inner")
+        .withColumns(
+            {
+                "state": F.lit("live"),
+                "successor_id": F.lit(None).cast("string"),
+                "last_fingerprints": F.lit(None).cast("array<string>"),
+                "create_time": F.lit(now),
+                "update_time": F.lit(now),
+            }
+        )
+        .select(*COLUMNS)
+    )
+
+
+def change_clusters(
+    live: DataFrame, *, members: DataFrame, old_members: DataFrame, old_clusters: DataFrame, now: datetime
+) -> DataFrame:
+    """The clusters that change, one row each: the columns of `similar_image_clusters` but run_id, and `_action`.
+
+    A live cluster that no group follows is gone: it names as successor the cluster that took most of its files, and
+    remembers what its pictures looked like. A row whose membership changed changes too, so that its update_time tells.
+    """
+    took = old_members.select(*CLUSTER, "uri").join(
+        members.select(*DATASET_KEY, "uri", F.col("object_id").alias("_heir")), [*DATASET_KEY, "uri"], how="inner"
+    )
+    took = took.groupBy(*CLUSTER, "_heir").agg(F.count("*").alias("shared"))
+    heirs = most_shared(took, by=CLUSTER, other="_heir", shared="shared")
+    looks = old_members.groupBy(*CLUSTER).agg(
+        F.slice(F.array_sort(F.collect_set("fingerprint")), 1, REMEMBERED).alias("_looks")
+    )
+    left = old_clusters.where("state = 'live'").join(live, list(CLUSTER), how="left_anti")
+    gone = (
+        left.join(heirs, list(CLUSTER), how="left")
+        .join(looks, list(CLUSTER), how="left")
+        .withColumns(
+            {
+                "state": F.lit("gone"),
+                "successor_id": F.col("_heir"),
+                "last_fingerprints": F.coalesce("_looks", F.array("representative")),
+                "update_time": F.lit(now),
+            }
+        )
+        .select(*COLUMNS)
+    )
+    wanted = live.unionByName(gone)
+    moved = _moved(members, old_members=old_members)
+    current = old_clusters.select(*COLUMNS)
+    compare = [name for name in COLUMNS if name not in ("create_time", "update_time")]
+    touched = wanted.join(moved, list(CLUSTER), how="left").withColumn("_moved", F.coalesce("_moved", F.lit(False)))
+    same = current.withColumn("_moved", F.lit(False))
+    return diff_rows(
+        touched, current=same, key=CLUSTER, compare=[*compare, "_moved"], keep=("create_time",), absent="leave"
+    ).drop("_moved")
+
+
+def _moved(members: DataFrame, *, old_members: DataFrame) -> DataFrame:
+    """The clusters of which a file came, went or is another now, with `_moved` true."""
+    content = ("uri", "fingerprint", "kind", "rank", "similarity", "image_score")
+    new, old = members.select(*CLUSTER, *content), old_members.select(*CLUSTER, *content)
+    both = new.withColumn("_side", F.lit(1)).unionByName(old.withColumn("_side", F.lit(-1)))
+    differing = both.groupBy(*CLUSTER, *content).agg(F.sum("_side").alias("_sides")).where("_sides != 0")
+    return differing.select(*CLUSTER).distinct().withColumn("_moved", F.lit(True))
+
+
+def keep_names(members: DataFrame, *, old_clusters: DataFrame) -> DataFrame:
+    """The names of the clusters that still have two members or more (name_groups' columns), after some were removed."""
+    there = members.groupBy(*CLUSTER).count().where("count >= 2").drop("count")
+    names = old_clusters.where("state = 'live'").join(there, list(CLUSTER), how="left_semi")
+    return names.select(*GROUP, "object_id", "generation", "anchor", "origin_id")

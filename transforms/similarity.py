@@ -1,0 +1,198 @@
+"""Similar pictures: which pairs there are, and what the groups made of them look like.
+
+The grouping itself is transforms.stars; the ids of groups through time, transforms.similar_clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from transforms.alignment import verify_crops
+from transforms.embedding_pairs import find_embedding_pairs
+from transforms.hash_pairs import find_hash_pairs
+
+DATASET_KEY = ("bucket", "project_name", "dataset_name")
+IMAGE_KEY = (*DATASET_KEY, "fingerprint")
+PAIR_KEY = (*IMAGE_KEY, "other_fingerprint")
+SIGNALS = ("hash", "crop", "turned", "embedding")
+MIN_SIMILARITY = 0.9
+"""Cosine similarity of embeddings from which a pair is kept."""
+BURST_SECONDS = 3.0
+"""Pictures of a burst are taken no further apart, from one to the next."""
+PARTED = "#"
+"""Between the fingerprint and the URI of a picture that a person set apart from others."""
+
+Checkpoint = Callable[[DataFrame], DataFrame]
+
+
+def find_similar_pairs(features: DataFrame, *, touched: DataFrame | None, checkpoint: Checkpoint) -> DataFrame:
+    """One row per pair of fingerprints of one dataset that are similar, as `similar_image_pairs` but run_id.
+
+    `features` has the columns of `file_features`. `touched` are the fingerprints (IMAGE_KEY) of which one at least is
+    in each pair; None for all. A fingerprint of several files is compared once, by the least of their crop hashes and
+    thumbnails: as good as any, and the same whichever comes first.
+    """
+    images = features.where(F.col("fingerprint").isNotNull())
+    is_new = F.lit(True)
+    if touched is not None:
+        datasets = F.broadcast(touched.select(*DATASET_KEY).distinct())
+        images = images.join(datasets, list(DATASET_KEY), how="left_semi")
+        images = images.join(touched.withColumn("_touched", F.lit(True)), list(IMAGE_KEY), how="left")
+        is_new = F.col("_touched").isNotNull()
+    images = images.withColumn("is_new", is_new)
+    looks = images.groupBy(*IMAGE_KEY).agg(
+        *(F.min(name).alias(name) for name in ("crop_hashes", "turned_hashes")), F.first("is_new").alias("is_new")
+    )
+    near = checkpoint(find_hash_pairs(looks, key=DATASET_KEY))
+    whole = (
+        near.where("signal != 'crop'").withColumn("similarity", 1 - F.col("distance") / 256).drop("crop", "other_crop")
+    )
+    found = [whole]
+    candidates = near.where("signal = 'crop'")
+    if not candidates.isEmpty():
+        found.append(_add_thumbnails(candidates, images).transform(verify_crops))
+    vectors = images.where(F.col("embedding").isNotNull())
+    if not vectors.isEmpty():
+        vectors = vectors.dropDuplicates(list(IMAGE_KEY)).select(*IMAGE_KEY, "embedding", "is_new")
+        vectors = checkpoint(vectors)
+        alike = find_embedding_pairs(vectors, key=DATASET_KEY, min_similarity=MIN_SIMILARITY)
+        found.append(alike.withColumns({"signal": F.lit("embedding"), "distance": F.lit(None).cast("int")}))
+    columns = (*PAIR_KEY, "signal", "distance", "similarity")
+    pairs = reduce(DataFrame.unionByName, (each.select(*columns) for each in found))
+    order = F.array_position(F.lit(list(SIGNALS)), F.col("signal"))
+    first = F.min(F.struct(order.alias("order"), "distance", "similarity", "signal")).alias("first")
+    return pairs.groupBy(*PAIR_KEY).agg(first).select(*PAIR_KEY, "first.signal", "first.distance", "first.similarity")
+
+
+def _add_thumbnails(candidates: DataFrame, images: DataFrame) -> DataFrame:
+    """The candidates with the thumbnails of both, without those where one has none."""
+    either = F.explode(F.array("fingerprint", "other_fingerprint")).alias("fingerprint")
+    asked = candidates.select(*DATASET_KEY, either).distinct()
+    least = F.min(F.struct("crop_hashes", "thumbnail")).alias("least")
+    thumbnails = (
+        images.where(F.col("thumbnail").isNotNull())
+        .join(asked, list(IMAGE_KEY), how="left_semi")
+        .groupBy(*IMAGE_KEY)
+        .agg(least)
+        .select(*IMAGE_KEY, F.col("least.thumbnail").alias("thumbnail"))
+    )
+    others = thumbnails.withColumnsRenamed({"fingerprint": "other_fingerprint", "thumbnail": "other_thumbnail"})
+    return candidates.join(thumbnails, list(IMAGE_KEY), how="inner").join(
+        others, [*DATASET_KEY, "other_fingerprint"], how="inner"
+    )
+
+
+def within_thresholds(*, max_distance: int, min_similarity: float, crops: bool) -> Column:
+    """Whether a pair counts for clustering."""
+    by_hash = F.col("signal").isin("hash", "turned") & (F.col("distance") <= max_distance)
+    by_embedding = (F.col("signal") == "embedding") & (F.col("similarity") >= min_similarity)
+    return by_hash | by_embedding | ((F.col("signal") == "crop") & F.lit(crops))
+
+
+def part_images(images: DataFrame, *, parted: DataFrame) -> DataFrame:
+    """Adds `node` to files: what stands for the file in the graph. It is the fingerprint, shared by all files that look
+    the same, save for one that a person parted from others, which stands for itself; `apart` are the fingerprints that
+    it is kept apart from. `parted` has a dataset, `uri` and `apart` a row."""
+    own = F.concat("fingerprint", F.lit(PARTED), "uri")
+    return images.join(F.broadcast(parted), [*DATASET_KEY, "uri"], how="left").withColumn(
+        "node", F.when(F.col("apart").isNotNull(), own).otherwise(F.col("fingerprint"))
+    )
+
+
+def link_nodes(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
+    """Pairs of fingerprints as pairs of the nodes that there are (part_images), kept apart where people say so.
+
+    Columns: DATASET_KEY, `fingerprint` and `other_fingerprint` (nodes, the lesser first), `similarity`.
+    """
+    nodes = images.select(*DATASET_KEY, "node", "fingerprint", "apart").dropDuplicates([*DATASET_KEY, "node"])
+    strange = nodes.where(F.col("apart").isNotNull()).select(*IMAGE_KEY).distinct()
+    same = nodes.join(F.broadcast(strange), list(IMAGE_KEY), how="left_semi").select(*IMAGE_KEY).distinct()
+    same = same.withColumns({"other_fingerprint": F.col("fingerprint"), "similarity": F.lit(1.0)})
+    links = pairs.select(*PAIR_KEY, "similarity").unionByName(same)
+    one = nodes.withColumnsRenamed({"node": "_node", "apart": "_apart"})
+    other = nodes.withColumnsRenamed({"node": "_other", "apart": "_other_apart", "fingerprint": "other_fingerprint"})
+    linked = links.join(one, list(IMAGE_KEY), how="inner").join(other, [*DATASET_KEY, "other_fingerprint"], how="inner")
+    keeps_apart = F.coalesce(F.array_contains("_apart", F.col("other_fingerprint")), F.lit(False))
+    other_keeps_apart = F.coalesce(F.array_contains("_other_apart", F.col("fingerprint")), F.lit(False))
+    linked = linked.where(~keeps_apart & ~other_keeps_apart & (F.col("_node") != F.col("_other")))
+    return linked.select(
+        *DATASET_KEY,
+        F.least("_node", "_other").alias("fingerprint"),
+        F.greatest("_node", "_other").alias("other_fingerprint"),
+        "similarity",
+    ).dropDuplicates(list(PAIR_KEY))
+
+
+def gather_members(images: DataFrame, *, stars: DataFrame) -> DataFrame:
+    """The files of groups of two or more: `images` (with `node`) with `representative` (a node) and `similarity` to it.
+
+    `stars` has a row per node with a similar one (transforms.stars). Files of one node that nothing else is similar to
+    are a group by themselves.
+    """
+    stars = stars.select(*DATASET_KEY, F.col("fingerprint").alias("node"), "representative", "similarity")
+    placed = images.join(stars, [*DATASET_KEY, "node"], how="left").withColumns(
+        {"representative": F.coalesce("representative", "node"), "similarity": F.coalesce("similarity", F.lit(1.0))}
+    )
+    group = (*DATASET_KEY, "representative")
+    groups = placed.groupBy(*group).agg(F.count("*").alias("_files")).where("_files >= 2").drop("_files")
+    return placed.join(groups, list(group), how="left_semi")
+
+
+def describe_members(members: DataFrame) -> DataFrame:
+    """Adds `kind`, `rank` and a total `image_score` to members of clusters (`object_id`).
+
+    `members` has their files' content_hash, camera, produce_time and size in pixels. A copy has the content of a better
+    member. Pictures of a burst come from one device, at different times no more than BURST_SECONDS from one to the
+    next; where one of the two times has no fraction of a second, both are taken to the second, so that a copy that lost
+    the fraction is no burst.
+    """
+    cluster = (*DATASET_KEY, "object_id")
+    ranked = members.withColumn("image_score", F.coalesce("image_score", resolution_score(), F.lit(0.0)))
+    best_first = Window.partitionBy(*cluster).orderBy(F.col("image_score").desc(), "uri")
+    ranked = ranked.withColumn("rank", F.row_number().over(best_first))
+    same_content = Window.partitionBy(*cluster, "content_hash").orderBy("rank")
+    is_copy = F.col("content_hash").isNotNull() & (F.row_number().over(same_content) > 1)
+    by_time = Window.partitionBy(*cluster, "camera_make", "camera_model").orderBy("_micros")
+    earlier = by_time.rangeBetween(Window.unboundedPreceding, -1)
+    later = by_time.rangeBetween(1, Window.unboundedFollowing)
+    gaps = [_seconds_apart(F.max("_micros").over(earlier)), _seconds_apart(F.min("_micros").over(later))]
+    near = (F.coalesce((gap > 0) & (gap <= BURST_SECONDS), F.lit(False)) for gap in gaps)
+    in_burst = F.col("camera_model").isNotNull() & reduce(Column.__or__, near)
+    kind = F.when(is_copy, "copy").when(in_burst, "burst").otherwise("near-duplicate")
+    return ranked.withColumn("_micros", F.unix_micros("produce_time")).withColumn("kind", kind).drop("_micros")
+
+
+def _seconds_apart(other: Column) -> Column:
+    """Seconds between `_micros` and other microseconds, both cut to the second where one has no fraction."""
+    times = [F.col("_micros"), other]
+    whole = reduce(Column.__or__, (F.pmod(time, F.lit(1_000_000)) == 0 for time in times))
+    seconds = [F.when(whole, F.floor(time / 1_000_000)).otherwise(time / 1_000_000) for time in times]
+    return F.abs(seconds[0] - seconds[1])
+
+
+def resolution_score() -> Column:
+    """What the size in pixels alone says of a picture without a score: 0 to 1, for 12 megapixels and more."""
+    megapixels = F.col("image_width").cast("double") * F.col("image_height") / 1e6
+    return F.least(F.log2(1 + megapixels) / F.log2(F.lit(13.0)), F.lit(1.0))
+
+
+def describe_groups(members: DataFrame) -> DataFrame:
+    """One row per cluster of described members: `kind`, `files`, `cover_uri`, `first_time`, `last_time`."""
+    kinds = [(F.count_if(F.col("kind") == kind)).alias(kind) for kind in ("copy", "burst")]
+    summed = members.groupBy(*DATASET_KEY, "object_id").agg(
+        F.count("*").alias("files"),
+        *kinds,
+        F.min_by("uri", "rank").alias("cover_uri"),
+        F.min("produce_time").alias("first_time"),
+        F.max("produce_time").alias("last_time"),
+    )
+    kind = (
+        F.when(F.col("copy") == F.col("files") - 1, "copies")
+        .when((F.col("burst") >= 2) & (F.col("burst") + F.col("copy") == F.col("files")), "burst")
+        .otherwise("near-duplicates")
+    )
+    return summed.withColumn("kind", kind).drop("copy", "burst")
