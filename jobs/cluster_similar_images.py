@@ -33,6 +33,7 @@ from transforms.similarity import (
     DATASET_KEY,
     MIN_SIMILARITY,
     gather_members,
+    link_images,
     link_nodes,
     part_images,
     within_thresholds,
@@ -109,12 +110,17 @@ def _group(run: Run, config: ClusterSimilarImages, inputs: _Inputs) -> DataFrame
         .select(*FILE_KEY, "fingerprint", "image_score")
         .join(removed, list(FILE_KEY), how="left_anti")
     )
-    images = run.cache(images.transform(part_images, parted=_parted(run, config, inputs)))
     counts = within_thresholds(
         max_distance=config.max_distance, min_similarity=config.min_similarity, crops=config.crops
     )
-    links = inputs.read(SIMILAR_IMAGE_PAIRS.name).where(counts).transform(link_nodes, images=images)
-    links = run.cache(links)
+    pairs = inputs.read(SIMILAR_IMAGE_PAIRS.name).where(counts)
+    parted = run.cache(_parted(run, config, inputs))
+    if parted.isEmpty():
+        images = run.cache(images.withColumn("node", F.col("fingerprint")))
+        links = run.cache(pairs.transform(link_images, images=images))
+    else:
+        images = run.cache(images.transform(part_images, parted=parted, pairs=pairs))
+        links = run.cache(pairs.transform(link_nodes, images=images))
     stars = group_stars(links, key=DATASET_KEY, checkpoint=run.cache, log=run.log_round)
     members = images.transform(gather_members, stars=stars)
     return run.cache(members.join(files.select(*FILE_KEY, *OF_A_FILE), list(FILE_KEY), how="inner"))

@@ -64,7 +64,7 @@ def find_embedding_pairs(
 ) -> DataFrame:
     """One row per unordered pair of embeddings of one dataset and dimension that are similar, one of them new at least.
 
-    `images` has `key` (texts and ints: what makes a dataset), `fingerprint` (unique in its dataset), `embedding` (array<float>,
+    `images` has `key` (texts and ints: what makes a dataset), `fingerprint` (unique in it), `embedding` (array<float>,
     finite) and `is_new`. Result: `key`, fingerprint < other_fingerprint, similarity: their cosine, at most 1, in
     float64 with an error below 1e-12. A vector of zeros has no pairs. Of the pairs exactly at min_similarity some 2 in
     10,000 are missed, of those 0.01 above 0.9 some 1 in 100,000. All that are found come, quadratic as they may be in

@@ -93,24 +93,46 @@ def within_thresholds(*, max_distance: int, min_similarity: float, crops: bool) 
     return by_hash | by_embedding | ((F.col("signal") == "crop") & F.lit(crops))
 
 
-def part_images(images: DataFrame, *, parted: DataFrame) -> DataFrame:
-    """Adds `node` to files: what stands for the file in the graph. It is the fingerprint, shared by all files that look
-    the same, save for one that a person parted from others, which stands for itself; `apart` are the fingerprints that
-    it is kept apart from. `parted` has a dataset, `uri` and `apart` a row."""
+def link_images(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
+    """The pairs of which both are there: PAIR_KEY and `similarity`."""
+    there = images.select(*IMAGE_KEY).distinct()
+    others = there.withColumnRenamed("fingerprint", "other_fingerprint")
+    links = pairs.select(*PAIR_KEY, "similarity").join(there, list(IMAGE_KEY), how="left_semi")
+    return links.join(others, [*DATASET_KEY, "other_fingerprint"], how="left_semi")
+
+
+def part_images(images: DataFrame, *, parted: DataFrame, pairs: DataFrame) -> DataFrame:
+    """Adds `node` to files: what stands for the file in the graph, and `apart`: the fingerprints it is kept apart from.
+
+    A node is the fingerprint, shared by all files that look the same, save for a file that a person parted from others,
+    which stands for itself. It is kept apart from these, and from what they are similar to: so no representative is
+    similar to both. `parted` has a dataset, `uri` and `apart` (what it was parted from) a row.
+    """
+    both = pairs.select(*PAIR_KEY).unionByName(
+        pairs.select(
+            *DATASET_KEY,
+            F.col("other_fingerprint").alias("fingerprint"),
+            F.col("fingerprint").alias("other_fingerprint"),
+        )
+    )
+    from_these = parted.select(*DATASET_KEY, "uri", F.explode("apart").alias("fingerprint"))
+    from_similar = from_these.join(both, list(IMAGE_KEY), how="inner")
+    from_similar = from_similar.select(*DATASET_KEY, "uri", F.col("other_fingerprint").alias("fingerprint"))
+    every = from_these.unionByName(from_similar)
+    apart = every.groupBy(*DATASET_KEY, "uri").agg(F.array_sort(F.collect_set("fingerprint")).alias("apart"))
     own = F.concat("fingerprint", F.lit(PARTED), "uri")
-    return images.join(F.broadcast(parted), [*DATASET_KEY, "uri"], how="left").withColumn(
+    return images.join(F.broadcast(apart), [*DATASET_KEY, "uri"], how="left").withColumn(
         "node", F.when(F.col("apart").isNotNull(), own).otherwise(F.col("fingerprint"))
     )
 
 
 def link_nodes(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
-    """Pairs of fingerprints as pairs of the nodes that there are (part_images), kept apart where people say so.
+    """Pairs of fingerprints as pairs of the nodes that there are (part_images), without those kept apart.
 
     Columns: DATASET_KEY, `fingerprint` and `other_fingerprint` (nodes, the lesser first), `similarity`.
     """
     nodes = images.select(*DATASET_KEY, "node", "fingerprint", "apart").dropDuplicates([*DATASET_KEY, "node"])
-    strange = nodes.where(F.col("apart").isNotNull()).select(*IMAGE_KEY).distinct()
-    same = nodes.join(F.broadcast(strange), list(IMAGE_KEY), how="left_semi").select(*IMAGE_KEY).distinct()
+    same = nodes.where(F.col("apart").isNotNull()).select(*IMAGE_KEY).distinct()
     same = same.withColumns({"other_fingerprint": F.col("fingerprint"), "similarity": F.lit(1.0)})
     links = pairs.select(*PAIR_KEY, "similarity").unionByName(same)
     one = nodes.withColumnsRenamed({"node": "_node", "apart": "_apart"})
