@@ -306,7 +306,7 @@ def by_rank(found: pa.Table, size: int) -> Ranks:
 
 def ask_sedona(points: Points, areas: Path) -> Answers:
     """Sedona: a broadcast join on the same session."""
-    spark = open_session("bench")
+    spark = open_session("bench", geometry=True)
     use_geometry(spark)
     shapes = spark.read.parquet(str(areas)).select("rank", F.expr("ST_GeomFromWKB(geometry) AS shape"))
     rows = spark.read.parquet(str(points.folder)).select("id", F.expr("ST_Point(longitude, latitude) AS point"))
@@ -442,7 +442,7 @@ def main() -> None:
     options = parser.parse_args()
     load = os.getloadavg()[0]
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local[2] --driver-memory {MEMORY} pyspark-shell"
-    spark = open_session("bench")
+    spark = open_session("bench", geometry=True)
     with tempfile.TemporaryDirectory(prefix="lakealbum-bench-") as folder:
         work = Path(folder)
         if options.lake is None:

@@ -188,7 +188,7 @@ def command(given: dict[str, Any], as_json: bool, names: tuple[str, ...], **own:
     """Load administrative areas from SOURCE..., and build the index that locates files."""
     own["names"] = split_pairs("--names", names) or None
     config = build_config(BuildAreas, given, own)
-    with run_job(config, job="build-areas", task_type="AreaBuilding", create=config.settings) as run:
+    with run_job(config, job="build-areas", task_type="AreaBuilding", create=config.settings, geometry=True) as run:
         build_areas(run, config)
     print_result(run, as_json=as_json)
 

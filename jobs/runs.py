@@ -74,7 +74,9 @@ class Run:
 
 
 @contextmanager
-def run_job(config: JobConfig, *, job: str, task_type: str, create: LakeSettings | None = None) -> Iterator[Run]:
+def run_job(
+    config: JobConfig, *, job: str, task_type: str, create: LakeSettings | None = None, geometry: bool = False
+) -> Iterator[Run]:
     """Opens session and lake, and keeps the run's task and lineage row in step with what happens inside.
 
     A failure is written to both, with the kind of error and what it says, and raised again. A dry run leaves
@@ -102,7 +104,7 @@ def run_job(config: JobConfig, *, job: str, task_type: str, create: LakeSettings
     }
     with Progress(job) as progress:
         progress.stage("starting Spark", 0)
-        spark = open_session(f"lakealbum {job}")
+        spark = open_session(f"lakealbum {job}", geometry=geometry)
         lake = Lake.open(spark, config.lake, create=None if config.dry_run else create)
         task_id, event_id, request_id = (str(task[name]) for name in ("task_id", "event_id", "request_id"))
         run = Run(lake, run_id, task_id, event_id, request_id, now, config.dry_run, progress)

@@ -35,8 +35,12 @@ PLANS_DEPEND_ON = {
 }
 
 
-def open_session(app_name: str) -> SparkSession:
-    """The session of this process, made if there is none.
+GEOMETRY_JARS = ("sedona-", "geotools-")
+"""How the names of jars begin that only `use_geometry` needs: 100 MB, which take a session seconds to take in."""
+
+
+def open_session(app_name: str, *, geometry: bool = False) -> SparkSession:
+    """The session of this process, made if there is none; `geometry`: with what `use_geometry` needs.
 
     Under spark-submit, master, memory, parallelism and jars are the submitter's. Started by the launcher, the
     jars are those that it fetched (LAKEALBUM_JARS, or LAKEALBUM_PACKAGES where Maven is missing).
@@ -44,7 +48,7 @@ def open_session(app_name: str) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(app_name)
-    for key, value in (RESULTS_DEPEND_ON | PLANS_DEPEND_ON | _launcher_jars()).items():
+    for key, value in (RESULTS_DEPEND_ON | PLANS_DEPEND_ON | _launcher_jars(geometry)).items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     for key, value in (RESULTS_DEPEND_ON | PLANS_DEPEND_ON).items():
@@ -76,9 +80,10 @@ def session_settings(spark: SparkSession, settings: dict[str, str]) -> Iterator[
                 spark.conf.set(key, old)
 
 
-def _launcher_jars() -> dict[str, str]:
+def _launcher_jars(geometry: bool) -> dict[str, str]:
     if directory := os.environ.get("LAKEALBUM_JARS"):
-        return {"spark.jars": ",".join(str(path) for path in sorted(Path(directory).glob("*.jar")))}
+        jars = sorted(Path(directory).glob("*.jar"))
+        return {"spark.jars": ",".join(str(jar) for jar in jars if geometry or not jar.name.startswith(GEOMETRY_JARS))}
     if packages := os.environ.get("LAKEALBUM_PACKAGES"):
         return {"spark.jars.packages": packages, "spark.jars.excludes": os.environ.get("LAKEALBUM_EXCLUDES", "")}
     return {}

@@ -42,7 +42,7 @@ def small_jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def spark(small_jobs: None) -> Iterator[SparkSession]:
     """A session as jobs have it, on two cores, with few partitions and no web pages."""
-    session = open_session("tests")
+    session = open_session("tests", geometry=True)
     yield session
     session.stop()
 
