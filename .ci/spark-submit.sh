@@ -74,3 +74,27 @@ assert "Hangzhou" in {address.get("City") for c in clusters for address in c["Ad
 assert found == [("2024-03-04", "2024-03-07")] * 2, f"a city and a province cluster of 4-7 March expected, got: {answer}"
 print("spark-submit chain: 2 clusters, as expected")
 PY
+
+"$venv/bin/python" - "$work/photos" << 'PY'
+import pathlib, sys
+from PIL import Image, ImageEnhance
+
+folder = pathlib.Path(sys.argv[1])
+folder.mkdir()
+noise = Image.effect_noise((320, 240), 90).resize((1600, 1200), Image.Resampling.BICUBIC)
+noise.save(folder / "original.jpg")
+noise.resize((400, 300)).save(folder / "small.png")
+ImageEnhance.Brightness(noise.crop((60, 20, 1560, 1180))).enhance(0.8).save(folder / "cropped.webp")
+noise.transpose(Image.Transpose.ROTATE_180).save(folder / "other.jpg")
+PY
+submit jobs/index_files.py "$work/photos" --format photos "${lake[@]}"
+submit jobs/cluster_similar_images.py "${lake[@]}"
+./lakealbum query similar-images "${lake[@]}" --json > "$work/similar.json"
+"$venv/bin/python" - "$work/similar.json" << 'PY'
+import json, pathlib, sys
+
+(cluster,) = json.load(open(sys.argv[1]))["SimilarImageClusters"]
+found = {pathlib.PurePosixPath(file["URI"]).stem for file in cluster["Files"]}
+assert found == {"original", "small", "cropped"}, cluster
+print("spark-submit: an original, its smaller copy and its crop are one cluster, as expected")
+PY

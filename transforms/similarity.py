@@ -178,9 +178,10 @@ def describe_members(members: DataFrame) -> DataFrame:
     ranked = ranked.withColumn("rank", F.row_number().over(best_first))
     same_content = Window.partitionBy(*cluster, "content_hash").orderBy("rank")
     is_copy = F.col("content_hash").isNotNull() & (F.row_number().over(same_content) > 1)
-    by_time = Window.partitionBy(*cluster, "camera_make", "camera_model").orderBy("_micros")
-    earlier = by_time.rangeBetween(Window.unboundedPreceding, -1)
-    later = by_time.rangeBetween(1, Window.unboundedFollowing)
+    device = Window.partitionBy(*cluster, "camera_make", "camera_model")
+    # Both frames grow from row to row; one that shrank would be summed up anew for each.
+    earlier = device.orderBy("_micros").rangeBetween(Window.unboundedPreceding, -1)
+    later = device.orderBy(F.col("_micros").desc()).rangeBetween(Window.unboundedPreceding, -1)
     gaps = [_seconds_apart(F.max("_micros").over(earlier)), _seconds_apart(F.min("_micros").over(later))]
     near = (F.coalesce((gap > 0) & (gap <= BURST_SECONDS), F.lit(False)) for gap in gaps)
     in_burst = F.col("camera_model").isNotNull() & reduce(Column.__or__, near)
