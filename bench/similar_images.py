@@ -1,7 +1,7 @@
 """Measures similar images: what is found of edited pictures, and how fast pairs are found, side by side with peers.
 
     python -m bench.similar_images edits --photos DIR --maker make_similar.py [--variants 6 12] [--seeds 1 2]
-    python -m bench.similar_images hashes [--counts 100000 1000000 4000000] [--flat-up-to 1000000]
+    python -m bench.similar_images hashes [--counts 100000 1000000 4000000] [--flat-up-to N] [--multi-up-to N]
     python -m bench.similar_images embeddings [--count 1000000] [--datasets 1000]
     python -m bench.similar_images increments [--count 1000000] [--share 0.01]
     python -m bench.similar_images speed --photos DIR
@@ -241,7 +241,7 @@ def planted_hashes(count: int, share: float = 0.02, seed: int = 0) -> np.ndarray
     return hashes
 
 
-def measure_hashes(spark: SparkSession, counts: list[int], flat_up_to: int) -> None:
+def measure_hashes(spark: SparkSession, counts: list[int], flat_up_to: int, multi_up_to: int) -> None:
     """Prints the seconds for all pairs within 31 bits, ours from Parquet to Parquet, and the peers' in memory."""
     seconds: dict[int, float] = {}
     for count in counts:
@@ -265,7 +265,7 @@ def measure_hashes(spark: SparkSession, counts: list[int], flat_up_to: int) -> N
             import faiss
 
             faiss.omp_set_num_threads(os.cpu_count() or 1)
-            for name, make in _faiss_indexes(count, flat_up_to):
+            for name, make in _faiss_indexes(count, flat_up_to, multi_up_to):
                 index = make(faiss)
                 with clock(name, times):
                     index.add(hashes)
@@ -284,7 +284,7 @@ def measure_hashes(spark: SparkSession, counts: list[int], flat_up_to: int) -> N
     _print_growth(seconds)
 
 
-def _faiss_indexes(count: int, flat_up_to: int) -> Iterator[tuple[str, Callable]]:
+def _faiss_indexes(count: int, flat_up_to: int, multi_up_to: int) -> Iterator[tuple[str, Callable]]:
     if count <= flat_up_to:
         yield "faiss IndexBinaryFlat", lambda faiss: faiss.IndexBinaryFlat(256)
 
@@ -293,7 +293,7 @@ def _faiss_indexes(count: int, flat_up_to: int) -> Iterator[tuple[str, Callable]
         index.nflip = 1
         return index
 
-    if count <= flat_up_to:
+    if count <= multi_up_to:
         yield "faiss IndexBinaryMultiHash(16, 16), nflip 1", multi_hash
 
 
@@ -480,6 +480,7 @@ def main() -> None:
     hashes = parts.add_parser("hashes")
     hashes.add_argument("--counts", type=int, nargs="+", default=[100_000, 1_000_000, 4_000_000])
     hashes.add_argument("--flat-up-to", type=int, default=1_000_000)
+    hashes.add_argument("--multi-up-to", type=int, default=200_000)
     embeddings = parts.add_parser("embeddings")
     embeddings.add_argument("--count", type=int, default=1_000_000)
     embeddings.add_argument("--datasets", type=int, default=1000)
@@ -499,7 +500,7 @@ def main() -> None:
             for variants, seed in itertools.product(asked.variants, asked.seeds):
                 measure_edits(asked.photos, asked.maker, variants, seed)
         case "hashes":
-            measure_hashes(spark, asked.counts, asked.flat_up_to)
+            measure_hashes(spark, asked.counts, asked.flat_up_to, asked.multi_up_to)
         case "embeddings":
             measure_embeddings(spark, asked.count, asked.datasets)
         case "increments":

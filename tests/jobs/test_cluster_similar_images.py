@@ -268,5 +268,6 @@ def test_identical_pictures_do_not_explode(album: Album) -> None:
     ("option", "message"), [({"max_distance": 32}, "max_distance"), ({"min_similarity": 0.5}, "min_similarity")]
 )
 def test_options_out_of_range_are_refused(option: dict[str, object], message: str) -> None:
+    given = dict.fromkeys(("lake", "project", "dataset", "config", "run_id", "dry_run", "user_data"))
     with pytest.raises(UsageError, match=message):
-        build_config(ClusterSimilarImages, {"lake": "x", "project": PROJECT}, option)
+        build_config(ClusterSimilarImages, {**given, "lake": "x", "set": (), "tag": ()}, option)

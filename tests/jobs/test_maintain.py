@@ -77,9 +77,9 @@ def test_files_are_joined_and_freed_no_row_changes_and_jobs_go_on_from_their_wat
     state = album.rows("tasks", "update_time DESC")[0]
     assert (state["task_id"], state["status"], state["task_type"]) == (run.task_id, "Succeeded", "LakeMaintenance")
     consumed = Mark.of(DeltaTable(f"{album.lake}/file_places")).consumed["files"]
-    for table, version in (("files", None), ("file_places", consumed)):
+    for table, versions in (("files", {}), ("file_places", {"files": consumed})):
         for entry in DeltaTable(f"{album.lake}/{table}").history(3):  # no job's token, but where the job's left off
-            assert json.loads(entry["userMetadata"].removeprefix("maintenance after "))["consumed"] == version
+            assert json.loads(entry["userMetadata"].removeprefix("maintenance after "))["consumed"] == versions
 
     later = album.index([photo("2026-03-08", HANGZHOU)])
     assert later.ledger.row_counts["files.replaced"] == 0  # the change feed, not the whole table
