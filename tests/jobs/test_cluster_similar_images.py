@@ -14,7 +14,7 @@ from jobs.cluster_similar_images import ClusterSimilarImages
 from jobs.commits import InjectedFailure
 from jobs.options import build_config
 from schemas.errors import UsageError
-from tests.jobs.albums import PROJECT, Album, Row
+from tests.jobs.albums import Album, Row
 
 pytestmark = pytest.mark.usefixtures("spark")
 
