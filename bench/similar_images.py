@@ -56,8 +56,8 @@ from schemas.lake import TABLES
 from schemas.settings import LakeSettings
 from transforms.embedding_pairs import find_embedding_pairs
 from transforms.hash_pairs import HASH_DISTANCE, find_hash_pairs
+from transforms.location_dates import DATASET_KEY
 from transforms.pictures import read_batches
-from transforms.similarity import DATASET_KEY
 
 PROJECT = "bench"
 SAME_ORIGINAL = 16

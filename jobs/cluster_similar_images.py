@@ -28,9 +28,9 @@ from schemas.files import FILES
 from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
 from transforms.hash_pairs import HASH_DISTANCE
+from transforms.location_dates import DATASET_KEY
 from transforms.similar_clusters import KIND
 from transforms.similarity import (
-    DATASET_KEY,
     MIN_SIMILARITY,
     gather_members,
     link_images,

@@ -15,8 +15,9 @@ from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
 from schemas.similar_image_members import SIMILAR_IMAGE_MEMBERS
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
 from transforms.changes import drop_keys, keep_keys
+from transforms.location_dates import DATASET_KEY
 from transforms.similar_clusters import GROUP, change_clusters, describe_clusters, keep_names, name_groups
-from transforms.similarity import DATASET_KEY, IMAGE_KEY, describe_members, find_similar_pairs
+from transforms.similarity import IMAGE_KEY, describe_members, find_similar_pairs
 
 FILE_KEY = (*DATASET_KEY, "uri")
 OF_A_FILE = ("content_hash", "camera_make", "camera_model", "produce_time", "image_width", "image_height")

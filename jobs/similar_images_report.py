@@ -24,8 +24,9 @@ from catalog.similar_images import KINDS, SimilarImageQuery, query_similar_image
 from catalog.sql import relation
 from jobs.progress import Progress
 from jobs.similar_images_page import Group, Picture, group_section, page_foot, page_head
-from jobs.thumbnails import STORED_SIDE, Thumbnail, ThumbnailReader, Unreadable, placeholder, stored_thumbnail
+from jobs.thumbnails import Thumbnail, ThumbnailReader, Unreadable, placeholder, stored_thumbnail
 from schemas.errors import UsageError
+from schemas.file_features import THUMBNAIL_SIDE
 
 CLUSTERS_AT_ONCE = 20
 """So many clusters, with up to 100 pictures each, are read at once; their thumbnails are made one cluster at a time."""
@@ -213,7 +214,7 @@ def _thumbnails(lake: Lake, row: Row, known: Known, reader: ThumbnailReader, tal
     def instead(uri: str, reason: str) -> Thumbnail:
         file, features = known.files.get((dataset, uri)), stored.get((dataset, uri))
         luminances = features["thumbnail"] if features else None
-        if luminances is None or len(luminances) != STORED_SIDE**2:
+        if luminances is None or len(luminances) != THUMBNAIL_SIDE**2:
             return placeholder(reason)
         width, height = (file and file["image_width"]) or 1, (file and file["image_height"]) or 1
         return stored_thumbnail(luminances, width, height, reason)

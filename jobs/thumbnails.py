@@ -15,6 +15,7 @@ import pyarrow as pa
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 from pyarrow import fs
 
+from schemas.file_features import THUMBNAIL_SIDE
 from transforms.heif import is_heif
 from transforms.heif_decoder import HeifDecoder
 from transforms.luminance import reduced_luminance
@@ -24,8 +25,6 @@ from transforms.pixels import MAX_DECODED_BYTES, MAX_DECODED_PIXELS, MAX_REDUCED
 
 EDGE = 360
 """Pixels of a thumbnail's longer side."""
-STORED_SIDE = 32
-"""Luminances a row, and rows, of `file_features.thumbnail`."""
 WORKERS = 4
 """Pictures that are decoded at once."""
 
@@ -120,7 +119,7 @@ class ThumbnailReader(AbstractContextManager["ThumbnailReader"]):
 
 def stored_thumbnail(luminances: bytes, width: int, height: int, reason: str) -> Thumbnail:
     """The 32 x 32 luminances of `file_features.thumbnail`, in the shape of a picture of so many pixels."""
-    grey = Image.frombytes("L", (STORED_SIDE, STORED_SIDE), luminances)
+    grey = Image.frombytes("L", (THUMBNAIL_SIDE, THUMBNAIL_SIDE), luminances)
     scale = EDGE / 2 / max(width, height, 1)
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))
     return _encoded(

@@ -4,6 +4,14 @@ import pyarrow as pa
 
 from schemas.contract import BUCKET, DATASET, PROJECT, RUN_ID, TIMESTAMP, Column, Contract
 
+HASH_BYTES = 32
+CROPS = (0.95, 0.90, 0.85, 0.80)
+"""Shares of both sides that the centre crops of `crop_hashes` keep."""
+TURNS = 7
+"""Forms of a picture that are rotated or mirrored: `turned_hashes`."""
+THUMBNAIL_SIDE = 32
+"""Luminances a row, and rows, of `thumbnail`."""
+
 FILE_FEATURES = Contract(
     name="file_features",
     row="picture with features",

@@ -15,11 +15,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
+from schemas.file_features import THUMBNAIL_SIDE as SIDE
 from transforms.hash_pairs import CROP_SCALES
 from transforms.machine import kernel
 
-SIDE = 32
-"""Pixels along each side of a thumbnail."""
 LEAST_AGREEMENT = 0.85
 """Of the pairs of edited copies measured, 99.9 % agree more; of the pairs of strangers whose crops match, few do."""
 

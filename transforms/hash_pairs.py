@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from schemas.file_features import CROPS, TURNS
 from transforms.machine import kernel
 
 Words = NDArray[np.uint64]
@@ -41,9 +42,8 @@ HASH_DISTANCE = 31
 PDQ Image-Hashing Algorithm", 2019). Pairs beyond are not kept."""
 CROP_DISTANCE = 70
 """Bits within which crops of two pictures make them candidates. Of the verified pairs of edited pictures 99.8 % are."""
-CROP_SCALES = (1.0, 0.95, 0.90, 0.85, 0.80)
+CROP_SCALES = (1.0, *CROPS)
 """Sides of the whole picture and of its centre crops: those of file_features.crop_hashes."""
-TURNED_FORMS = 7
 IS_HASH = r"^[0-9a-f]{64}"
 """How the fingerprint of a picture with a hash of sufficient quality begins: with the hash."""
 
@@ -352,10 +352,10 @@ def _nearest_crops(pairs: _Pairs | None, batches: list[tuple[Indexes, Indexes, N
 
 
 def _pairs_of_turned(whole: Words, is_new: Flags, turned: pa.ChunkedArray, parts: int, part: int) -> _Pairs:
-    has, hashes = _unpacked(turned, TURNED_FORMS)
+    has, hashes = _unpacked(turned, TURNS)
     forms = hashes.reshape(-1, 4)
     words = np.concatenate([whole, forms])
-    owners = np.concatenate([np.arange(len(whole)), np.repeat(has, TURNED_FORMS)]).astype(np.int32)
+    owners = np.concatenate([np.arange(len(whole)), np.repeat(has, TURNS)]).astype(np.int32)
     is_form = np.arange(len(words)) >= len(whole)
     is_new = is_new[owners]
     slots = plan_slots(len(words), HASH_DISTANCE)

@@ -13,12 +13,8 @@ from PIL import Image
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-HASH_BYTES = 32
-CROPS = (0.95, 0.90, 0.85, 0.80)
-"""Shares of both sides that centre crops keep."""
-TURNS = 7
-"""Forms of a picture that are rotated or mirrored."""
-THUMBNAIL_SIDE = 32
+from schemas.file_features import CROPS, THUMBNAIL_SIDE
+
 MIN_HASH_QUALITY = 50
 """Hashes below are of flat pictures, alike whatever they show: no match, by PDQ's authors."""
 

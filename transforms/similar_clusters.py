@@ -11,8 +11,9 @@ from pyspark.sql import functions as F
 from schemas.lake import CLUSTER_NAMESPACE
 from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
 from transforms.changes import diff_rows
+from transforms.location_dates import DATASET_KEY
 from transforms.member_matching import match_members
-from transforms.similarity import DATASET_KEY, describe_groups
+from transforms.similarity import describe_groups
 from transforms.stable_ids import most_shared, number_new, uuid5
 
 ID_PREFIX = "SimilarImageCluster-"

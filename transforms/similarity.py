@@ -11,14 +11,14 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from schemas.similar_image_pairs import SIGNALS
 from transforms.alignment import verify_crops
 from transforms.embedding_pairs import find_embedding_pairs
 from transforms.hash_pairs import find_hash_pairs
+from transforms.location_dates import DATASET_KEY
 
-DATASET_KEY = ("bucket", "project_name", "dataset_name")
 IMAGE_KEY = (*DATASET_KEY, "fingerprint")
 PAIR_KEY = (*IMAGE_KEY, "other_fingerprint")
-SIGNALS = ("hash", "crop", "turned", "embedding")
 MIN_SIMILARITY = 0.9
 """Cosine similarity of embeddings from which a pair is kept."""
 BURST_SECONDS = 3.0

@@ -15,9 +15,9 @@ from pyspark.sql.types import NullType, NumericType, StringType, StructField, St
 from schemas.contract import LEVELS
 from schemas.errors import SourceError, UsageError
 from schemas.figures import BOUNDARY, HEAD_POSE
+from schemas.file_features import CROPS, HASH_BYTES, THUMBNAIL_SIDE, TURNS
 from schemas.lake import NAME_PATTERN
 from transforms.judgement import GIVEN, Judgement, give_verdict, prepare_rows, refuse_duplicates
-from transforms.perceptual_hashes import CROPS, HASH_BYTES, THUMBNAIL_SIDE, TURNS
 from transforms.source_columns import (
     ANGLES,
     BOX_SIDES,

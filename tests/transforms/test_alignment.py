@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from pyspark.sql import SparkSession
 
-from transforms.alignment import LEAST_AGREEMENT, SIDE, align_pictures, verify_crops
+from schemas.file_features import THUMBNAIL_SIDE as SIDE
+from transforms.alignment import LEAST_AGREEMENT, align_pictures, verify_crops
 
 COUNT = 12
 

@@ -9,9 +9,9 @@ import pdqhash
 import pytest
 from PIL import Image
 
-from schemas.file_features import FILE_FEATURES
+from schemas.file_features import CROPS, FILE_FEATURES, HASH_BYTES, TURNS
 from transforms.luminance import SHORTER_SIDE, reduced_luminance
-from transforms.perceptual_hashes import CROPS, HASH_BYTES, MIN_HASH_QUALITY, TURNS, PictureHashes, hash_picture
+from transforms.perceptual_hashes import MIN_HASH_QUALITY, PictureHashes, hash_picture
 
 PHOTOS = Path(__file__).parents[2].parent / "shared" / "data" / "photos"
 needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"the sample photos are not at {PHOTOS}")
