@@ -230,13 +230,13 @@ def _table(lake: Path, name: str, columns: str) -> list[dict]:
 
 
 def planted_hashes(count: int, share: float = 0.02, seed: int = 0) -> np.ndarray:
-    """uint8 (count, 32): random, and a share of them copies of others with 0 to 40 bits flipped."""
+    """uint8 (count, 32): random, and a share of them copies of others with 1 to 40 bits flipped."""
     rng = np.random.default_rng(seed)
     hashes = rng.integers(0, 256, (count, 32), dtype=np.uint8)
     near = rng.permutation(count)[: int(count * share)]
     bits = np.unpackbits(hashes[rng.integers(0, count, len(near))], axis=1)
     order = rng.random(bits.shape).argsort(axis=1)
-    bits ^= (order < rng.integers(0, 41, len(near))[:, None]).astype(np.uint8)
+    bits ^= (order < rng.integers(1, 41, len(near))[:, None]).astype(np.uint8)
     hashes[near] = np.packbits(bits, axis=1)
     return hashes
 

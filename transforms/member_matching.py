@@ -15,8 +15,8 @@ def match_members(pairs: DataFrame, *, key: Sequence[str]) -> DataFrame:
     """One row per match (`key`, `representative`, `object_id`): pairs taken by most shared members, each side once.
 
     `pairs` has a row per group (`representative`) and older cluster (`object_id`, `create_time`) with `shared` members
-    in common. Ties go to the oldest cluster, then to the lesser ids. A dataset's pairs are
-    decided in one task, in one pass over them: some 200 bytes each.
+    in common, and a `turn`: pairs of a lower one are all taken before. Ties go to the oldest cluster, then to the
+    lesser ids. A dataset's pairs are decided in one task, in one pass over them: some 200 bytes each.
     """
     columns = [pairs.schema[name] for name in (*key, "representative", "object_id")]
     schema = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in columns)
@@ -24,15 +24,13 @@ def match_members(pairs: DataFrame, *, key: Sequence[str]) -> DataFrame:
 
 
 def _match_in_order(pairs: pa.Table) -> pa.Table:
-    order = [("shared", "descending"), ("create_time", "ascending"), ("object_id", "ascending")]
+    order = [("turn", "ascending"), ("shared", "descending"), ("create_time", "ascending"), ("object_id", "ascending")]
     pairs = pairs.sort_by([*order, ("representative", "ascending")])
     groups, clusters = (
         pairs[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in ("representative", "object_id")
     )
     taken = pairs.filter(pa.array(take_in_order(groups, clusters)))
-    return taken.drop_columns(["shared", "create_time"]).select(
-        [name for name in pairs.column_names if name not in ("shared", "create_time")]
-    )
+    return taken.drop_columns(["turn", "shared", "create_time"])
 
 
 @kernel

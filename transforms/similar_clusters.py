@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -40,45 +41,42 @@ def name_groups(
     A cluster without members was committed by a run that was killed before its members were: its representative
     answers for it.
     """
-    live = old_clusters.where("state = 'live'")
-    known = live.select(*CLUSTER, "create_time", "representative")
-    halfway = known.join(old_members, list(CLUSTER), how="left_anti")
+    groups = members.select(*GROUP).distinct()
+    remembered = old_clusters.select(*CLUSTER, "create_time", "generation", "anchor", "origin_id")
+    shared = checkpoint(_shared(members, old_members=old_members, old_clusters=old_clusters))
+    matches = shared.join(remembered.select(*CLUSTER, "create_time"), list(CLUSTER), how="inner").transform(
+        match_members, key=DATASET_KEY
+    )
+    kept = matches.join(remembered.drop("create_time"), list(CLUSTER), how="inner")
+    named = checkpoint(groups.join(kept, list(GROUP), how="left"))
+    origins = most_shared(shared.where("turn = 0"), by=GROUP, other="object_id", shared="shared")
+    name = uuid5(CLUSTER_NAMESPACE, "project_name", "dataset_name", "kind", "anchor", "generation")
+    fresh = (
+        named.where(F.col("object_id").isNull())
+        .select(*GROUP, F.col("representative").alias("anchor"), F.lit(KIND).alias("kind"))
+        .transform(number_new, old=old_clusters, key=(*DATASET_KEY, "anchor"), order="representative")
+        .join(origins.withColumnRenamed("object_id", "origin_id"), list(GROUP), how="left")
+        .withColumn("object_id", F.concat(F.lit(ID_PREFIX), name))
+    )
+    columns = (*GROUP, "object_id", "generation", "anchor", "origin_id")
+    return checkpoint(named.where(F.col("object_id").isNotNull()).select(*columns).unionByName(fresh.select(*columns)))
+
+
+def _shared(members: DataFrame, *, old_members: DataFrame, old_clusters: DataFrame) -> DataFrame:
+    """How many members a group and an older cluster have in common: files (`turn` 0), or looks of one that went (1)."""
+    halfway = old_clusters.where("state = 'live'").join(old_members, list(CLUSTER), how="left_anti")
+    gone = old_clusters.where("state = 'gone'").select(*CLUSTER, F.explode("last_fingerprints").alias("fingerprint"))
     by_file = members.join(old_members.select(*CLUSTER, "uri"), [*DATASET_KEY, "uri"], how="inner")
     by_node = members.join(
         halfway.select(*CLUSTER, F.col("representative").alias("node")), [*DATASET_KEY, "node"], how="inner"
     )
-    shared = by_file.select(*GROUP, "object_id").unionByName(by_node.select(*GROUP, "object_id"))
-    shared = shared.groupBy(*GROUP, "object_id").agg(F.count("*").alias("shared"))
-    shared = checkpoint(shared.join(known.drop("representative"), list(CLUSTER), how="inner"))
-    followed = checkpoint(shared.transform(match_members, key=DATASET_KEY))
-
-    groups = members.select(*GROUP).distinct()
-    unfollowed = checkpoint(groups.join(followed, list(GROUP), how="left_anti"))
-    gone = old_clusters.where("state = 'gone'").select(
-        *CLUSTER, "create_time", F.explode("last_fingerprints").alias("fingerprint")
+    looks = members.select(*GROUP, "fingerprint").distinct()
+    by_look = looks.join(gone, [*DATASET_KEY, "fingerprint"], how="inner")
+    turns = (
+        rows.select(*GROUP, "object_id", F.lit(turn).alias("turn"))
+        for rows, turn in ((by_file, 0), (by_node, 0), (by_look, 1))
     )
-    returning = (
-        members.join(unfollowed, list(GROUP), how="left_semi")
-        .select(*GROUP, "fingerprint")
-        .distinct()
-        .join(gone, [*DATASET_KEY, "fingerprint"], how="inner")
-        .groupBy(*GROUP, "object_id", "create_time")
-        .agg(F.count("*").alias("shared"))
-    )
-    revived = checkpoint(returning.transform(match_members, key=DATASET_KEY))
-    remembered = old_clusters.select(*CLUSTER, "generation", "anchor", "origin_id")
-    kept = followed.unionByName(revived).join(remembered, list(CLUSTER), how="inner")
-    origins = most_shared(shared, by=GROUP, other="object_id", shared="shared")
-    fresh = (
-        unfollowed.join(revived, list(GROUP), how="left_anti")
-        .withColumn("anchor", F.col("representative"))
-        .transform(number_new, old=old_clusters, key=(*DATASET_KEY, "anchor"), order="representative")
-        .join(origins.withColumnRenamed("object_id", "origin_id"), list(GROUP), how="left")
-    )
-    name = uuid5(CLUSTER_NAMESPACE, "project_name", "dataset_name", "kind", "anchor", "generation")
-    fresh = fresh.withColumn("kind", F.lit(KIND)).withColumn("object_id", F.concat(F.lit(ID_PREFIX), name))
-    columns = (*GROUP, "object_id", "generation", "anchor", "origin_id")
-    return checkpoint(kept.select(*columns).unionByName(fresh.select(*columns)))
+    return reduce(DataFrame.unionByName, turns).groupBy(*GROUP, "object_id", "turn").agg(F.count("*").alias("shared"))
 
 
 def describe_clusters(members: DataFrame, *, names: DataFrame, now: datetime) -> DataFrame:
