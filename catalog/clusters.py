@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
@@ -12,34 +11,9 @@ from catalog.lake import Lake, Row, Scope
 from catalog.paging import Order, Page, Pager, Position, Sorting, check_among, check_max_results, scan
 from catalog.sql import all_of, equals, has_part, instant, microseconds, one_of, relation
 from catalog.times import ANY_TIME, TimeRange
+from schemas.cluster_kinds import ClusterKind
 from schemas.contract import Contract
-from schemas.errors import LakeError, NotFound, UsageError
-
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-@dataclass(frozen=True)
-class ClusterKind:
-    """What sets one kind of cluster apart from the others.
-
-    `name` is that of the command line and of `cluster_edits`. The rows of `table` that satisfy `live` are the clusters;
-    `lineage` is the table that says which are gone and who took over most of their `parts`.
-    """
-
-    name: str
-    prefix: str
-    table: Contract
-    lineage: Contract
-    parts: str
-    live: str = "TRUE"
-
-    def full_id(self, text: str) -> str:
-        """The id of a cluster, given whole or without its prefix. Raises UsageError for what cannot be one."""
-        bare = text.removeprefix(self.prefix)
-        if not is_uuid(bare):
-            noun = self.name.removesuffix("s")
-            raise UsageError(f"{text!r} is not the id of a {noun} cluster, which reads {self.prefix}<uuid>")
-        return self.prefix + bare
+from schemas.errors import LakeError, NotFound
 
 
 @dataclass(frozen=True)
@@ -142,6 +116,12 @@ def undelete(lake: Lake, kind: ClusterKind, scope: Scope, object_id: str) -> Non
     append_edit(lake, kind.name, vars(state), "undelete")
 
 
+def is_known(lake: Lake, kind: ClusterKind, scope: Scope, object_id: str) -> bool:
+    """Whether the lake has or had a cluster of this id."""
+    where = all_of([scope.condition(lake), equals("object_id", object_id)])
+    return bool(lake.read(f"SELECT 1 AS one FROM {kind.lineage.name} WHERE {where} LIMIT 1", kind.lineage.name))
+
+
 def why_missing(lake: Lake, kind: ClusterKind, scope: Scope, object_id: str, unseen: str) -> str:
     """What became of a cluster that is not to be seen; `unseen` says why, where it is neither deleted nor gone."""
     state = fold_edits(read_edits(lake, scope, kind.name, object_id)).get(object_id)
@@ -161,11 +141,6 @@ def why_missing(lake: Lake, kind: ClusterKind, scope: Scope, object_id: str, uns
     if rows[0]["state"] == "live":
         return unseen
     return f"cluster {object_id} is gone; `lakealbum explain {object_id}` says why"
-
-
-def is_uuid(text: str) -> bool:
-    """Whether a text is what follows the prefix of a cluster's id."""
-    return _UUID.fullmatch(text) is not None
 
 
 def _scan_unedited(

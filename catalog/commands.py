@@ -14,18 +14,16 @@ from typing import Any
 import click
 
 from catalog import imm, similar_images, terminal
-from catalog.clusters import is_uuid
+from catalog.clusters import is_known
 from catalog.explain import explain_location_date, explain_similar_images
 from catalog.files import SORTS as FILE_SORTS
 from catalog.files import FileQuery, query_files
 from catalog.lake import Lake, Scope
 from catalog.location_dates import (
-    ID_PREFIX,
     SORTS,
     LocationDateQuery,
     delete_cluster,
     files_of_cluster,
-    full_id,
     query_location_dates,
     undelete_cluster,
     update_cluster,
@@ -35,6 +33,7 @@ from catalog.similar_images import KINDS, Marks, SimilarImageQuery, query_simila
 from catalog.tasks import SORTS as TASK_SORTS
 from catalog.tasks import TaskQuery, get_task, list_tasks
 from catalog.times import TimeRange, parse_time
+from schemas.cluster_kinds import GROUPS, TRIPS, is_uuid
 from schemas.contract import LEVELS
 from schemas.errors import UsageError
 
@@ -142,7 +141,7 @@ def query_location_date(
     address = {part: name for part in LEVELS if (name := filters.pop(part))}
     asked = LocationDateQuery(
         scope=scope,
-        object_id=full_id(object_id) if object_id else None,
+        object_id=TRIPS.full_id(object_id) if object_id else None,
         address=address,
         levels=_listed(level),
         labels=_pairs("--label", label),
@@ -177,7 +176,7 @@ def query_similar_images_command(
     """Show duplicates, edits and bursts, each with its pictures, the best first."""
     asked = SimilarImageQuery(
         scope=scope,
-        object_id=similar_images.full_id(object_id) if object_id else None,
+        object_id=GROUPS.full_id(object_id) if object_id else None,
         kinds=_listed(kinds),
         labels=_pairs("--label", label),
         sort=_sort(sort, similar_images.SORTS),
@@ -249,7 +248,7 @@ def update_location_date(
 ) -> None:
     """Change a trip or stay. What is not given stays as it is."""
     fields = _fields(given, label, clear_labels)
-    cluster = update_cluster(lake, scope, full_id(object_id), fields)
+    cluster = update_cluster(lake, scope, TRIPS.full_id(object_id), fields)
     _done(as_json, f"Updated {terminal.name_of(cluster)}: {', '.join(_changes(fields))}.")
 
 
@@ -287,7 +286,7 @@ def update_similar_images(
     """Change similar images, or say which of them to keep and which are not similar. The rest stays as it is."""
     fields = _fields(given, label, clear_labels)
     marks = Marks(keep, unkeep, part, rejoin)
-    cluster = similar_images.update_cluster(lake, scope, similar_images.full_id(object_id), fields, marks)
+    cluster = similar_images.update_cluster(lake, scope, GROUPS.full_id(object_id), fields, marks)
     said = {"kept": keep, "no longer kept": unkeep, "not similar": part, "similar again": rejoin}
     changes = [*_changes(fields), *(f"{what} {', '.join(uris)}" for what, uris in said.items() if uris)]
     undo = " To undo: --similar. The next run of `lakealbum cluster similar-images` groups them anew." if part else ""
@@ -304,7 +303,7 @@ def delete() -> None:
 @in_lake
 def delete_location_date(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
     """Delete a trip or stay. Its files stay; its days at that place no longer make a trip."""
-    cluster = delete_cluster(lake, scope, full_id(object_id))
+    cluster = delete_cluster(lake, scope, TRIPS.full_id(object_id))
     undo = f"lakealbum undelete location-date {cluster['object_id']}"
     _done(as_json, f"Deleted {terminal.name_of(cluster)}. To undo: {undo}")
 
@@ -314,7 +313,7 @@ def delete_location_date(lake: Lake, scope: Scope, as_json: bool, object_id: str
 @in_lake
 def delete_similar_images(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
     """Hide similar images. The pictures stay, and so do the marks on them."""
-    cluster = similar_images.delete_cluster(lake, scope, similar_images.full_id(object_id))
+    cluster = similar_images.delete_cluster(lake, scope, GROUPS.full_id(object_id))
     undo = f"lakealbum undelete similar-images {cluster['object_id']}"
     _done(as_json, f"Deleted {terminal.name_of_similar(cluster)}. To undo: {undo}")
 
@@ -329,9 +328,9 @@ def undelete() -> None:
 @in_lake
 def undelete_location_date(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
     """Bring a deleted trip or stay back."""
-    back = undelete_cluster(lake, scope, full_id(object_id))
+    back = undelete_cluster(lake, scope, TRIPS.full_id(object_id))
     outcome = "it is back" if back else "it comes back with the next run of `lakealbum cluster location-date`"
-    _done(as_json, f"Undeleted {full_id(object_id)}: {outcome}.")
+    _done(as_json, f"Undeleted {TRIPS.full_id(object_id)}: {outcome}.")
 
 
 @undelete.command("similar-images")
@@ -339,9 +338,9 @@ def undelete_location_date(lake: Lake, scope: Scope, as_json: bool, object_id: s
 @in_lake
 def undelete_similar_images(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
     """Bring deleted similar images back."""
-    back = similar_images.undelete_cluster(lake, scope, similar_images.full_id(object_id))
+    back = similar_images.undelete_cluster(lake, scope, GROUPS.full_id(object_id))
     outcome = "they are back" if back else f"`lakealbum explain {object_id}` says why they are not to be seen"
-    _done(as_json, f"Undeleted {similar_images.full_id(object_id)}: {outcome}.")
+    _done(as_json, f"Undeleted {GROUPS.full_id(object_id)}: {outcome}.")
 
 
 @click.command()
@@ -455,19 +454,20 @@ def _done(as_json: bool, sentence: str) -> None:
 
 def _any_id(lake: Lake, scope: Scope, text: str) -> str:
     """The id of a cluster of any kind; of a bare UUID that of the cluster that has it, else that of a trip."""
-    if text.startswith(similar_images.ID_PREFIX):
-        return similar_images.full_id(text)
-    if not text.startswith(ID_PREFIX) and not is_uuid(text):
-        raise UsageError(
-            f"{text!r} is not the id of a cluster, which reads {ID_PREFIX}<uuid> or {similar_images.ID_PREFIX}<uuid>"
-        )
-    if is_uuid(text) and similar_images.is_known(lake, scope, similar_images.full_id(text)):
-        return similar_images.full_id(text)
-    return full_id(text)
+    kinds = (TRIPS, GROUPS)
+    for kind in kinds:
+        if text.startswith(kind.prefix):
+            return kind.full_id(text)
+    if not is_uuid(text):
+        accepted = " or ".join(f"{kind.prefix}<uuid>" for kind in kinds)
+        raise UsageError(f"{text!r} is not the id of a cluster, which reads {accepted}")
+    return next(
+        (full for kind in kinds if is_known(lake, kind, scope, full := kind.full_id(text))), TRIPS.full_id(text)
+    )
 
 
 def _is_similar(object_id: str) -> bool:
-    return object_id.startswith(similar_images.ID_PREFIX)
+    return object_id.startswith(GROUPS.prefix)
 
 
 def _fields(given: dict[str, Any], label: tuple[str, ...], clear_labels: bool) -> dict[str, Any]:

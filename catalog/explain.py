@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catalog import similar_images
-from catalog.clusters import ClusterKind
 from catalog.edits import overlay, read_edits
 from catalog.lake import Lake, Row, Scope
-from catalog.location_dates import TRIPS, curated_states
-from catalog.similar_images import GROUPS
+from catalog.location_dates import curated_states
 from catalog.sql import all_of, equals, one_of, under
 from catalog.times import TimeRange
+from schemas.cluster_kinds import GROUPS, TRIPS, ClusterKind
 from schemas.errors import NotFound
 
 

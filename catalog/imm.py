@@ -14,6 +14,7 @@ from typing import Any
 from catalog.explain import Explanation
 from catalog.lake import Row
 from catalog.times import at_offset, day_end, day_start, utc
+from schemas.cluster_kinds import GROUPS
 from schemas.contract import LEVELS
 from schemas.lake import file_object_id
 
@@ -155,7 +156,7 @@ def task(row: Row) -> Document:
 
 def explanation(found: Explanation, language: str) -> Document:
     """Why a cluster exists. For a trip that is none now, `Cluster` has what is known of its segment."""
-    if found.kind == "similar-images":
+    if found.kind == GROUPS.name:
         lineage = {name: found.cluster[name] for name in _LINEAGE}
         cluster = {**similar_image_cluster(found.cluster), **_plain(lineage)}
     elif "start_offset" in found.cluster:
@@ -167,7 +168,7 @@ def explanation(found: Explanation, language: str) -> Document:
         "Cluster": cluster,
         "Options": found.options,
         "Evidence": [_plain(row) for row in found.evidence],
-        **({"Pairs": [_plain(row) for row in found.pairs]} if found.kind == "similar-images" else {}),
+        **({"Pairs": [_plain(row) for row in found.pairs]} if found.kind == GROUPS.name else {}),
         "Runs": [_plain(row | {"parameters": json.loads(row["parameters"])}) for row in found.runs],
         "Events": [_plain(row) for row in found.events],
         "Edits": [_plain(row) for row in found.edits],

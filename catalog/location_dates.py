@@ -6,20 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from catalog.clusters import ClusterKind, ClusterQuery, query_clusters, resolve_states, undelete, why_missing
+from catalog.clusters import ClusterQuery, query_clusters, resolve_states, undelete, why_missing
 from catalog.edits import Curated, append_edit, check_fields, read_edits
 from catalog.lake import Lake, Row, Scope
 from catalog.paging import Page, Pager, Sorting, check_among, check_max_results
 from catalog.sql import all_of, equals, one_of, same_text, under
 from catalog.times import ANY_TIME, TimeRange
+from schemas.cluster_kinds import TRIPS, ClusterKind
 from schemas.contract import LEVELS
 from schemas.errors import NotFound
-from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
-from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 
-KIND = "location-date"
-ID_PREFIX = "location-date-cluster-"
-TRIPS = ClusterKind(KIND, ID_PREFIX, LOCATION_DATE_CLUSTERS, LOCATION_DATE_SEGMENTS, parts="days")
 SORTS = {
     "LocationDateClusterStartTime": "start_time",
     "LocationDateClusterEndTime": "end_time",
@@ -70,7 +66,7 @@ def curated_states(lake: Lake, scope: Scope, object_id: str | None = None) -> di
 
     Even for one cluster the edits of the scope are read, as those of a cluster merged into it count.
     """
-    states = resolve_states(lake, TRIPS, scope, read_edits(lake, scope, KIND))
+    states = resolve_states(lake, TRIPS, scope, read_edits(lake, scope, TRIPS.name))
     return {key: state for key, state in states.items() if object_id in (None, key)}
 
 
@@ -100,7 +96,7 @@ def update_cluster(lake: Lake, scope: Scope, object_id: str, fields: Mapping[str
             f"cover {cover!r} is not a file of cluster {object_id}; those that are: "
             f"`lakealbum query files --cluster {object_id}`"
         )
-    append_edit(lake, KIND, cluster, "update", **fields)
+    append_edit(lake, TRIPS.name, cluster, "update", **fields)
     return cluster
 
 
@@ -108,7 +104,7 @@ def delete_cluster(lake: Lake, scope: Scope, object_id: str) -> Row:
     """Hides a cluster; the next run takes its days out of the evidence. Returns the cluster."""
     cluster = find_cluster(lake, scope, object_id)
     where = {name: cluster[name] for name in ("level", "place_key", "first_day", "last_day")}
-    append_edit(lake, KIND, cluster, "delete", **where)
+    append_edit(lake, TRIPS.name, cluster, "delete", **where)
     return cluster
 
 
@@ -137,15 +133,6 @@ def files_of_cluster(
     condition = all_of([_membership(lake, cluster), sorting.after(position)])
     statement = f"SELECT * FROM file_places WHERE {condition} {sorting.clause} LIMIT {max_results + 1}"
     return pager.page(lake.read(statement, "file_places"))
-
-
-def full_id(text: str) -> str:
-    """The id of a cluster, given whole or without its prefix. Raises UsageError for what cannot be one.
-
-    >>> full_id("0b2f6d4e-9c3a-5f10-8e77-1d2c3b4a5968")
-    'location-date-cluster-0b2f6d4e-9c3a-5f10-8e77-1d2c3b4a5968'
-    """
-    return TRIPS.full_id(text)
 
 
 def _membership(lake: Lake, cluster: Row) -> str:

@@ -6,20 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from catalog.clusters import ClusterKind, ClusterQuery, query_clusters, resolve_states, undelete, why_missing
+from catalog.clusters import ClusterQuery, query_clusters, resolve_states, undelete, why_missing
 from catalog.edits import Action, Curated, append_edit, check_fields, overlay, read_edits
 from catalog.lake import Lake, Row, Scope
 from catalog.paging import Order, Page, Pager, Sorting, check_among, check_max_results
 from catalog.sql import all_of, check_text, equals, one_of, relation
+from schemas.cluster_kinds import GROUPS, ClusterKind
 from schemas.errors import NotFound, UsageError
-from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
 from schemas.similar_image_members import SIMILAR_IMAGE_MEMBERS
 
-KIND = "similar-images"
-ID_PREFIX = "SimilarImageCluster-"
-GROUPS = ClusterKind(
-    KIND, ID_PREFIX, SIMILAR_IMAGE_CLUSTERS, SIMILAR_IMAGE_CLUSTERS, parts="pictures", live="state = 'live'"
-)
 SORTS = {"UpdateTime": "update_time", "CreateTime": "create_time", "FilesCount": "files"}
 KINDS = ("copies", "burst", "near-duplicates")
 MAX_RESULTS = 100
@@ -121,7 +116,7 @@ def read_decisions(lake: Lake, scope: Scope, object_id: str | None = None) -> De
     Even for one cluster the edits of the scope are read, as those of a cluster merged into it count, and decisions
     about a picture count wherever it is.
     """
-    edits = read_edits(lake, scope, KIND)
+    edits = read_edits(lake, scope, GROUPS.name)
     states = {
         key: state for key, state in resolve_states(lake, GROUPS, scope, edits).items() if object_id in (None, key)
     }
@@ -143,7 +138,7 @@ def find_cluster(lake: Lake, scope: Scope, object_id: str) -> Row:
     if not rows:
         unseen = (
             f"fewer than two pictures of cluster {object_id} are left, the others are said to be not similar; "
-            f"`lakealbum update {KIND} {object_id} --similar URI` takes that back"
+            f"`lakealbum update {GROUPS.name} {object_id} --similar URI` takes that back"
         )
         raise NotFound(why_missing(lake, GROUPS, scope, object_id, unseen))
     return rows[0]
@@ -185,7 +180,7 @@ def update_cluster(lake: Lake, scope: Scope, object_id: str, fields: Mapping[str
         if parting:
             apart = _fingerprints_beside(lake, own, object_id, members.keys() & set(parting) | hidden)
     if fields:
-        append_edit(lake, KIND, cluster, "update", **fields)
+        append_edit(lake, GROUPS.name, cluster, "update", **fields)
     actions: list[tuple[Action, Sequence[str]]] = [
         ("rejoin", marks.rejoin),
         ("unkeep", marks.unkeep),
@@ -193,16 +188,16 @@ def update_cluster(lake: Lake, scope: Scope, object_id: str, fields: Mapping[str
     ]
     for action, uris in actions:
         for uri in dict.fromkeys(uris):
-            append_edit(lake, KIND, cluster, action, uri=uri)
+            append_edit(lake, GROUPS.name, cluster, action, uri=uri)
     for uri in parting:
-        append_edit(lake, KIND, cluster, "part", uri=uri, fingerprints=apart)
+        append_edit(lake, GROUPS.name, cluster, "part", uri=uri, fingerprints=apart)
     return cluster
 
 
 def delete_cluster(lake: Lake, scope: Scope, object_id: str) -> Row:
     """Hides a cluster for good; its pictures stay. Returns the cluster."""
     cluster = find_cluster(lake, scope, object_id)
-    append_edit(lake, KIND, cluster, "delete")
+    append_edit(lake, GROUPS.name, cluster, "delete")
     return cluster
 
 
@@ -272,23 +267,6 @@ def pairs_of_cluster(lake: Lake, cluster: Row) -> list[Row]:
         f"ORDER BY similarity DESC, fingerprint, other_fingerprint LIMIT {PAIRS_SHOWN}",
         "similar_image_pairs",
         "similar_image_members",
-    )
-
-
-def full_id(text: str) -> str:
-    """The id of a cluster, given whole or without its prefix. Raises UsageError for what cannot be one.
-
-    >>> full_id("0b2f6d4e-9c3a-5f10-8e77-1d2c3b4a5968")
-    'SimilarImageCluster-0b2f6d4e-9c3a-5f10-8e77-1d2c3b4a5968'
-    """
-    return GROUPS.full_id(text)
-
-
-def is_known(lake: Lake, scope: Scope, object_id: str) -> bool:
-    """Whether the lake has or had a cluster of this id."""
-    where = all_of([scope.condition(lake), equals("object_id", object_id)])
-    return bool(
-        lake.read(f"SELECT 1 AS one FROM similar_image_clusters WHERE {where} LIMIT 1", "similar_image_clusters")
     )
 
 
@@ -384,7 +362,7 @@ def _marks_in_force(lake: Lake, own: Scope) -> set[tuple[str, str]]:
     """The (action, uri) of pictures of a dataset that are marked: keep, part."""
     held: set[tuple[str, str]] = set()
     undone = {"unkeep": "keep", "rejoin": "part"}
-    for edit in read_edits(lake, own, KIND):
+    for edit in read_edits(lake, own, GROUPS.name):
         if edit["action"] in ("keep", "part"):
             held.add((edit["action"], edit["uri"]))
         elif edit["action"] in undone:
@@ -420,7 +398,7 @@ def _fingerprints_beside(lake: Lake, own: Scope, object_id: str, others: Iterabl
     if not rows:
         raise UsageError(
             "no picture would stay: name those that do not belong to the others; "
-            f"`lakealbum delete {KIND} {object_id}` hides the whole cluster"
+            f"`lakealbum delete {GROUPS.name} {object_id}` hides the whole cluster"
         )
     if len(rows) > MOST_FINGERPRINTS:
         raise UsageError(
@@ -440,4 +418,4 @@ def _find_any(lake: Lake, scope: Scope, object_id: str) -> Row:
 
 
 def _edits_of(lake: Lake, scope: Scope, *actions: str) -> str:
-    return all_of([scope.condition(lake, bucketed=False), equals("kind", KIND), one_of("action", actions)])
+    return all_of([scope.condition(lake, bucketed=False), equals("kind", GROUPS.name), one_of("action", actions)])

@@ -9,11 +9,10 @@ from typing import Any
 from catalog.imm import Document
 from catalog.lake import Row
 from catalog.times import days_text
+from schemas.cluster_kinds import GROUPS, TRIPS
 
 FIELD_NAMES = {"title": "title", "custom_id": "custom id", "custom_labels": "labels", "cover_uri": "cover"}
 
-_ID_PREFIX = "location-date-cluster-"
-_GROUP_PREFIX = "SimilarImageCluster-"
 _TABLE_WIDTH = 200  # where the output is no terminal
 
 Show = Callable[[Document], str]
@@ -30,7 +29,7 @@ def location_date_clusters(documents: list[Document]) -> None:
         "Days": lambda d: f"{d['Days']:,}",
         "Pictures": lambda d: f"{d['ImagesCount']:,}",
         "Videos": lambda d: f"{d['VideosCount']:,}",
-        "Id": lambda d: d["ObjectId"].removeprefix(_ID_PREFIX),
+        "Id": lambda d: d["ObjectId"].removeprefix(TRIPS.prefix),
     }
     if len(datasets) > 1:
         columns = {"Dataset": lambda d: d["DatasetName"], **columns}
@@ -50,7 +49,7 @@ def similar_images(documents: list[Document]) -> None:
         "Score": _cover_score,
         "Kept": lambda d: f"{_kept(d):,}",
         "Updated": lambda d: _to_the_second(d["UpdateTime"]),
-        "Id": lambda d: d["ObjectId"].removeprefix(_GROUP_PREFIX),
+        "Id": lambda d: d["ObjectId"].removeprefix(GROUPS.prefix),
     }
     if len(datasets) > 1:
         columns = {"Dataset": lambda d: d["DatasetName"], **columns}

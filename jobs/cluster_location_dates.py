@@ -19,12 +19,12 @@ from jobs.evidence import derive_trip_events, drop_removed_places, refresh_clust
 from jobs.location_date_scope import PlaceScope, edits_of, find_places
 from jobs.options import JobConfig, build_config, job_options
 from jobs.runs import Run, print_result, run_job
+from schemas.cluster_kinds import TRIPS
 from schemas.contract import LEVELS
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 from transforms.location_dates import drop_deleted_days, explode_levels, segment_days, within_span
 from transforms.segments import begin_segments, carry_segments
 
-KIND = "location-date"
 TASK_TYPE = "LocationDateClustering"
 
 
@@ -73,7 +73,7 @@ def cluster_location_dates(run: Run, config: ClusterLocationDates) -> None:
 
 
 def _cluster(run: Run, config: ClusterLocationDates) -> None:
-    scope = find_places(run, config, kind=KIND)
+    scope = find_places(run, config, kind=TRIPS.name)
     run.progress.stage("segments: cutting the days", 40)
     version = _commit_segments(run, config, scope) if scope.changed else run.lake.version(LOCATION_DATE_SEGMENTS)
     run.progress.stage("clusters", 70)
@@ -81,12 +81,12 @@ def _cluster(run: Run, config: ClusterLocationDates) -> None:
     run.progress.stage("events", 85)
     derive_trip_events(run)
     run.progress.stage("state", 95)
-    end_clustering(run, config, scope, kind=KIND, result=LOCATION_DATE_SEGMENTS, result_version=version)
+    end_clustering(run, config, scope, kind=TRIPS.name, result=LOCATION_DATE_SEGMENTS, result_version=version)
 
 
 def _commit_segments(run: Run, config: ClusterLocationDates, scope: PlaceScope) -> int:
     step = Step.pin(run.lake, LOCATION_DATE_SEGMENTS, run.run_id, dry_run=run.dry_run)
-    edits = edits_of(run, config, kind=KIND, until=scope.edits_version)
+    edits = edits_of(run, config, kind=TRIPS.name, until=scope.edits_version)
     new = (
         scope.days.transform(explode_levels, levels=config.levels)
         .transform(scope.keep)

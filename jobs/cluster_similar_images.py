@@ -19,17 +19,18 @@ from pyspark.sql import functions as F
 from jobs.cli import run as run_command
 from jobs.clustering import Scope, changed_datasets, edits_of_kind, end_clustering, pin_scope
 from jobs.commits import retry_conflicts
-from jobs.evidence import derive_similar_image_events
+from jobs.evidence import derive_cluster_events
+from jobs.member_clusters import MemberClusters
 from jobs.options import JobConfig, build_config, job_options
 from jobs.runs import Run, print_result, run_job
-from jobs.similar_images import FILE_KEY, OF_A_FILE, Clusters, refresh_similar_image_pairs
+from jobs.similar_images import FILE_KEY, OF_A_FILE, commit_similar_images, refresh_similar_image_pairs
+from schemas.cluster_kinds import GROUPS
 from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
 from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
 from transforms.hash_pairs import HASH_DISTANCE
 from transforms.location_dates import DATASET_KEY
-from transforms.similar_clusters import KIND
 from transforms.similarity import (
     MIN_SIMILARITY,
     gather_members,
@@ -71,19 +72,19 @@ def cluster_similar_images(run: Run, config: ClusterSimilarImages) -> None:
 
 
 def _cluster(run: Run, config: ClusterSimilarImages) -> None:
-    scope = pin_scope(run, config, kind=KIND, evidence=EVIDENCE)
-    datasets = changed_datasets(run, config, scope, kind=KIND, evidence=EVIDENCE)
+    scope = pin_scope(run, config, kind=GROUPS.name, evidence=EVIDENCE)
+    datasets = changed_datasets(run, config, scope, kind=GROUPS.name, evidence=EVIDENCE)
     version = run.lake.version(SIMILAR_IMAGE_CLUSTERS)
     if run.ledger.row_counts["datasets.changed"]:
         run.progress.stage("groups", 50)
         groups = _group(run, config, _Inputs(run, scope, datasets))
         run.progress.stage("clusters", 70)
-        clusters = Clusters.pin(run, datasets)
-        version = clusters.commit(groups, names=clusters.name(groups))
+        clusters = MemberClusters.pin(run, GROUPS, datasets)
+        version = commit_similar_images(clusters, groups, names=clusters.name(groups))
     run.progress.stage("events", 85)
-    derive_similar_image_events(run)
+    derive_cluster_events(run, GROUPS)
     run.progress.stage("state", 95)
-    end_clustering(run, config, scope, kind=KIND, result=SIMILAR_IMAGE_CLUSTERS, result_version=version)
+    end_clustering(run, config, scope, kind=GROUPS.name, result=SIMILAR_IMAGE_CLUSTERS, result_version=version)
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _group(run: Run, config: ClusterSimilarImages, inputs: _Inputs) -> DataFrame
 
 def _parted(run: Run, config: ClusterSimilarImages, inputs: _Inputs) -> DataFrame:
     """The pictures that people parted from others: a dataset, `uri` and `apart` (fingerprints) a row."""
-    edits = edits_of_kind(run, config, kind=KIND, until=inputs.scope.edits_version)
+    edits = edits_of_kind(run, config, kind=GROUPS.name, until=inputs.scope.edits_version)
     edits = edits.where(F.col("action").isin("part", "rejoin"))
     rejoined = F.max(F.when(F.col("action") == "rejoin", F.col("sequence")))
     parts = F.collect_list(F.when(F.col("action") == "part", F.struct("sequence", "fingerprints")))

@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from catalog.lake import Lake, Row, Scope
-from catalog.location_dates import ID_PREFIX
 from catalog.terminal import printable
 from catalog.times import days_text
 from jobs.commits import Ledger
+from schemas.cluster_kinds import TRIPS
 from schemas.contract import LEVELS
 from schemas.reasons import REASONS
 
@@ -187,7 +187,7 @@ def _commands(report: Report, albums: list[Album]) -> str:
     trips = [trip for album in albums for trip, _ in album.trips]
     if trips:
         trip = max(trips, key=lambda row: (row["days"], row["files"]))
-        cluster = trip["object_id"].removeprefix(ID_PREFIX)
+        cluster = trip["object_id"].removeprefix(TRIPS.prefix)
         dataset, title = trip["dataset_name"], printable(trip["title"])
         options = "--gap-days 3 --min-days 2 --max-days 30 --levels city"
         steps += [

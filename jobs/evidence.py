@@ -10,12 +10,12 @@ from pyspark.sql import functions as F
 from jobs.commits import Step, add_rows, replace_rows
 from jobs.runs import Run
 from schemas.cluster_events import CLUSTER_EVENTS
+from schemas.cluster_kinds import TRIPS, MemberKind
 from schemas.contract import Contract
 from schemas.file_places import FILE_PLACES
 from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 from schemas.place_days import PLACE_DAYS
-from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
 from transforms.changes import BEFORE, drop_keys, keep_keys, keys_before, latest_rows
 from transforms.lineage import (
     changes_since_events,
@@ -92,18 +92,18 @@ def derive_trip_events(run: Run) -> None:
 
     def derive(changes: DataFrame, known: DataFrame, keys: DataFrame | None) -> DataFrame:
         context = segments if keys is None else segments.transform(keep_keys, keys=keys, on=CLUSTER_KEY)
-        return changes.transform(derive_events, segments=context, known=known, kind="location-date")
+        return changes.transform(derive_events, segments=context, known=known, kind=TRIPS.name)
 
-    _derive_events(run, LOCATION_DATE_CLUSTERS, "location-date", derive=derive, compare=changes_since_events)
+    _derive_events(run, LOCATION_DATE_CLUSTERS, TRIPS.name, derive=derive, compare=changes_since_events)
 
 
-def derive_similar_image_events(run: Run) -> None:
-    """Writes the events of every version of `similar_image_clusters` that has none yet."""
+def derive_cluster_events(run: Run, kind: MemberKind) -> None:
+    """Writes the events of every version of a kind's table of clusters that has none yet."""
 
     def derive(changes: DataFrame, known: DataFrame, keys: DataFrame | None) -> DataFrame:
-        return changes.transform(derive_member_events, known=known, kind="similar-images")
+        return changes.transform(derive_member_events, known=known, kind=kind.name)
 
-    _derive_events(run, SIMILAR_IMAGE_CLUSTERS, "similar-images", derive=derive, compare=member_changes_since_events)
+    _derive_events(run, kind.table, kind.name, derive=derive, compare=member_changes_since_events)
 
 
 def _derive_events(

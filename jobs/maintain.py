@@ -39,6 +39,8 @@ from schemas.contract import Contract
 from schemas.dataset_state import DATASET_STATE
 from schemas.datasets import DATASETS
 from schemas.errors import Conflict, LakeError, UsageError
+from schemas.figure_clusters import FIGURE_CLUSTERS
+from schemas.figures import FIGURES
 from schemas.file_features import FILE_FEATURES
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
@@ -65,9 +67,10 @@ FOLLOWERS = (
     (LOCATION_DATE_CLUSTERS, CLUSTER_EVENTS),
     (FILE_FEATURES, SIMILAR_IMAGE_PAIRS),
     (SIMILAR_IMAGE_CLUSTERS, CLUSTER_EVENTS),
+    (FIGURE_CLUSTERS, CLUSTER_EVENTS),
 )
 """Tables, and those that follow their changes by a watermark of their own."""
-CLUSTERED = (PLACE_DAYS, SIMILAR_IMAGE_PAIRS, FILE_FEATURES, FILES)
+CLUSTERED = (PLACE_DAYS, SIMILAR_IMAGE_PAIRS, FILE_FEATURES, FIGURES, FILES)
 """Tables whose changes clusterings follow, by the versions in `dataset_state`."""
 
 MIGRATIONS: dict[int, Callable[[str], None]] = {}

@@ -14,12 +14,13 @@ from pyspark.sql import functions as F
 
 from jobs.cli import run as run_command
 from jobs.commits import Step, apply_changes, retry_conflicts
-from jobs.evidence import derive_similar_image_events
+from jobs.evidence import derive_cluster_events
 from jobs.lake import check_datasets
 from jobs.locating import refresh_file_places
 from jobs.options import JobConfig, build_config, job_options
 from jobs.runs import Run, print_result, run_job
 from jobs.similar_images import drop_removed_members
+from schemas.cluster_kinds import GROUPS
 from schemas.errors import UsageError
 from schemas.files import FILES
 from transforms.changes import ACTION
@@ -42,7 +43,7 @@ def remove_files(run: Run, config: RemoveFiles) -> None:
     retry_conflicts(lambda: refresh_file_places(run))
     run.progress.stage("similar images", 80)
     retry_conflicts(lambda: drop_removed_members(run, project=config.project, datasets=config.dataset))
-    retry_conflicts(lambda: derive_similar_image_events(run))
+    retry_conflicts(lambda: derive_cluster_events(run, GROUPS))
 
 
 def _bury(run: Run, config: RemoveFiles) -> None:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.commits import Step, apply_changes, replace_rows
+from jobs.commits import Step, replace_rows
+from jobs.member_clusters import MemberClusters
 from jobs.runs import Run
+from schemas.cluster_kinds import GROUPS
 from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
-from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
 from schemas.similar_image_members import SIMILAR_IMAGE_MEMBERS
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
 from transforms.changes import drop_keys, keep_keys
 from transforms.location_dates import DATASET_KEY
-from transforms.similar_clusters import GROUP, change_clusters, describe_clusters, keep_names, name_groups
-from transforms.similarity import IMAGE_KEY, describe_members, find_similar_pairs
+from transforms.member_clusters import GROUP, keep_names
+from transforms.similarity import IMAGE_KEY, describe_groups, describe_members, find_similar_pairs
 
 FILE_KEY = (*DATASET_KEY, "uri")
 OF_A_FILE = ("content_hash", "camera_make", "camera_model", "produce_time", "image_width", "image_height")
-_OF_A_MEMBER = ("uri", "object_id", "fingerprint", "kind", "similarity", "image_score", "rank")
 
 
 def refresh_similar_image_pairs(run: Run) -> None:
@@ -47,54 +45,12 @@ def refresh_similar_image_pairs(run: Run) -> None:
     run.ledger.wrote(SIMILAR_IMAGE_PAIRS, replace_rows(step, run.stamp(pairs), current))
 
 
-@dataclass(frozen=True)
-class Clusters:
-    """Clusters and members of some datasets: the steps that change them, and their rows as pinned."""
-
-    run: Run
-    clusters: Step
-    members: Step
-    old_clusters: DataFrame
-    old_members: DataFrame
-
-    @classmethod
-    def pin(cls, run: Run, datasets: DataFrame) -> Clusters:
-        """Pins both tables, and keeps the rows of `datasets` (their keys)."""
-        clusters, members = (
-            Step.pin(run.lake, contract, run.run_id, dry_run=run.dry_run)
-            for contract in (SIMILAR_IMAGE_CLUSTERS, SIMILAR_IMAGE_MEMBERS)
-        )
-        old_clusters, old_members = (
-            run.cache(step.current().join(datasets, list(DATASET_KEY), how="left_semi")) for step in (clusters, members)
-        )
-        return cls(run, clusters, members, old_clusters, old_members)
-
-    def name(self, groups: DataFrame) -> DataFrame:
-        """The ids of groups (transforms.similar_clusters.name_groups)."""
-        return name_groups(
-            groups, old_members=self.old_members, old_clusters=self.old_clusters, checkpoint=self.run.cache
-        )
-
-    def commit(self, groups: DataFrame, *, names: DataFrame) -> int:
-        """Commits clusters, then members: those of `groups`, a row per file. Returns the clusters' version.
-
-        Killed between the two, the next run finds clusters without members, and knows them by their representatives.
-        """
-        named = groups.join(names.select(*GROUP, "object_id"), list(GROUP), how="inner")
-        kept = (*DATASET_KEY, *_OF_A_MEMBER, "produce_time")
-        members = self.run.cache(named.transform(describe_members).select(*kept))
-        changes = change_clusters(
-            members.transform(describe_clusters, names=names, now=self.run.now),
-            members=members,
-            old_members=self.old_members,
-            old_clusters=self.old_clusters,
-            now=self.run.now,
-        )
-        done = apply_changes(self.clusters, self.run.stamp(changes))
-        self.run.ledger.wrote(SIMILAR_IMAGE_CLUSTERS, done)
-        wanted = self.run.stamp(members.drop("produce_time"))
-        self.run.ledger.wrote(SIMILAR_IMAGE_MEMBERS, replace_rows(self.members, wanted, self.old_members))
-        return done.version
+def commit_similar_images(clusters: MemberClusters, groups: DataFrame, *, names: DataFrame) -> int:
+    """Commits the clusters of `groups`, a row per file, and their members. Returns the clusters' version."""
+    named = groups.join(names.select(*GROUP, "object_id"), list(GROUP), how="inner")
+    kept = [name for name in SIMILAR_IMAGE_MEMBERS.names if name != "run_id"]
+    members = clusters.run.cache(named.transform(describe_members).select(*kept, "produce_time"))
+    return clusters.commit(members.drop("produce_time"), groups=members.transform(describe_groups), names=names)
 
 
 def drop_removed_members(run: Run, *, project: str, datasets: tuple[str, ...]) -> None:
@@ -108,9 +64,9 @@ def drop_removed_members(run: Run, *, project: str, datasets: tuple[str, ...]) -
     touched = run.cache(touched)
     if touched.isEmpty():
         return
-    now = Clusters.pin(run, touched)
-    left = now.old_members.join(removed, list(FILE_KEY), how="left_anti").drop("run_id")
-    names = run.cache(left.transform(keep_names, old_clusters=now.old_clusters))
+    clusters = MemberClusters.pin(run, GROUPS, touched)
+    left = clusters.old_members.join(removed, list(FILE_KEY), how="left_anti").drop("run_id")
+    names = run.cache(left.transform(keep_names, kind=GROUPS, old_clusters=clusters.old_clusters, least=2))
     there = left.join(names.select(*GROUP, "object_id"), [*DATASET_KEY, "object_id"], how="inner").drop("object_id")
     there = there.join(files.select(*FILE_KEY, *OF_A_FILE), list(FILE_KEY), how="inner")
-    now.commit(there, names=names)
+    commit_similar_images(clusters, there, names=names)

@@ -16,6 +16,8 @@ from schemas.contract import LEVELS, Contract
 from schemas.dataset_state import DATASET_STATE
 from schemas.datasets import DATASETS
 from schemas.errors import UsageError
+from schemas.figure_clusters import FIGURE_CLUSTERS
+from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
 from schemas.file_features import FILE_FEATURES
 from schemas.file_places import FILE_PLACES
@@ -46,6 +48,8 @@ TABLES: dict[str, Contract] = {
         SIMILAR_IMAGE_PAIRS,
         SIMILAR_IMAGE_CLUSTERS,
         SIMILAR_IMAGE_MEMBERS,
+        FIGURE_CLUSTERS,
+        FIGURE_MEMBERS,
         CLUSTER_EDITS,
         CLUSTER_EVENTS,
         DATASET_STATE,

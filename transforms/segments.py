@@ -8,13 +8,13 @@ from datetime import datetime
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from schemas.cluster_kinds import TRIPS
 from schemas.lake import CLUSTER_NAMESPACE
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 from transforms.changes import ACTION
 from transforms.location_dates import DATASET_KEY, NAMES, PLACE_KEY
 from transforms.stable_ids import match_greedily, most_shared, number_new, overlapping_spans, uuid5
 
-ID_PREFIX = "location-date-cluster-"
 SPAN = (*PLACE_KEY, "first_day")
 MEASURED = ("days", "days_with_files", "files", "images", "videos", "first", "last", "cover", *NAMES)
 REMEMBERED = ("object_id", "generation", "origin_id", "cluster_since", "create_time")
@@ -109,7 +109,7 @@ def _name_fresh(fresh: DataFrame, *, now: datetime) -> DataFrame:
     uuid = uuid5(CLUSTER_NAMESPACE, "project_name", "dataset_name", "level", "place_key", "generation")
     return fresh.withColumns(
         {
-            "object_id": F.concat(F.lit(ID_PREFIX), uuid),
+            "object_id": F.concat(F.lit(TRIPS.prefix), uuid),
             "cluster_since": F.lit(None).cast("timestamp"),
             "create_time": F.lit(now),
         }

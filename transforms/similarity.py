@@ -1,6 +1,6 @@
 """Similar pictures: which pairs there are, and what the groups made of them look like.
 
-The grouping itself is transforms.stars; the ids of groups through time, transforms.similar_clusters.
+The grouping itself is transforms.stars; the ids of groups through time, transforms.member_clusters.
 """
 
 from __future__ import annotations

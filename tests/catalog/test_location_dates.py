@@ -20,13 +20,13 @@ from catalog.location_dates import (
     delete_cluster,
     files_of_cluster,
     find_cluster,
-    full_id,
     query_location_dates,
     undelete_cluster,
     update_cluster,
 )
 from catalog.paging import Page
 from catalog.times import TimeRange
+from schemas.cluster_kinds import TRIPS
 from schemas.errors import LakeError, NotFound, UsageError
 from tests.catalog.conftest import DAY, NOON, LakeMaker, cluster_id, edit
 
@@ -361,7 +361,7 @@ def test_a_cover_is_a_file_of_the_cluster(travels: LakeMaker) -> None:
 @pytest.mark.parametrize("text", ["", "x", "location-date-cluster-", "figure-1", "location-date-cluster-%"])
 def test_what_is_no_id_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not the id of a location-date cluster"):
-        full_id(text)
+        TRIPS.full_id(text)
 
 
 def test_edit_times_are_recent(travels: LakeMaker) -> None:

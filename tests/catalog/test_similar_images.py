@@ -23,12 +23,12 @@ from catalog.similar_images import (
     delete_cluster,
     files_of_cluster,
     find_cluster,
-    full_id,
     query_similar_images,
     undelete_cluster,
     update_cluster,
 )
 from catalog.times import TimeRange
+from schemas.cluster_kinds import GROUPS
 from schemas.errors import LakeError, NotFound, UsageError
 from tests.catalog.conftest import DAY, NOON, LakeMaker, edit, group_id, group_uris, look
 
@@ -367,7 +367,7 @@ def test_a_lake_never_clustered_says_so(maker: LakeMaker) -> None:
 @pytest.mark.parametrize("text", ["", "x", "SimilarImageCluster-", "location-date-cluster-1"])
 def test_what_is_no_id_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not the id of a similar-image cluster"):
-        full_id(text)
+        GROUPS.full_id(text)
 
 
 @pytest.fixture(scope="module")

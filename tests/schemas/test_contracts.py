@@ -46,6 +46,10 @@ BREAKS: dict[str, Row] = {
     "signal_known": {"signal": "guess"},
     "pair_in_order": {"other_fingerprint": "w"},
     "similarity_in_range": {"similarity": 1.5},
+    "faces_counted": {"faces": 0},
+    "role_known": {"role": "guess"},
+    "confidence_in_range": {"confidence": 1.5},
+    "whole_or_nothing": {"object_id": "x"},
 }
 """What breaks each check, in a row that is good otherwise."""
 
@@ -53,6 +57,7 @@ GOOD: Row = {
     "media_type": "image",
     "address_method": "supplied",
     "location_source": "file",
+    "faces": 2,
     "files": 2,
     "images": 2,
     "videos": 0,

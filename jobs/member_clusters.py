@@ -1,0 +1,66 @@
+"""The commits of clusters that have members, and of their members."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+
+from jobs.commits import Step, apply_changes, replace_rows
+from jobs.runs import Run
+from schemas.cluster_kinds import MemberKind
+from transforms.location_dates import DATASET_KEY
+from transforms.member_clusters import change_clusters, live_clusters, name_groups
+
+
+@dataclass(frozen=True)
+class MemberClusters:
+    """Clusters and members of some datasets: the steps that change them, and their rows as pinned."""
+
+    run: Run
+    kind: MemberKind
+    clusters: Step
+    members: Step
+    old_clusters: DataFrame
+    old_members: DataFrame
+
+    @classmethod
+    def pin(cls, run: Run, kind: MemberKind, datasets: DataFrame) -> MemberClusters:
+        """Pins both tables, and keeps the rows of `datasets` (their keys)."""
+        clusters, members = (
+            Step.pin(run.lake, contract, run.run_id, dry_run=run.dry_run) for contract in (kind.table, kind.members)
+        )
+        old_clusters, old_members = (
+            run.cache(step.current().join(datasets, list(DATASET_KEY), how="left_semi")) for step in (clusters, members)
+        )
+        return cls(run, kind, clusters, members, old_clusters, old_members)
+
+    def name(self, groups: DataFrame) -> DataFrame:
+        """The ids of groups (transforms.member_clusters.name_groups)."""
+        return name_groups(
+            groups,
+            kind=self.kind,
+            old_members=self.old_members,
+            old_clusters=self.old_clusters,
+            checkpoint=self.run.cache,
+        )
+
+    def commit(self, members: DataFrame, *, groups: DataFrame, names: DataFrame) -> int:
+        """Commits clusters, then members, and returns the clusters' version.
+
+        `members` has the columns of the kind's members but run_id; `groups` a row per cluster with the columns that
+        the kind alone has; `names` those of name_groups. Killed between the two, the next run finds clusters without
+        members, and knows them by their representatives.
+        """
+        changes = change_clusters(
+            live_clusters(groups, kind=self.kind, names=names, now=self.run.now),
+            kind=self.kind,
+            members=members,
+            old_members=self.old_members,
+            old_clusters=self.old_clusters,
+            now=self.run.now,
+        )
+        done = apply_changes(self.clusters, self.run.stamp(changes))
+        self.run.ledger.wrote(self.kind.table, done)
+        self.run.ledger.wrote(self.kind.members, replace_rows(self.members, self.run.stamp(members), self.old_members))
+        return done.version

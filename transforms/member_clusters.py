@@ -1,0 +1,161 @@
+"""Clusters of members through time: the ids of new groups, and what became of the clusters before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import reduce
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from schemas.cluster_kinds import MemberKind
+from schemas.lake import CLUSTER_NAMESPACE
+from transforms.changes import diff_rows
+from transforms.location_dates import DATASET_KEY
+from transforms.member_matching import match_members
+from transforms.stable_ids import most_shared, number_new, uuid5
+
+GROUP = (*DATASET_KEY, "representative")
+CLUSTER = (*DATASET_KEY, "object_id")
+REMEMBERED = 100
+"""Members by whose looks a cluster that went is known again."""
+
+Checkpoint = Callable[[DataFrame], DataFrame]
+
+
+def name_groups(
+    members: DataFrame, *, kind: MemberKind, old_members: DataFrame, old_clusters: DataFrame, checkpoint: Checkpoint
+) -> DataFrame:
+    """One row per group (GROUP) with its `object_id`, `generation`, `anchor`, `origin_id`.
+
+    `members` has a row per member of a group: the kind's columns `member` and `look`, `representative`, which tells one
+    group of a dataset from another, and `node`, which equals it for the member it names. `old_members` and
+    `old_clusters` are the tables' rows of the same datasets. A group follows the live cluster that it shares most
+    members with, one to one, ties to the oldest; what none of them answers for, the cluster that went that it shares
+    most looks with; what is left is new: an id of its representative and a generation.
+
+    A cluster without members was committed by a run that was killed before its members were: its representative
+    answers for it.
+    """
+    groups = members.select(*GROUP).distinct()
+    remembered = old_clusters.select(*CLUSTER, "create_time", "generation", "anchor", "origin_id")
+    shared = checkpoint(_shared(members, kind=kind, old_members=old_members, old_clusters=old_clusters))
+    matches = shared.join(remembered.select(*CLUSTER, "create_time"), list(CLUSTER), how="inner").transform(
+        match_members, key=DATASET_KEY
+    )
+    kept = matches.join(remembered.drop("create_time"), list(CLUSTER), how="inner")
+    named = checkpoint(groups.join(kept, list(GROUP), how="left"))
+    origins = most_shared(shared.where("turn = 0"), by=GROUP, other="object_id", shared="shared")
+    name = uuid5(CLUSTER_NAMESPACE, "project_name", "dataset_name", "kind", "anchor", "generation")
+    fresh = (
+        named.where(F.col("object_id").isNull())
+        .select(*GROUP, F.col("representative").alias("anchor"), F.lit(kind.name).alias("kind"))
+        .transform(number_new, old=old_clusters, key=(*DATASET_KEY, "anchor"), order="representative")
+        .join(origins.withColumnRenamed("object_id", "origin_id"), list(GROUP), how="left")
+        .withColumn("object_id", F.concat(F.lit(kind.prefix), name))
+    )
+    columns = (*GROUP, "object_id", "generation", "anchor", "origin_id")
+    return checkpoint(named.where(F.col("object_id").isNotNull()).select(*columns).unionByName(fresh.select(*columns)))
+
+
+def _shared(members: DataFrame, *, kind: MemberKind, old_members: DataFrame, old_clusters: DataFrame) -> DataFrame:
+    """How many members a group and an older cluster have in common (`turn` 0), or looks, of one that went (1)."""
+    halfway = old_clusters.where(kind.live).join(old_members, list(CLUSTER), how="left_anti")
+    gone = old_clusters.where("state = 'gone'").select(*CLUSTER, F.explode(kind.last).alias(kind.look))
+    by_member = members.join(old_members.select(*CLUSTER, kind.member), [*DATASET_KEY, kind.member], how="inner")
+    by_node = members.join(
+        halfway.select(*CLUSTER, F.col("representative").alias("node")), [*DATASET_KEY, "node"], how="inner"
+    )
+    looks = members.select(*GROUP, kind.look).distinct()
+    by_look = looks.join(gone, [*DATASET_KEY, kind.look], how="inner")
+    turns = (
+        rows.select(*GROUP, "object_id", F.lit(turn).alias("turn"))
+        for rows, turn in ((by_member, 0), (by_node, 0), (by_look, 1))
+    )
+    return reduce(DataFrame.unionByName, turns).groupBy(*GROUP, "object_id", "turn").agg(F.count("*").alias("shared"))
+
+
+def live_clusters(groups: DataFrame, *, kind: MemberKind, names: DataFrame, now: datetime) -> DataFrame:
+    """One row per live cluster, as the columns of the kind's table but run_id.
+
+    `groups` has a row per cluster with the columns that the kind alone has; `names` those of name_groups.
+    """
+    nothing = F.lit(None)
+    states = {
+        "state": F.lit("live"),
+        "successor_id": nothing.cast("string"),
+        kind.last: nothing.cast("array<string>"),
+        "create_time": F.lit(now),
+        "update_time": F.lit(now),
+    }
+    return groups.join(names, list(CLUSTER), how="inner").withColumns(states).select(*_columns(kind))
+
+
+def change_clusters(
+    live: DataFrame,
+    *,
+    kind: MemberKind,
+    members: DataFrame,
+    old_members: DataFrame,
+    old_clusters: DataFrame,
+    now: datetime,
+) -> DataFrame:
+    """The clusters that change, one row each: the columns of the kind's table but run_id, and `_action`.
+
+    `members` and `old_members` have the columns of the kind's table of members but run_id. A live cluster that no group
+    follows is gone: it names as successor the cluster that took most of its members, and remembers their looks. A row
+    whose membership changed changes too, so that its update_time tells.
+    """
+    member = [*DATASET_KEY, kind.member]
+    took = old_members.select(*CLUSTER, kind.member).join(
+        members.select(*member, F.col("object_id").alias("_heir")), member, how="inner"
+    )
+    took = took.groupBy(*CLUSTER, "_heir").agg(F.count("*").alias("shared"))
+    heirs = most_shared(took, by=CLUSTER, other="_heir", shared="shared")
+    looks = old_members.groupBy(*CLUSTER).agg(
+        F.slice(F.array_sort(F.collect_set(kind.look)), 1, REMEMBERED).alias("_looks")
+    )
+    left = old_clusters.where(kind.live).join(live, list(CLUSTER), how="left_anti")
+    gone = (
+        left.join(heirs, list(CLUSTER), how="left")
+        .join(looks, list(CLUSTER), how="left")
+        .withColumns(
+            {
+                "state": F.lit("gone"),
+                "successor_id": F.col("_heir"),
+                kind.last: F.coalesce("_looks", F.array("representative")),
+                "update_time": F.lit(now),
+            }
+        )
+        .select(*_columns(kind))
+    )
+    wanted = live.unionByName(gone)
+    moved = _moved(members, kind=kind, old_members=old_members)
+    current = old_clusters.select(*_columns(kind))
+    compare = [name for name in _columns(kind) if name not in ("create_time", "update_time")]
+    touched = wanted.join(moved, list(CLUSTER), how="left").withColumn("_moved", F.coalesce("_moved", F.lit(False)))
+    same = current.withColumn("_moved", F.lit(False))
+    return diff_rows(
+        touched, current=same, key=CLUSTER, compare=[*compare, "_moved"], keep=("create_time",), absent="leave"
+    ).drop("_moved")
+
+
+def _moved(members: DataFrame, *, kind: MemberKind, old_members: DataFrame) -> DataFrame:
+    """The clusters of which a member came, went or is another now, with `_moved` true."""
+    content = [name for name in kind.members.names if name not in ("run_id", *CLUSTER)]
+    new, old = members.select(*CLUSTER, *content), old_members.select(*CLUSTER, *content)
+    both = new.withColumn("_side", F.lit(1)).unionByName(old.withColumn("_side", F.lit(-1)))
+    differing = both.groupBy(*CLUSTER, *content).agg(F.sum("_side").alias("_sides")).where("_sides != 0")
+    return differing.select(*CLUSTER).distinct().withColumn("_moved", F.lit(True))
+
+
+def _columns(kind: MemberKind) -> list[str]:
+    return [name for name in kind.table.names if name != "run_id"]
+
+
+def keep_names(members: DataFrame, *, kind: MemberKind, old_clusters: DataFrame, least: int) -> DataFrame:
+    """The names (name_groups' columns) of the clusters that still have `least` members, after some were removed."""
+    there = members.groupBy(*CLUSTER).count().where(F.col("count") >= least).drop("count")
+    names = old_clusters.where(kind.live).join(there, list(CLUSTER), how="left_semi")
+    return names.select(*GROUP, "object_id", "generation", "anchor", "origin_id")
