@@ -46,7 +46,7 @@ from jobs.cluster_similar_images import ClusterSimilarImages, cluster_similar_im
 from jobs.commits import Step, put_rows
 from jobs.index_files import IndexFiles, index_files
 from jobs.lake import Lake, bucket
-from jobs.progress import Progress
+from jobs.progress import Progress, configure_logging
 from jobs.runs import Run, run_job
 from jobs.session import open_session
 from schemas.datasets import DATASETS
@@ -491,6 +491,7 @@ def main() -> None:
     speed.add_argument("--photos", type=Path, required=True)
     asked = parser.parse_args()
     print(environment(), flush=True)
+    configure_logging()
     if asked.part == "speed":
         measure_speed(asked.photos)
         return

@@ -32,10 +32,12 @@ from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
 from transforms.hash_pairs import HASH_DISTANCE
 from transforms.location_dates import DATASET_KEY
 from transforms.similarity import (
+    IMAGE_KEY,
     MIN_SIMILARITY,
     gather_members,
     link_images,
     link_nodes,
+    linked_looks,
     part_images,
     within_thresholds,
 )
@@ -103,18 +105,16 @@ class _Inputs:
 
 def _group(run: Run, config: ClusterSimilarImages, inputs: _Inputs) -> DataFrame:
     """The files of groups of two or more: one row each, with what tells of a picture and of its representative."""
-    files = inputs.read(FILES.name)
-    removed = files.where(F.col("deleted_time").isNotNull()).select(*FILE_KEY)
-    images = (
-        inputs.read(FILE_FEATURES.name)
-        .where(F.col("fingerprint").isNotNull())
-        .select(*FILE_KEY, "fingerprint", "image_score")
-        .join(removed, list(FILE_KEY), how="left_anti")
-    )
     counts = within_thresholds(
         max_distance=config.max_distance, min_similarity=config.min_similarity, crops=config.crops
     )
-    pairs = inputs.read(SIMILAR_IMAGE_PAIRS.name).where(counts)
+    pairs = run.cache(inputs.read(SIMILAR_IMAGE_PAIRS.name).where(counts))
+    images = inputs.read(FILE_FEATURES.name).where(F.col("fingerprint").isNotNull())
+    looks = run.cache_keys(pairs.transform(linked_looks, images=images), "fingerprints.linked")
+    images = images.select(*FILE_KEY, "fingerprint", "image_score").join(looks, list(IMAGE_KEY), how="left_semi")
+    images = run.cache_keys(images, "images.linked")
+    files = inputs.read(FILES.name).where(F.col("deleted_time").isNull()).select(*FILE_KEY, *OF_A_FILE)
+    images = files.join(images, list(FILE_KEY), how="inner")
     parted = run.cache(_parted(run, config, inputs))
     if parted.isEmpty():
         images = run.cache(images.withColumn("node", F.col("fingerprint")))
@@ -123,8 +123,7 @@ def _group(run: Run, config: ClusterSimilarImages, inputs: _Inputs) -> DataFrame
         images = run.cache(images.transform(part_images, parted=parted, pairs=pairs))
         links = run.cache(pairs.transform(link_nodes, images=images))
     stars = group_stars(links, key=DATASET_KEY, checkpoint=run.cache, log=run.log_round)
-    members = images.transform(gather_members, stars=stars)
-    return run.cache(members.join(files.select(*FILE_KEY, *OF_A_FILE), list(FILE_KEY), how="inner"))
+    return run.cache(images.transform(gather_members, stars=stars))
 
 
 def _parted(run: Run, config: ClusterSimilarImages, inputs: _Inputs) -> DataFrame:

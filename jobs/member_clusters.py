@@ -35,7 +35,7 @@ class MemberClusters:
         )
         return cls(run, kind, clusters, members, old_clusters, old_members)
 
-    def name(self, groups: DataFrame) -> DataFrame:
+    def name(self, groups: DataFrame, *, several: DataFrame | None = None) -> DataFrame:
         """The ids of groups (transforms.member_clusters.name_groups)."""
         return name_groups(
             groups,
@@ -43,6 +43,7 @@ class MemberClusters:
             old_members=self.old_members,
             old_clusters=self.old_clusters,
             checkpoint=self.run.cache,
+            several=several,
         )
 
     def commit(self, members: DataFrame, *, groups: DataFrame, names: DataFrame) -> int:

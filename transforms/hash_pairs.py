@@ -48,7 +48,7 @@ IS_HASH = r"^[0-9a-f]{64}"
 """How the fingerprint of a picture with a hash of sufficient quality begins: with the hash."""
 
 ONE_TASK = 100_000
-"""Pictures of one dataset up to which one task compares them all; above, tasks share the slots."""
+"""New pictures of one dataset up to which one task compares them with all; above, tasks share the slots."""
 PARTS = 4
 """Tasks that share the slots of a large dataset. Each holds all of its hashes: 300 bytes a picture, names included."""
 
@@ -255,14 +255,16 @@ def search_slot(
 
 
 def find_hash_pairs(images: DataFrame, *, key: Sequence[str]) -> DataFrame:
-    """Pairs of pictures of one dataset by their hashes, at least one of each new: one row per pair and signal.
+    """Pairs of fingerprints of one dataset by their hashes, at least one of each new: one row per pair and signal.
 
     `images` has the columns `key` of the dataset, `fingerprint`, `crop_hashes`, `turned_hashes` (both may be null) and
-    `is_new`. Rows of the result: `key`, `fingerprint`, `other_fingerprint` (the greater), `signal` (hash, turned, or
-    crop: a candidate), `distance` in bits, and for crop the numbers of the nearest two crops in CROP_SCALES.
+    `is_new`. Of several pictures of one fingerprint that with the least crop hashes stands for all. Rows of the result:
+    `key`, `fingerprint`, `other_fingerprint` (the greater), `signal` (hash, turned, or crop: a candidate), `distance`
+    in bits, and for crop the numbers of the nearest two crops in CROP_SCALES.
     """
     hashed = images.where(F.col("fingerprint").rlike(IS_HASH))
-    sizes = hashed.groupBy(*key).count().where(F.col("count") > ONE_TASK).select(*key, F.lit(PARTS).alias("parts"))
+    sizes = hashed.where("is_new").groupBy(*key).count().where(F.col("count") > ONE_TASK)
+    sizes = sizes.select(*key, F.lit(PARTS).alias("parts"))
     parts = F.explode(F.sequence(F.lit(0), F.coalesce("parts", F.lit(1)) - 1))
     shared = hashed.join(F.broadcast(sizes), list(key), how="left").withColumn("part", parts)
     columns = ("fingerprint", "crop_hashes", "turned_hashes", "is_new", "part", "parts")
@@ -278,6 +280,7 @@ def find_hash_pairs(images: DataFrame, *, key: Sequence[str]) -> DataFrame:
 
 def compare_hashes(table: pa.Table, *, parts: int = 1, part: int = 0) -> pa.Table:
     """The kernel of find_hash_pairs for one dataset, or its share `part` of `parts`: candidates may come repeatedly."""
+    table = _once_each(table)
     fingerprints = table["fingerprint"].combine_chunks()
     is_new = table["is_new"].to_numpy(zero_copy_only=False)
     whole = hash_words(_from_hex(fingerprints))
@@ -287,6 +290,17 @@ def compare_hashes(table: pa.Table, *, parts: int = 1, part: int = 0) -> pa.Tabl
     if table["turned_hashes"].null_count < len(table):
         found.append(_pairs_of_turned(whole, is_new, table["turned_hashes"], parts, part))
     return pa.concat_tables(_in_order(pairs, fingerprints) for pairs in found)
+
+
+def _once_each(table: pa.Table) -> pa.Table:
+    """The first row of each fingerprint, by crop hashes and turned hashes."""
+    if len(pc.unique(table["fingerprint"])) == len(table):
+        return table
+    table = table.sort_by([(name, "ascending") for name in ("fingerprint", "crop_hashes", "turned_hashes")])
+    fingerprints = table["fingerprint"].combine_chunks()
+    is_first = np.ones(len(table), bool)
+    is_first[1:] = pc.not_equal(fingerprints[1:], fingerprints[:-1]).to_numpy(zero_copy_only=False)
+    return table.filter(pa.array(is_first))
 
 
 @dataclass(frozen=True)

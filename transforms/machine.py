@@ -50,6 +50,8 @@ def _digest_of_kernels() -> str:
         "member_matching",
         "components",
         "stars",
+        "linkage",
+        "people",
     ):
         source = __loader__.get_data(os.path.join(os.path.dirname(__file__), f"{name}.py"))  # type: ignore[name-defined]
         digest.update(source)

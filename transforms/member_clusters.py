@@ -25,7 +25,13 @@ Checkpoint = Callable[[DataFrame], DataFrame]
 
 
 def name_groups(
-    members: DataFrame, *, kind: MemberKind, old_members: DataFrame, old_clusters: DataFrame, checkpoint: Checkpoint
+    members: DataFrame,
+    *,
+    kind: MemberKind,
+    old_members: DataFrame,
+    old_clusters: DataFrame,
+    checkpoint: Checkpoint,
+    several: DataFrame | None = None,
 ) -> DataFrame:
     """One row per group (GROUP) with its `object_id`, `generation`, `anchor`, `origin_id`.
 
@@ -33,7 +39,8 @@ def name_groups(
     group of a dataset from another, and `node`, which equals it for the member it names. `old_members` and
     `old_clusters` are the tables' rows of the same datasets. A group follows the live cluster that it shares most
     members with, one to one, ties to the oldest; what none of them answers for, the cluster that went that it shares
-    most looks with; what is left is new: an id of its representative and a generation.
+    most looks with; what is left is new: an id of its representative and a generation. Clusters among `several`
+    (CLUSTER), which people merged, are followed by every group that shares most with them and follows no other.
 
     A cluster without members was committed by a run that was killed before its members were: its representative
     answers for it.
@@ -44,9 +51,13 @@ def name_groups(
     matches = shared.join(remembered.select(*CLUSTER, "create_time"), list(CLUSTER), how="inner").transform(
         match_members, key=DATASET_KEY
     )
+    origins = most_shared(shared.where("turn = 0"), by=GROUP, other="object_id", shared="shared")
+    if several is not None:
+        more = origins.join(several, list(CLUSTER), how="left_semi")
+        matches = checkpoint(matches)
+        matches = matches.unionByName(more.join(matches, list(GROUP), how="left_anti"))
     kept = matches.join(remembered.drop("create_time"), list(CLUSTER), how="inner")
     named = checkpoint(groups.join(kept, list(GROUP), how="left"))
-    origins = most_shared(shared.where("turn = 0"), by=GROUP, other="object_id", shared="shared")
     name = uuid5(CLUSTER_NAMESPACE, "project_name", "dataset_name", "kind", "anchor", "generation")
     fresh = (
         named.where(F.col("object_id").isNull())
@@ -63,7 +74,8 @@ def _shared(members: DataFrame, *, kind: MemberKind, old_members: DataFrame, old
     """How many members a group and an older cluster have in common (`turn` 0), or looks, of one that went (1)."""
     halfway = old_clusters.where(kind.live).join(old_members, list(CLUSTER), how="left_anti")
     gone = old_clusters.where("state = 'gone'").select(*CLUSTER, F.explode(kind.last).alias(kind.look))
-    by_member = members.join(old_members.select(*CLUSTER, kind.member), [*DATASET_KEY, kind.member], how="inner")
+    old_members = old_members.where(F.col("object_id").isNotNull()).select(*CLUSTER, kind.member)
+    by_member = members.join(old_members, [*DATASET_KEY, kind.member], how="inner")
     by_node = members.join(
         halfway.select(*CLUSTER, F.col("representative").alias("node")), [*DATASET_KEY, "node"], how="inner"
     )

@@ -44,10 +44,7 @@ def find_similar_pairs(features: DataFrame, *, touched: DataFrame | None, checkp
         images = images.join(touched.withColumn("_touched", F.lit(True)), list(IMAGE_KEY), how="left")
         is_new = F.col("_touched").isNotNull()
     images = images.withColumn("is_new", is_new)
-    looks = images.groupBy(*IMAGE_KEY).agg(
-        *(F.min(name).alias(name) for name in ("crop_hashes", "turned_hashes")), F.first("is_new").alias("is_new")
-    )
-    near = checkpoint(find_hash_pairs(looks, key=DATASET_KEY))
+    near = checkpoint(find_hash_pairs(images, key=DATASET_KEY))
     whole = (
         near.where("signal != 'crop'").withColumn("similarity", 1 - F.col("distance") / 256).drop("crop", "other_crop")
     )
@@ -91,6 +88,18 @@ def within_thresholds(*, max_distance: int, min_similarity: float, crops: bool) 
     by_hash = F.col("signal").isin("hash", "turned") & (F.col("distance") <= max_distance)
     by_embedding = (F.col("signal") == "embedding") & (F.col("similarity") >= min_similarity)
     return by_hash | by_embedding | ((F.col("signal") == "crop") & F.lit(crops))
+
+
+def linked_looks(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
+    """The fingerprints (IMAGE_KEY) that another picture is similar to, or has too: of the others no group can come.
+
+    `images` has a row per file. Few others may come along: how many files have a fingerprint is counted by its hash.
+    """
+    ends = F.explode(F.array("fingerprint", "other_fingerprint")).alias("fingerprint")
+    hashed = images.select(*IMAGE_KEY, F.xxhash64(*IMAGE_KEY).alias("_look"))
+    shared = hashed.groupBy("_look").count().where("count >= 2").select("_look")
+    copies = hashed.join(shared, "_look", how="left_semi").select(*IMAGE_KEY)
+    return pairs.select(*DATASET_KEY, ends).unionByName(copies).distinct()
 
 
 def link_images(pairs: DataFrame, *, images: DataFrame) -> DataFrame:

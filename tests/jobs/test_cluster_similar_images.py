@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -133,7 +134,7 @@ def test_any_split_and_order_gives_the_groups_of_one_batch(tmp_path: Path, spark
     split = Album(tmp_path / "split")
     split.root.mkdir()
     rng.shuffle(rows)
-    for part in (rows[:20], rows[15:40], rows[40:]):
+    for part in (rows[:35], rows[30:]):
         split.index(part)
         split.cluster_similar_images()
     assert groups(split) == groups(batch)
@@ -155,25 +156,17 @@ def test_ids_are_stable_and_events_tell_what_happened(album: Album) -> None:
     album.index([picture("a3", "a", range(8))])
     album.cluster_similar_images()
     assert id_of(album, "a3") == a
-    album.remove("s3://ada/b1.jpg", dataset="ada")  # as soon as the removal does
+    album.remove("s3://ada/b1.jpg", "s3://ada/a3.jpg", dataset="ada")  # at once, without a clustering
+    assert groups(album) == {frozenset({"a1", "a2"})}
     assert [row["object_id"] for row in live(album)] == [a]
-    album.remove("s3://ada/a3.jpg", dataset="ada")
-    assert groups(album) == {frozenset({"a1", "a2"})}
-    album.cluster_similar_images()
-    assert groups(album) == {frozenset({"a1", "a2"})}
-    album.index([picture("b3", "b", range(2))])
-    album.cluster_similar_images()
-    assert id_of(album, "b2") == b  # what went is known again
-    assert album.events() == [
-        *(("created", object_id) for object_id in sorted((a, b))),
-        ("extended", a),
-        ("removed", b),
-        ("shrunk", a),
-        ("revived", b),
-    ]
-    album.index([picture("a1", "c"), picture("c2", "c")])  # a1 is another picture now
+    album.index([picture("b3", "b", range(2)), picture("a1", "c"), picture("c2", "c")])  # a1 is another picture now
     album.cluster_similar_images()
     assert groups(album) == {frozenset({"b2", "b3"}), frozenset({"a1", "c2"})}
+    assert id_of(album, "b2") == b  # what went is known again
+    assert id_of(album, "a1") == a  # it has one of a's files
+    happened = album.events()
+    assert happened[:3] == [*(("created", object_id) for object_id in sorted((a, b))), ("extended", a)]
+    assert sorted(happened[3:]) == sorted([("removed", b), ("shrunk", a), ("revived", b)])
 
 
 def test_kinds_scores_and_the_best_picture(album: Album) -> None:
@@ -238,12 +231,14 @@ def test_a_failure_after_every_commit_is_repaired(tmp_path: Path, monkeypatch: p
     second = [picture("a3", "a", range(10, 30)), picture("a4", "a", range(40)), picture("b1", "c"), picture("c1", "c")]
     tables = ("similar_image_pairs", "similar_image_clusters", "similar_image_members", "cluster_events")
     states = []
+    begun = Album(tmp_path / "begun")
+    begun.root.mkdir()
+    begun.index(first)
+    begun.cluster_similar_images()
+    begun.index(second)
     for points in ([], [f"after:{table}" for table in tables]):
         album = Album(tmp_path / str(len(points)))
-        album.root.mkdir()
-        album.index(first)
-        album.cluster_similar_images()
-        album.index(second)
+        shutil.copytree(begun.root, album.root)
         for point in points:
             monkeypatch.setenv("LAKEALBUM_FAIL_AT", point)
             with pytest.raises(InjectedFailure):

@@ -1,0 +1,452 @@
+"""The people of a library: good faces found them, the others join whom they are surely of.
+
+1. *Looks*: good faces into tight groups, by average linkage. Large libraries are first cut into cells around pivots
+   (the faces of the smallest content hashes), and grouped inside each.
+2. *People*: looks into people, by average linkage of their means. Noise shortens a mean by what the look's own pairs
+   tell; without that correction small looks would seem further away than they are.
+3. A person needs as many good faces, in as many images, as `Profile.founders` says.
+4. Every other face joins its nearest person if that is sure enough: against the second nearest, against a stranger who
+   comes as near by chance, and against a relative, who shows half of what the person would at that quality. What poor
+   faces have in common whoever they show (directions in which they vary more than good ones) is taken away first: it
+   is what makes plain methods chain strangers together.
+
+A function of the set of faces alone: neither order nor blocks nor threads matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import erfc, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transforms.linkage import GRID, LIMITS, Limits, add_up, compact, cut, grid, linkage, neighbours, row_hash
+from transforms.machine import kernel
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What the embedding model decides: cosines, and rates. Calibrated on labelled faces for another model."""
+
+    look: float = 0.50
+    """Mean cosine from which good faces are one person in one look."""
+    person: float = 0.58
+    """Cosine, noise taken out, from which two looks are one person."""
+    same_look: float = 0.85
+    """Cosine, noise taken out, from which two groups are one look."""
+    self_similarity: float = 0.60
+    """Typical cosine of two good faces of one look."""
+    stranger_mean: float = 0.0
+    """Cosine of two strangers: its mean."""
+    stranger_sd: float = 0.0625
+    """... and its standard deviation."""
+    strangers_admitted: float = 0.01
+    """Share of strangers who may enter some person by chance."""
+    margin: float = 0.5
+    """How far the nearest person is before the second, in standard deviations of strangers."""
+    clear_from: float = 0.38
+    """Cosine with the mean of its own look of a face of quality 0."""
+    clear_to: float = 0.80
+    """... and of quality 1; in between in a straight line."""
+    kin: float = 0.645
+    """Share of what its quality promises at which a face is as likely a relative's."""
+    kin_slope: float = 0.035
+    """... and the change of that share that makes it e times as likely."""
+    join_from: float = 0.30
+    """Least confidence with which a face joins."""
+    good_quality: float = 0.87
+    """Typical quality of a good face."""
+    founders: int = 3
+    """Good faces, and images, that found a person. IMM's rule."""
+
+
+@dataclass(frozen=True)
+class People:
+    """What was found of n faces and p people."""
+
+    person: NDArray[np.int32]
+    """(n,): the person, -1 for nobody's face."""
+    confidence: NDArray[np.float32]
+    """(n,): how sure it is, 0 to 1; 1 for founders."""
+    is_founder: NDArray[np.bool_]
+    """(n,)"""
+    representative: NDArray[np.int64]
+    """(p,): the row of the founder nearest to the person's mean."""
+
+    @classmethod
+    def nobody(cls, faces: int) -> People:
+        """No people."""
+        none = np.full(faces, -1, np.int32)
+        return cls(none, np.zeros(faces, np.float32), np.zeros(faces, np.bool_), np.empty(0, np.int64))
+
+
+def group_faces(
+    embeddings: NDArray[Any],
+    *,
+    is_good: NDArray[Any],
+    image: NDArray[Any],
+    quality: NDArray[Any],
+    profile: Profile,
+    limits: Limits = LIMITS,
+) -> People:
+    """The people of a library.
+
+    embeddings: (n, d) numbers. is_good: bool (n,). image: int (n,), which file shows the face. quality: (n,), 0 to 1;
+    NaN where it is not known. Rows of one content are told apart by image only.
+
+    Memory: some 4 (d + 100) bytes a good face thrice. Time: grows with less than n ** 1.5.
+    """
+    image = np.unique(image, return_inverse=True)[1].reshape(-1)
+    rows = grid(embeddings)
+    order = np.lexsort((image, is_good, row_hash(rows)))
+    rows, good, image = rows[order], is_good[order], image[order]
+    good_rows = rows[good]
+    if len(good_rows) < profile.founders:
+        return People.nobody(len(rows))
+    look = group_looks(good_rows, profile, limits)
+    of_good = found(group_people(good_rows, look, profile, limits), image[good], profile.founders)
+    founds = of_good >= 0
+    if not founds.any():
+        return People.nobody(len(rows))
+    founders, of_founder = np.flatnonzero(good)[founds], compact(of_good[founds])
+    people = references(rows[founders], look[founds], of_founder, drift(rows, good), profile)
+
+    person, confidence = np.full(len(rows), -1, np.int32), np.zeros(len(rows), np.float32)
+    person[founders], confidence[founders] = of_founder, 1.0
+    rest = np.flatnonzero(person < 0)
+    who, first, second = nearest(rows[rest], people, limits)
+    unknown = np.where(good, profile.good_quality, 0.0)
+    clear = np.where(np.isnan(quality[order]), unknown, quality[order])[rest]
+    joins, sure = judge(who, first, second, clear, people, profile)
+    person[rest[joins]], confidence[rest[joins]] = who[joins], sure[joins]
+
+    back = np.empty(len(rows), np.int64)
+    back[order] = np.arange(len(rows))
+    central = order[founders[most_central(rows[founders], of_founder)]]
+    is_founder = np.zeros(len(rows), np.bool_)
+    is_founder[founders] = True
+    return People(person[back], confidence[back], is_founder[back], central)
+
+
+def most_central(rows: NDArray[Any], label: NDArray[Any]) -> NDArray[np.int64]:
+    """The row of each label that is nearest to the label's mean, the first of several."""
+    sums, _ = add_up(rows, label)
+    near = (rows * sums[label]).sum(axis=1, dtype=np.float64)
+    by_label = np.lexsort((np.arange(len(rows)), -near, label))
+    first: NDArray[np.int64] = by_label[np.searchsorted(label[by_label], np.arange(len(sums)))]
+    return first
+
+
+def cells(x: NDArray[Any], low: float, limits: Limits) -> NDArray[Any]:
+    """Each face's nearest pivot at `low` or above, -1 for none.
+
+    Rows come in the order of their hashes, so the pivots, the first rows of those without one, are a sample that
+    depends on the set alone.
+    """
+    out = np.full(len(x), -1, np.int64)
+    for every in limits.pivot_every:
+        left = np.flatnonzero(out < 0)
+        pivots = left[: max(1, len(left) // every)]
+        for a in range(0, len(left), limits.block):
+            rows = left[a : a + limits.block]
+            best, at = np.full(len(rows), -np.inf, np.float32), np.zeros(len(rows), np.int64)
+            for b in range(0, len(pivots), 4096):
+                s = x[rows] @ x[pivots[b : b + 4096]].T
+                c = s.argmax(1)
+                v = s[np.arange(len(s)), c]
+                at = np.where(v > best, b + c, at)
+                best = np.maximum(v, best)
+            out[rows] = np.where(best >= low * GRID**2, pivots[at], -1)
+    return out
+
+
+def group_looks(x: NDArray[Any], profile: Profile, limits: Limits) -> NDArray[Any]:
+    """The look of each good face, by number: grid rows in the order of their hashes to int (n,)."""
+    n = len(x)
+    first = np.arange(n)
+    if n > limits.cells_from:
+        cell = cells(x, profile.look, limits)
+        order = np.argsort(cell, kind="stable")
+        order = order[cell[order] >= 0]
+        cuts = np.flatnonzero(np.diff(cell[order])) + 1
+        for part in np.split(order, cuts):
+            for a in range(0, len(part), limits.cell_max):
+                rows = part[a : a + limits.cell_max]
+                if len(rows) > 1:
+                    i, j, _ = neighbours(x[rows], limits.candidate, limits)
+                    lab = linkage(x[rows], np.ones(len(rows)), i, j, profile.look)
+                    start = np.full(lab.max() + 1, len(rows), np.int64)
+                    np.minimum.at(start, lab, np.arange(len(rows)))
+                    first[rows] = rows[start[lab]]
+    label = compact(first)
+    if label.max(initial=-1) + 1 == n:
+        i, j, _ = neighbours(x, limits.candidate, limits)
+        return linkage(x, np.ones(n), i, j, profile.look)
+    sums, count = add_up(x, label)
+    i, j, _ = neighbours(grid(sums), limits.candidate, limits)
+    look: NDArray[Any] = linkage(sums, count, i, j, profile.look)[label]
+    return look
+
+
+def noise_free(sums: NDArray[Any], count: NDArray[Any], profile: Profile) -> NDArray[Any]:
+    """Length by which a look's mean must be divided so that its noise-free part is a unit vector.
+
+    It is the root of the mean cosine of its pairs, drawn to the typical one while pairs are few.
+    """
+    pairs = count * (count - 1.0)
+    total = (sums * sums).sum(1) / GRID**2 - count
+    length: NDArray[Any] = np.sqrt(np.maximum(total + 3.0 * profile.self_similarity, 1e-3) / (pairs + 3.0))
+    return length
+
+
+def vectors(sums: NDArray[Any], count: NDArray[Any], profile: Profile) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The weighted noise-free vector of every look, and its weight."""
+    weight = count / (count + 2.0)  # a large look says hardly more of the person than a middling one
+    return np.rint(sums * (weight / (count * noise_free(sums, count, profile)))[:, None]), weight
+
+
+def group_people(x: NDArray[Any], look: NDArray[Any], profile: Profile, limits: Limits) -> NDArray[Any]:
+    """The person of each good face, by number, from its look."""
+    sums, count = add_up(x, look)
+    label = np.arange(len(sums))
+    low = max(limits.candidate, profile.person - 0.18)
+    u, w = vectors(sums, count, profile)
+    only = None
+    same = True
+    while True:
+        size = np.sqrt((u * u).sum(1)) / (w * GRID)
+        i, j, full = neighbours(grid(u), low, limits, scale=size, only=only)
+        merged = False
+        if same:
+            # pieces of one look, each chosen for being alike, overstate how alike its faces are:
+            # put them together and look at the noise again before judging what is one person
+            for _ in range(3):
+                step = linkage(u, w, i, j, profile.same_look)
+                if int(step.max()) + 1 == len(w):
+                    break
+                merged = True
+                i, j, full, label = step[i], step[j], np.unique(step[full]), step[label]
+                i, j = i[i != j], j[i != j]
+                sums, count = add_up(sums, step)[0], np.bincount(step, weights=count)
+                u, w = vectors(sums, count, profile)
+            same = False
+        step = linkage(u, w, i, j, profile.person)
+        label = step[label]
+        merged |= int(step.max()) + 1 < len(w)
+        if not merged or not len(full):
+            person: NDArray[Any] = label[look]
+            return person
+        # a large person's groups have more neighbours than a list holds: those lists are made anew
+        # from what the groups have become, until no list is full or nothing merges any more
+        only = np.unique(step[full])
+        u, w = add_up(u, step)[0], np.bincount(step, weights=w)
+
+
+def found(person: NDArray[Any], image: NDArray[Any], founders: int) -> NDArray[Any]:
+    """The person of each good face, -1 where that one has good faces in fewer than `founders` images."""
+    if not len(person):
+        return person
+    pair = np.unique(person.astype(np.int64) * (int(image.max()) + 1) + image)
+    images = np.bincount(pair // (int(image.max()) + 1), minlength=int(person.max()) + 1)
+    return np.where(images[person] >= founders, person, -1)
+
+
+def drift(x: NDArray[Any], good: NDArray[Any]) -> NDArray[Any]:
+    """Directions (d, m) that poor faces share whoever they show.
+
+    In these poor faces vary more than good ones, by over 1 % of their length and clear of chance.
+    """
+    d = x.shape[1]
+    poor = int((~good).sum())
+    if poor < 20 or poor == len(good):
+        return np.zeros((d, 0))
+    a, b = np.zeros((d, d)), np.zeros((d, d))
+    for at in range(0, len(x), 65536):
+        y = x[at : at + 65536].astype(np.float64)
+        g = good[at : at + 65536]
+        a += y[~g].T @ y[~g]
+        b += y[g].T @ y[g]
+    value, vector = np.linalg.eigh((a / poor - b / (len(good) - poor)) / GRID**2)
+    shared: NDArray[Any] = vector[:, value > max(0.01, 4.0 / sqrt(d * poor))]
+    return shared
+
+
+def without(rows: NDArray[Any], directions: NDArray[Any]) -> NDArray[Any]:
+    """Grid rows without what they have in these directions."""
+    rows = rows.astype(np.float32)
+    if directions.shape[1]:
+        v = directions.astype(np.float32)
+        rows = rows - (rows @ v) @ v.T
+    return grid(rows)
+
+
+def normal_tail(p: float) -> float:
+    """How many standard deviations a normal variable exceeds with probability p, by bisection."""
+    lo, hi = 0.0, 12.0
+    for _ in range(60):
+        z = (lo + hi) / 2
+        lo, hi = (z, hi) if erfc(z / sqrt(2)) / 2 > p else (lo, z)
+    return (lo + hi) / 2
+
+
+@kernel
+def _two(s, owner, first, second, who):
+    """Best and second-best person of every row, from its similarities with references by owner."""
+    rows, cols = s.shape
+    for r in range(rows):
+        b1 = np.float32(-9e9)
+        b2 = np.float32(-9e9)
+        w = -1
+        for c in range(cols):
+            v = s[r, c]
+            if v > b2:
+                o = owner[c]
+                if o == w:
+                    if v > b1:
+                        b1 = v
+                elif v > b1:
+                    b2 = b1
+                    b1 = v
+                    w = o
+                else:
+                    b2 = v
+        first[r] = b1
+        second[r] = b2
+        who[r] = w
+
+
+@kernel
+def _two_short(y, near, refs, start, first, second, who):
+    """The same over the references of a shortlist of people (refs of person p: start[p]..start[p+1])."""
+    for r in range(len(y)):
+        b1 = -9e9
+        b2 = -9e9
+        w = -1
+        for q in range(near.shape[1]):
+            p = near[r, q]
+            if p < 0:
+                break
+            best = -9e9
+            for e in range(start[p], start[p + 1]):
+                s = 0.0
+                for c in range(y.shape[1]):
+                    s += y[r, c] * refs[e, c]
+                if s > best:
+                    best = s
+            if best > b1 or (best == b1 and p < w):
+                b2 = b1
+                b1 = best
+                w = p
+            elif best > b2:
+                b2 = best
+        first[r] = b1
+        second[r] = b2
+        who[r] = w
+
+
+@dataclass(frozen=True)
+class References:
+    """What joining needs of the people: small enough to send to every task."""
+
+    rows: NDArray[Any]  # (m, d) grid rows, by person: every look's centroid, then the person's own
+    owner: NDArray[Any]  # (m,) person, ascending
+    clarity: NDArray[Any]  # (p,) share of its clearest look's centroid that is not noise
+    directions: NDArray[Any]  # (d, q) common drift, removed from rows already
+    threshold: float
+
+
+def references(
+    x: NDArray[Any], look: NDArray[Any], person: NDArray[Any], directions: NDArray[Any], profile: Profile
+) -> References:
+    """x, look, person: the founders' (person 0..p-1)."""
+    lk = compact(look)
+    sums, count = add_up(x, lk)
+    owner = np.zeros(len(sums), np.int64)
+    owner[lk] = person
+    p = int(person.max()) + 1
+    length = noise_free(sums, count, profile)
+    weight = count / (count + 2.0)
+    own, _ = add_up(np.rint(sums / (count * length)[:, None] * weight[:, None]), owner)
+    clarity = np.zeros(p)
+    np.maximum.at(clarity, owner, np.minimum(1.0, length * count * GRID / np.sqrt((sums * sums).sum(1))))
+    rows = np.concatenate([sums, own])
+    owner = np.concatenate([owner, np.arange(p)])
+    order = np.argsort(owner, kind="stable")
+    rows = without(rows[order], directions)
+    z = normal_tail(min(0.4, profile.strangers_admitted / len(rows)))
+    return References(rows, owner[order], clarity, directions, profile.stranger_mean + z * profile.stranger_sd)
+
+
+def nearest(x: NDArray[Any], refs: References, limits: Limits) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Each face's nearest person, its cosine, and the second-nearest person's. One task: any rows."""
+    n = len(x)
+    first, second = np.empty(n, np.float32), np.empty(n, np.float32)
+    who = np.empty(n, np.int64)
+    start = np.searchsorted(refs.owner, np.arange(refs.owner[-1] + 2))
+    short = len(start) - 1 > limits.shortlist_from
+    centre = refs.rows[start[1:] - 1] if short else refs.rows
+    for a in range(0, n, limits.block):
+        y = without(x[a : a + limits.block], refs.directions)
+        s = y @ centre.T
+        b = a + len(y)
+        if short:
+            near = np.empty((len(y), limits.shortlist), np.int64)
+            _shortlist(s, limits.shortlist, np.float32(0.3 * refs.threshold * GRID**2), near)
+            _two_short(y, near, refs.rows, start, first[a:b], second[a:b], who[a:b])
+        else:
+            _two(s, refs.owner, first[a:b], second[a:b], who[a:b])
+    return who, first / np.float32(GRID**2), np.maximum(second / np.float32(GRID**2), -1.0)
+
+
+def judge(
+    who: NDArray[Any],
+    first: NDArray[Any],
+    second: NDArray[Any],
+    quality: NDArray[Any],
+    refs: References,
+    profile: Profile,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Does each face join its nearest person; and how sure that is, 0..1.
+
+    Confidence is the share of the likelihood on the nearest person, against the second person,
+    against a stranger that comes as near by chance, and against a relative, who shows about half
+    of what the person would at that quality. With gaussian strangers, z deviations are exp(z^2/2)
+    times as likely from that person as by chance."""
+    sd, mean = profile.stranger_sd, profile.stranger_mean
+    promised = profile.clear_from + (profile.clear_to - profile.clear_from) * np.clip(quality, 0, 1)
+    shown = first / (promised * refs.clarity[who])
+    z1, z2, zt = ((np.maximum(v - mean, 0.0) / sd) for v in (first, second, refs.threshold))
+    other = np.exp(np.clip((z2 * z2 - z1 * z1) / 2, -60, 60))
+    stranger = np.exp(np.clip((zt * zt - z1 * z1) / 2, -60, 60))
+    kin = np.exp(np.clip((profile.kin - shown) / profile.kin_slope, -60, 60))
+    sure = (1.0 / (1.0 + other + stranger + kin)).astype(np.float32)
+    return (sure >= profile.join_from) & (first - second >= profile.margin * sd), sure
+
+
+@kernel
+def _shortlist(s, k, low, out):
+    """The k columns of the largest s in every row (at least `low`), -1 for none."""
+    val = np.empty(2 * k, np.float32)
+    idx = np.empty(2 * k, np.int64)
+    for r in range(len(s)):
+        m = 0
+        t = low
+        for c in range(s.shape[1]):
+            v = s[r, c]
+            if v >= t:
+                if m == 2 * k:
+                    t = max(t, cut(val, idx, k))
+                    m = k
+                    if v < t:
+                        continue
+                val[m] = v
+                idx[m] = c
+                m += 1
+        if m > k:
+            val[m:] = -np.inf
+            cut(val, idx, k)
+            m = k
+        out[r, :m] = idx[:m]
+        out[r, m:] = -1
