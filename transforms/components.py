@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from schemas.errors import LakeAlbumError
+from transforms.arrow_tables import ArrowBatches, gather_tables, whole_datasets
 from transforms.machine import kernel
 
 Checkpoint = Callable[[DataFrame], DataFrame]
@@ -21,7 +22,6 @@ Checkpoint = Callable[[DataFrame], DataFrame]
 Log = Callable[[str, int, int], None]
 """Is told, before each round of a procedure: its name, how many rounds are over, rows left."""
 Nodes = NDArray[np.int64]
-ArrowBatches = Iterable[pa.RecordBatch]
 
 ENDS = ("fingerprint", "other_fingerprint")
 EDGES_PER_TASK = 5_000_000
@@ -134,7 +134,7 @@ def _contract(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
     names = list(key)
 
     def contract(batches: ArrowBatches) -> ArrowBatches:
-        for table in _tables(batches):
+        for table in gather_tables(batches, ROWS_AT_ONCE):
             yield from connect(table, key=names, with_centres=False).rename_columns([*names, *ENDS]).to_batches()
 
     return edges.mapInArrow(contract, edges.schema)
@@ -148,7 +148,7 @@ def _settle(forests: Sequence[DataFrame], *, key: Sequence[str]) -> DataFrame:
         edges = edges.unionByName(more)
 
     def settle(batches: ArrowBatches) -> ArrowBatches:
-        for table in whole_datasets(batches, key=names):
+        for table in whole_datasets(batches, key=names, rows=ROWS_AT_ONCE):
             labelled = connect(table, key=names, with_centres=True)
             yield from (
                 labelled.select([*names, ENDS[1], "component"])
@@ -252,49 +252,6 @@ def _encode(column: pa.ChunkedArray) -> tuple[Nodes, pa.Array]:
         return np.empty(0, np.int64), pa.array([], column.type)
     codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks]).astype(np.int64)
     return codes, encoded.chunk(0).dictionary
-
-
-def whole_datasets(batches: ArrowBatches, *, key: Sequence[str], rows: int = ROWS_AT_ONCE) -> Iterator[pa.Table]:
-    """Tables of all rows of one or more datasets, of `rows` or little more where no dataset has more.
-
-    The batches are those of a task that has all rows of its datasets, sorted by `key`.
-    """
-    pending: list[pa.RecordBatch] = []
-    held = 0
-    for batch in batches:
-        if len(batch) == 0:
-            continue
-        if held >= rows:
-            cut = _rows_of(batch, pending[-1], key)  # how far the dataset goes on that the last batch ended with
-            if cut < len(batch):
-                yield pa.Table.from_batches([*pending, batch.slice(0, cut)])
-                pending, held, batch = [], 0, batch.slice(cut)
-        pending.append(batch)
-        held += len(batch)
-    if pending:
-        yield pa.Table.from_batches(pending)
-
-
-def _rows_of(batch: pa.RecordBatch, ends: pa.RecordBatch, key: Sequence[str]) -> int:
-    """Rows of `batch` whose dataset is that of the last row of `ends`."""
-    same = np.ones(len(batch), bool)
-    for name in key:
-        same &= pc.equal(batch.column(name), ends.column(name)[len(ends) - 1]).to_numpy(zero_copy_only=False)
-    return int(same.sum())
-
-
-def _tables(batches: ArrowBatches) -> Iterator[pa.Table]:
-    """The batches of a task, put together to tables of ROWS_AT_ONCE or little more."""
-    pending: list[pa.RecordBatch] = []
-    held = 0
-    for batch in batches:
-        pending.append(batch)
-        held += len(batch)
-        if held >= ROWS_AT_ONCE:
-            yield pa.Table.from_batches(pending)
-            pending, held = [], 0
-    if held:
-        yield pa.Table.from_batches(pending)
 
 
 def text_column(name: str) -> StructField:

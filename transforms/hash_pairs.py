@@ -30,6 +30,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from schemas.file_features import CROPS, TURNS
+from transforms.arrow_tables import ArrowBatches, gather_tables, split_datasets
 from transforms.machine import kernel
 
 Words = NDArray[np.uint64]
@@ -52,6 +53,12 @@ ONE_TASK = 100_000
 PARTS = 4
 """Tasks that share the slots of a large dataset. Each holds all of its hashes: 300 bytes a picture, names included."""
 
+FEW = 100_000
+"""New pictures, of all datasets, up to which they are sent to where the old ones are read; more are shuffled."""
+OLD_AT_ONCE = 200_000
+"""Old pictures that new ones are compared with at once."""
+
+_COMPARED = ("fingerprint", "crop_hashes", "turned_hashes", "is_new")
 _PREFIX_BITS = 22
 _LOOK_UP_NS, _COMPARE_NS = 12.0, 1.6  # measured; they only choose between plans that find the same
 _FIRST_BUFFER = 1 << 16
@@ -262,20 +269,53 @@ def find_hash_pairs(images: DataFrame, *, key: Sequence[str]) -> DataFrame:
     `key`, `fingerprint`, `other_fingerprint` (the greater), `signal` (hash, turned, or crop: a candidate), `distance`
     in bits, and for crop the numbers of the nearest two crops in CROP_SCALES.
     """
-    hashed = images.where(F.col("fingerprint").rlike(IS_HASH))
+    hashed = images.where(F.col("fingerprint").rlike(IS_HASH)).select(*key, *_COMPARED)
+    new = hashed.where("is_new")
+    few = new.limit(FEW + 1).toArrow()
+    found = _compare_datasets(new if len(few) <= FEW else hashed, key=key)
+    if 0 < len(few) <= FEW:
+        found = found.unionByName(
+            hashed.where(~F.col("is_new")).mapInArrow(
+                lambda batches: _compare_with(few, batches, key=key), schema=found.schema
+            )
+        )
+    nearest = F.min(F.struct("distance", "crop", "other_crop")).alias("nearest")
+    pair = (*key, "fingerprint", "other_fingerprint", "signal")
+    return found.groupBy(*pair).agg(nearest).select(*pair, "nearest.*")
+
+
+def _compare_datasets(hashed: DataFrame, *, key: Sequence[str]) -> DataFrame:
+    """The candidates of whole datasets, in tasks of their own."""
     sizes = hashed.where("is_new").groupBy(*key).count().where(F.col("count") > ONE_TASK)
     sizes = sizes.select(*key, F.lit(PARTS).alias("parts"))
     parts = F.explode(F.sequence(F.lit(0), F.coalesce("parts", F.lit(1)) - 1))
     shared = hashed.join(F.broadcast(sizes), list(key), how="left").withColumn("part", parts)
-    columns = ("fingerprint", "crop_hashes", "turned_hashes", "is_new", "part", "parts")
-    found = (
-        shared.select(*key, *columns)
-        .groupBy(*key, "part")
-        .applyInArrow(_compare_group(len(key)), schema=f"{_key_schema(images, key)}, {_CANDIDATE}")
-    )
-    nearest = F.min(F.struct("distance", "crop", "other_crop")).alias("nearest")
-    pair = (*key, "fingerprint", "other_fingerprint", "signal")
-    return found.groupBy(*pair).agg(nearest).select(*pair, "nearest.*")
+    schema = f"{_key_schema(hashed, key)}, {_CANDIDATE}"
+    return shared.groupBy(*key, "part").applyInArrow(_compare_group(len(key)), schema=schema)
+
+
+def _compare_with(new: pa.Table, batches: ArrowBatches, *, key: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Candidates among old pictures, as they come, and the new ones of their datasets, with those of two new ones."""
+    names = list(key)
+    order = [(name, "ascending") for name in names]
+    new_of = {_dataset(part, names): part for part in split_datasets(new.sort_by(order), key=names)}
+    for table in gather_tables(batches, OLD_AT_ONCE):
+        for old in split_datasets(table.sort_by(order), key=names):
+            dataset = _dataset(old, names)
+            if dataset in new_of:
+                both = pa.concat_tables([new_of[dataset].cast(old.schema), old])
+                yield from _repeat_key(dataset, both, compare_hashes(both.drop_columns(names)), names).to_batches()
+
+
+def _dataset(table: pa.Table, key: list[str]) -> tuple[Any, ...]:
+    return tuple(table[name][0].as_py() for name in key)
+
+
+def _repeat_key(dataset: tuple[Any, ...], of: pa.Table, found: pa.Table, key: list[str]) -> pa.Table:
+    """`found` with the columns of the dataset that it was found in, as `of` has them."""
+    values = zip(key, dataset, strict=True)
+    columns = [pa.repeat(pa.scalar(value, of.schema.field(name).type), len(found)) for name, value in values]
+    return pa.table([*columns, *found.columns], names=[*key, *found.column_names])
 
 
 def compare_hashes(table: pa.Table, *, parts: int = 1, part: int = 0) -> pa.Table:
@@ -392,11 +432,7 @@ def _compare_group(keys: int):
     def compare(key: tuple[pa.Scalar, ...], table: pa.Table) -> pa.Table:
         parts = table["parts"][0].as_py() or 1
         found = compare_hashes(table, parts=parts, part=key[-1].as_py())
-        names = table.column_names[:keys]
-        repeated = [
-            pa.repeat(key[number].cast(table.schema.field(name).type), len(found)) for number, name in enumerate(names)
-        ]
-        return pa.table([*repeated, *found.columns], names=[*names, *found.column_names])
+        return _repeat_key(tuple(value.as_py() for value in key[:keys]), table, found, table.column_names[:keys])
 
     return compare
 

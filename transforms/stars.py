@@ -11,10 +11,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, IntegerType, StructField, StructType
 
+from transforms.arrow_tables import ArrowBatches, whole_datasets
 from transforms.components import (
     EDGES_PER_TASK,
     ENDS,
-    ArrowBatches,
+    ROWS_AT_ONCE,
     Checkpoint,
     Log,
     Nodes,
@@ -22,7 +23,6 @@ from transforms.components import (
     label_components,
     number_nodes,
     text_column,
-    whole_datasets,
 )
 from transforms.machine import kernel
 
@@ -96,7 +96,7 @@ def _group_whole(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
     names = list(key)
 
     def group(batches: ArrowBatches) -> ArrowBatches:
-        for table in whole_datasets(batches, key=names):
+        for table in whole_datasets(batches, key=names, rows=ROWS_AT_ONCE):
             yield from group_table(table, key=names).to_batches()
 
     schema = StructType(
@@ -229,7 +229,7 @@ def _cover_whole(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
     names = list(key)
 
     def cover(batches: ArrowBatches) -> ArrowBatches:
-        for table in whole_datasets(batches, key=names):
+        for table in whole_datasets(batches, key=names, rows=ROWS_AT_ONCE):
             yield from cover_table(table, key=names).to_batches()
 
     schema = StructType([*(edges.schema[name] for name in key), text_column(ENDS[0])])

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
-from transforms.components import NotConverged, find_roots, label_components, number_nodes, whole_datasets
+from transforms.arrow_tables import whole_datasets
+from transforms.components import NotConverged, find_roots, label_components, number_nodes
 
 KEY = ("bucket", "project_name", "dataset_name")
 Edges = dict[tuple[str, str], float]

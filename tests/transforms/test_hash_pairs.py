@@ -162,7 +162,11 @@ def test_turned_forms_and_new_pictures_only() -> None:
     assert compare_hashes(old).num_rows == 0
 
 
-def test_runs_add_up_to_one_batch_in_every_dataset(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("few", [0, 1000])  # new ones are shuffled with the old, or sent to them
+def test_runs_add_up_to_one_batch_in_every_dataset(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(hash_pairs, "FEW", few)
     monkeypatch.setattr(hash_pairs, "ONE_TASK", 300)  # so that one dataset is shared by several tasks
     rows = []
     for dataset, count in (("ada", 400), ("bob", 60), ("eve", 1)):

@@ -1,0 +1,66 @@
+"""Rows that come to Python in Arrow batches, as tables: so many at once, whole datasets, one dataset at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+ArrowBatches = Iterable[pa.RecordBatch]
+
+
+def gather_tables(batches: ArrowBatches, rows: int) -> Iterator[pa.Table]:
+    """The batches of a task, put together to tables of `rows` or little more."""
+    pending: list[pa.RecordBatch] = []
+    held = 0
+    for batch in batches:
+        pending.append(batch)
+        held += len(batch)
+        if held >= rows:
+            yield pa.Table.from_batches(pending)
+            pending, held = [], 0
+    if held:
+        yield pa.Table.from_batches(pending)
+
+
+def whole_datasets(batches: ArrowBatches, *, key: Sequence[str], rows: int) -> Iterator[pa.Table]:
+    """Tables of all rows of one or more datasets, of `rows` or little more where no dataset has more.
+
+    The batches are those of a task that has all rows of its datasets, sorted by `key`.
+    """
+    pending: list[pa.RecordBatch] = []
+    held = 0
+    for batch in batches:
+        if len(batch) == 0:
+            continue
+        if held >= rows:
+            cut = _rows_of(batch, pending[-1], key)  # how far the dataset goes on that the last batch ended with
+            if cut < len(batch):
+                yield pa.Table.from_batches([*pending, batch.slice(0, cut)])
+                pending, held, batch = [], 0, batch.slice(cut)
+        pending.append(batch)
+        held += len(batch)
+    if pending:
+        yield pa.Table.from_batches(pending)
+
+
+def _rows_of(batch: pa.RecordBatch, ends: pa.RecordBatch, key: Sequence[str]) -> int:
+    """Rows of `batch` whose dataset is that of the last row of `ends`."""
+    same = np.ones(len(batch), bool)
+    for name in key:
+        same &= pc.equal(batch.column(name), ends.column(name)[len(ends) - 1]).to_numpy(zero_copy_only=False)
+    return int(same.sum())
+
+
+def split_datasets(table: pa.Table, *, key: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of each dataset of a table that is sorted by dataset."""
+    starts = np.zeros(len(table), bool)
+    starts[:1] = True
+    for name in key:
+        column = table[name].combine_chunks()
+        starts[1:] |= pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
+    for start, end in pairwise([*np.flatnonzero(starts).tolist(), len(table)]):
+        yield table.slice(start, end - start)
