@@ -173,10 +173,8 @@ def _scan(lake: Lake, query: ClusterQuery, position: Position | None, clusters: 
 
     def read(after: str, limit: int) -> list[Row]:
         condition = all_of([where, after])
-        statement = (
-            f"SELECT {query.sorting.column}, object_id FROM {clusters} "
-            f"WHERE {condition} {query.sorting.clause} LIMIT {limit}"
-        )
+        columns = ", ".join(dict.fromkeys((query.sorting.column, "object_id")))
+        statement = f"SELECT {columns} FROM {clusters} WHERE {condition} {query.sorting.clause} LIMIT {limit}"
         return lake.read(statement, query.kind_asked.table.name)
 
     return scan(read, query.sorting, position, query.max_results + 1 + spare)

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from catalog import imm, similar_images, terminal
+from catalog import figures, imm, similar_images, terminal
 from catalog.clusters import is_known
 from catalog.explain import explain_location_date, explain_similar_images
 from catalog.files import SORTS as FILE_SORTS
@@ -33,7 +33,7 @@ from catalog.similar_images import KINDS, Marks, SimilarImageQuery, query_simila
 from catalog.tasks import SORTS as TASK_SORTS
 from catalog.tasks import TaskQuery, get_task, list_tasks
 from catalog.times import TimeRange, parse_time
-from schemas.cluster_kinds import GROUPS, TRIPS, is_uuid
+from schemas.cluster_kinds import GROUPS, PEOPLE, TRIPS, is_uuid
 from schemas.contract import LEVELS
 from schemas.errors import UsageError
 
@@ -187,6 +187,37 @@ def query_similar_images_command(
     _show(lake, scope, page, as_json, "SimilarImageClusters", clusters, terminal.similar_images)
 
 
+@query.command("figures")
+@click.option("--object-id", "--id", metavar="ID", help="The one person of this id.")
+@click.option("--name", "title", help="Part of a name that was given, in any case.")
+@click.option("--label", multiple=True, metavar="KEY=VALUE", help="A custom label they have; repeatable.")
+@time_range("created", "Created")
+@time_range("updated", "Updated")
+@in_pages(figures.SORTS, max_results=figures.MAX_RESULTS, least=0)
+@in_lake
+def query_figures_command(
+    lake: Lake,
+    scope: Scope,
+    as_json: bool,
+    object_id: str | None,
+    label: tuple[str, ...],
+    sort: str,
+    next_token: str | None,
+    **filters: Any,
+) -> None:
+    """Show people."""
+    asked = figures.FigureQuery(
+        scope=scope,
+        object_id=PEOPLE.full_id(object_id) if object_id else None,
+        labels=_pairs("--label", label),
+        sort=_sort(sort, figures.SORTS),
+        **filters,
+    )
+    page = figures.query_figures(lake, asked, next_token)
+    people = [imm.figure_cluster(row) for row in page.rows]
+    _show(lake, scope, page, as_json, "FigureClusters", people, terminal.people)
+
+
 @query.command("files")
 @click.option("--cluster", metavar="ID", help="The files of this cluster: a trip's by time, similar images best first.")
 @click.option("--uri", help="The one file of this URI.")
@@ -210,7 +241,10 @@ def query_files_command(
     if cluster:
         _refuse_with("--cluster", _NOT_OF_A_CLUSTER)
         object_id = _any_id(lake, scope, cluster)
-        if _is_similar(object_id):
+        if object_id.startswith(PEOPLE.prefix):
+            page = figures.files_of_person(lake, scope, object_id, max_results, next_token)
+            files = [imm.person_file(row, language) for row in page.rows]
+        elif _is_similar(object_id):
             page = similar_images.files_of_cluster(lake, scope, object_id, max_results, next_token)
             files = [imm.similar_image_file(row, language) for row in page.rows]
             table = terminal.similar_files
@@ -293,6 +327,53 @@ def update_similar_images(
     _done(as_json, f"Updated {terminal.name_of_similar(cluster)}: {', '.join(changes)}.{undo}")
 
 
+@update.command("figures")
+@click.argument("object_id", metavar="ID")
+@click.option("--name", "title", help="New name, up to 1,024 bytes; '' clears it.")
+@click.option("--custom-id", help="New custom id, up to 1,024 bytes; '' clears it.")
+@click.option("--label", multiple=True, metavar="KEY=VALUE", help="New labels, in place of all; repeatable, up to 100.")
+@click.option("--clear-labels", is_flag=True, help="Clear all labels.")
+@click.option("--this-person", "join", multiple=True, metavar="FIGURE", help="This face is the person's; repeatable.")
+@click.option("--not-this-person", "part", multiple=True, metavar="FIGURE", help="This face is not; repeatable.")
+@click.option("--undo-this-person", "leave", multiple=True, metavar="FIGURE", help="Take --this-person back.")
+@click.option("--undo-not-this-person", "rejoin", multiple=True, metavar="FIGURE", help="Take the other back.")
+@click.option("--merge", multiple=True, metavar="ID", help="This person, too, is the one; repeatable, up to 100.")
+@click.option("--unmerge", is_flag=True, help="Take the merging of this person into another back.")
+@in_lake
+def update_figures(
+    lake: Lake,
+    scope: Scope,
+    as_json: bool,
+    object_id: str,
+    label: tuple[str, ...],
+    clear_labels: bool,
+    merge: tuple[str, ...],
+    unmerge: bool,
+    join: tuple[str, ...],
+    leave: tuple[str, ...],
+    part: tuple[str, ...],
+    rejoin: tuple[str, ...],
+    **given: Any,
+) -> None:
+    """Name a person, merge people, say which faces are the person's. The next clustering obeys it, and every later."""
+    full = PEOPLE.full_id(object_id)
+    fields = _fields(given, label, clear_labels)
+    marks = figures.FaceMarks(join, leave, part, rejoin)
+    changes = _changes(fields)
+    if unmerge:
+        figures.unmerge_person(lake, scope, full)
+        changes.append("not merged any more")
+    if fields or marks or not (merge or unmerge):
+        figures.update_person(lake, scope, full, fields, marks)
+    if merge:
+        figures.merge_people(lake, scope, full, [PEOPLE.full_id(other) for other in merge])
+        changes.append(f"{len(merge)} merged into it")
+    said = {"this person": join, "not this person": part, "undone": (*leave, *rejoin)}
+    changes += [f"{what} {', '.join(faces)}" for what, faces in said.items() if faces]
+    later = " The next run of `lakealbum cluster figures` obeys it." if marks or merge or unmerge else ""
+    _done(as_json, f"Updated {full}: {', '.join(changes)}.{later}")
+
+
 @click.group()
 def delete() -> None:
     """Delete a cluster. Its files stay."""
@@ -316,6 +397,16 @@ def delete_similar_images(lake: Lake, scope: Scope, as_json: bool, object_id: st
     cluster = similar_images.delete_cluster(lake, scope, GROUPS.full_id(object_id))
     undo = f"lakealbum undelete similar-images {cluster['object_id']}"
     _done(as_json, f"Deleted {terminal.name_of_similar(cluster)}. To undo: {undo}")
+
+
+@delete.command("figures")
+@click.argument("object_id", metavar="ID")
+@in_lake
+def delete_figures(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
+    """Ignore a person for good. The faces stay."""
+    person = figures.ignore_person(lake, scope, PEOPLE.full_id(object_id))
+    undo = f"lakealbum undelete figures {person['object_id']}"
+    _done(as_json, f"Ignored {terminal.name_of_person(person)}. To undo: {undo}")
 
 
 @click.group()
@@ -343,12 +434,24 @@ def undelete_similar_images(lake: Lake, scope: Scope, as_json: bool, object_id: 
     _done(as_json, f"Undeleted {GROUPS.full_id(object_id)}: {outcome}.")
 
 
+@undelete.command("figures")
+@click.argument("object_id", metavar="ID")
+@in_lake
+def undelete_figures(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
+    """Bring an ignored person back."""
+    back = figures.undelete_person(lake, scope, PEOPLE.full_id(object_id))
+    outcome = "is back" if back else "has gone meanwhile"
+    _done(as_json, f"Undeleted {PEOPLE.full_id(object_id)}: {outcome}.")
+
+
 @click.command()
 @click.argument("object_id", metavar="ID")
 @in_lake
 def explain(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
     """Say why a cluster exists: run, inputs, options, evidence, events, edits."""
     cluster = _any_id(lake, scope, object_id)
+    if cluster.startswith(PEOPLE.prefix):
+        raise UsageError("explain tells of trips and of similar images; for a person, see `lakealbum query figures`")
     say_why = explain_similar_images if _is_similar(cluster) else explain_location_date
     found = say_why(lake, scope, cluster)
     document = imm.explanation(found, lake.settings.language)
@@ -454,7 +557,7 @@ def _done(as_json: bool, sentence: str) -> None:
 
 def _any_id(lake: Lake, scope: Scope, text: str) -> str:
     """The id of a cluster of any kind; of a bare UUID that of the cluster that has it, else that of a trip."""
-    kinds = (TRIPS, GROUPS)
+    kinds = (TRIPS, GROUPS, PEOPLE)
     for kind in kinds:
         if text.startswith(kind.prefix):
             return kind.full_id(text)

@@ -16,7 +16,9 @@ from catalog.sql import all_of, check_text, equals
 from schemas.cluster_edits import CLUSTER_EDITS
 from schemas.errors import UsageError
 
-Action = Literal["update", "delete", "undelete", "keep", "unkeep", "part", "rejoin"]
+Action = Literal[
+    "update", "delete", "undelete", "keep", "unkeep", "part", "rejoin", "join", "leave", "merge", "unmerge"
+]
 
 FIELDS = ("title", "custom_id", "custom_labels", "cover_uri")
 MAX_TEXT_BYTES = 1024

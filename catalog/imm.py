@@ -85,6 +85,33 @@ def similar_image_file(member: Row, language: str) -> Document:
     return (file(member["file"], language) if member["file"] else {}) | similar_image(member)
 
 
+def figure_cluster(row: Row) -> Document:
+    """A FigureCluster: a row of `figure_clusters` with its edits laid over it."""
+    return _given(
+        ObjectId=row["object_id"],
+        ProjectName=row["project_name"],
+        DatasetName=row["dataset_name"],
+        Name=row["title"],
+        FaceCount=row["faces"],
+        ImageCount=row["images"],
+        VideoCount=row["videos"],
+        MinAge=row["min_age"],
+        MaxAge=row["max_age"],
+        AverageAge=row["average_age"],
+        Gender=row["gender"],
+        Cover={"URI": row["cover_uri"], "Figures": [{"FigureId": row["cover_figure_id"]}]},
+        CustomId=row["custom_id"],
+        CustomLabels=row["custom_labels"],
+        CreateTime=utc(row["create_time"]),
+        UpdateTime=utc(row["update_time"]),
+    )
+
+
+def person_file(row: Row, language: str) -> Document:
+    """A File that shows a person, with the person's faces in it."""
+    return file(row, language) | {"Figures": [{"FigureId": figure_id} for figure_id in row["figure_ids"]]}
+
+
 def address(row: Mapping[str, str | None], language: str) -> Document:
     """An Address: the names of a place's levels, and all of them in one line, the smallest first."""
     names = {level.capitalize(): name for level in LEVELS if (name := row[level])}

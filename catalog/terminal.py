@@ -9,7 +9,7 @@ from typing import Any
 from catalog.imm import Document
 from catalog.lake import Row
 from catalog.times import days_text
-from schemas.cluster_kinds import GROUPS, TRIPS
+from schemas.cluster_kinds import GROUPS, PEOPLE, TRIPS
 
 FIELD_NAMES = {"title": "title", "custom_id": "custom id", "custom_labels": "labels", "cover_uri": "cover"}
 
@@ -58,6 +58,26 @@ def similar_images(documents: list[Document]) -> None:
     if not any(map(_kept, documents)):
         del columns["Kept"]
     _print_table(documents, columns, numeric=("Files", "Score", "Kept"))
+
+
+def people(documents: list[Document]) -> None:
+    """People, a line each: name, how many faces and files, the cover. Ids go without their prefix."""
+    datasets = {document["DatasetName"] for document in documents}
+    columns: dict[str, Show] = {
+        "Name": lambda d: d.get("Name", ""),
+        "Faces": lambda d: f"{d['FaceCount']:,}",
+        "Pictures": lambda d: f"{d['ImageCount']:,}",
+        "Videos": lambda d: f"{d['VideoCount']:,}",
+        "Age": lambda d: f"{d['MinAge']}-{d['MaxAge']}" if "MinAge" in d else "",
+        "Gender": lambda d: d.get("Gender", ""),
+        "Cover": lambda d: d["Cover"]["URI"],
+        "Id": lambda d: d["ObjectId"].removeprefix(PEOPLE.prefix),
+    }
+    if len(datasets) > 1:
+        columns = {"Dataset": lambda d: d["DatasetName"], **columns}
+    if not any("Name" in document for document in documents):
+        del columns["Name"]
+    _print_table(documents, columns, numeric=("Faces", "Pictures", "Videos"))
 
 
 def similar_files(documents: list[Document]) -> None:
@@ -148,6 +168,11 @@ def name_of(cluster: Row) -> str:
 def name_of_similar(cluster: Row) -> str:
     """Similar images in a sentence: title or what they are, and id."""
     return f"{cluster['title'] or '{files:,} {kind}'.format_map(cluster)} ({cluster['object_id']})"
+
+
+def name_of_person(person: Row) -> str:
+    """A person in a sentence: name or how many faces, and id."""
+    return f"{person['title'] or 'a person of {faces:,} faces'.format_map(person)} ({person['object_id']})"
 
 
 def printable(text: str) -> str:

@@ -75,9 +75,17 @@ class Run:
 
 @contextmanager
 def run_job(
-    config: JobConfig, *, job: str, task_type: str, create: LakeSettings | None = None, geometry: bool = False
+    config: JobConfig,
+    *,
+    job: str,
+    task_type: str,
+    task_name: str | None = None,
+    create: LakeSettings | None = None,
+    geometry: bool = False,
 ) -> Iterator[Run]:
     """Opens session and lake, and keeps the run's task and lineage row in step with what happens inside.
+
+    `task_name` is what the task's id begins with, where that is not its type.
 
     A failure is written to both, with the kind of error and what it says, and raised again. A dry run leaves
     neither. Progress and heartbeats are written by a thread of their own, every 30 seconds.
@@ -86,7 +94,7 @@ def run_job(
     run_id = config.run_id or str(uuid.uuid4())
     now = datetime.now(UTC)
     task = {
-        "task_id": f"{task_type}-{uuid.uuid4()}",
+        "task_id": f"{task_name or task_type}-{uuid.uuid4()}",
         "task_type": task_type,
         "project_name": config.project,
         "dataset_names": list(config.dataset),

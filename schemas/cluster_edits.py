@@ -19,7 +19,12 @@ CLUSTER_EDITS = Contract(
         DATASET,
         Column("kind", pa.string(), "location-date, similar-images or figures", nullable=False),
         Column("object_id", pa.string(), "The cluster", nullable=False),
-        Column("action", pa.string(), "update, delete, undelete, keep, unkeep, part or rejoin", nullable=False),
+        Column(
+            "action",
+            pa.string(),
+            "update, delete, undelete, keep, unkeep, part, rejoin, join, leave, merge or unmerge",
+            nullable=False,
+        ),
         Column("title", pa.string(), "update: the new title; empty clears it, null leaves it"),
         Column("custom_id", pa.string(), "update: the new custom id; empty clears it, null leaves it"),
         Column("custom_labels", LABELS, "update: all labels; empty clears them, null leaves them"),
@@ -28,7 +33,9 @@ CLUSTER_EDITS = Contract(
         Column("place_key", pa.string(), "delete: place of the cluster"),
         Column("first_day", pa.date32(), "delete: first of the days taken out of the evidence"),
         Column("last_day", pa.date32(), "delete: last of the days taken out of the evidence"),
-        Column("uri", pa.string(), "keep, unkeep, part, rejoin: the member"),
+        Column("uri", pa.string(), "keep, unkeep, part, rejoin: the member, a picture"),
+        Column("figure_id", pa.string(), "part, rejoin, join, leave: the member, a face"),
+        Column("other_id", pa.string(), "merge: the person that the cluster is merged into"),
         Column(
             "fingerprints",
             pa.list_(pa.string()),
@@ -37,6 +44,9 @@ CLUSTER_EDITS = Contract(
         Column("edit_time", TIMESTAMP, "When, by the editor's clock", nullable=False),
     ),
     key=("sequence",),
-    checks={"action_known": "action IN ('update', 'delete', 'undelete', 'keep', 'unkeep', 'part', 'rejoin')"},
+    checks={
+        "action_known": "action IN ('update', 'delete', 'undelete', 'keep', 'unkeep', 'part', 'rejoin', "
+        "'join', 'leave', 'merge', 'unmerge')"
+    },
     writer="delta-rs",
 )

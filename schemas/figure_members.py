@@ -21,7 +21,7 @@ FIGURE_MEMBERS = Contract(
     ),
     key=("bucket", "project_name", "dataset_name", "figure_id"),
     checks={
-        "role_known": "role IN ('founder', 'joined', 'chosen')",
+        "role_known": "role IS NULL OR role IN ('founder', 'joined', 'chosen')",
         "confidence_in_range": "confidence IS NULL OR confidence BETWEEN 0 AND 1",
         "whole_or_nothing": "(object_id IS NULL) = (confidence IS NULL) AND (object_id IS NULL) = (role IS NULL)",
     },

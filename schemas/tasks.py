@@ -40,6 +40,7 @@ TASK_TYPES: dict[str, str] = {
     "FileRemoving": "`lakealbum remove`",
     "LocationDateClustering": "`lakealbum cluster location-date`",
     "SimilarImageClustering": "`lakealbum cluster similar-images`",
+    "FaceClustering": "`lakealbum cluster figures`; its tasks are CreateFigureClusteringTask-<uuid>",
     "LakeMaintenance": "`lakealbum maintain`",
 }
 """The types of tasks, and the command that each comes from."""

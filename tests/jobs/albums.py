@@ -15,6 +15,7 @@ import shapely
 from deltalake import DeltaTable, QueryBuilder
 
 from jobs.build_areas import BuildAreas, build_areas
+from jobs.cluster_figures import ClusterFigures, cluster_figures
 from jobs.cluster_location_dates import ClusterLocationDates, cluster_location_dates
 from jobs.cluster_similar_images import ClusterSimilarImages, cluster_similar_images
 from jobs.index_files import IndexFiles, index_files
@@ -37,7 +38,7 @@ class Album:
         """The lake's root."""
         return str(self.root / "lake")
 
-    def index(self, rows: Sequence[Row], **options: Any) -> Run:
+    def index(self, rows: Sequence[Row], /, **options: Any) -> Run:
         """Indexes rows as a file of JSON lines; the same rows are the same file."""
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         source = self.root / f"source-{zlib.crc32(text.encode()):08x}.jsonl"
@@ -60,6 +61,13 @@ class Album:
         config = ClusterSimilarImages(lake=self.lake, project=PROJECT, **options)
         with run_job(config, job="cluster-similar-images", task_type="SimilarImageClustering") as run:
             cluster_similar_images(run, config)
+        return run
+
+    def cluster_figures(self, **options: Any) -> Run:
+        """Groups faces into people."""
+        config = ClusterFigures(lake=self.lake, project=PROJECT, **options)
+        with run_job(config, job="cluster-figures", task_type="FaceClustering") as run:
+            cluster_figures(run, config)
         return run
 
     def remove(self, *uris: str, dataset: str) -> Run:

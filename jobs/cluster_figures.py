@@ -1,0 +1,125 @@
+"""Job: cluster figures. Groups faces into people.
+
+figures -> figure_clusters -> figure_members -> cluster_events -> dataset_state
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import click
+from pydantic import Field
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.cli import run as run_command
+from jobs.clustering import Scope, changed_datasets, edits_of_kind, end_clustering, pin_scope
+from jobs.commits import retry_conflicts
+from jobs.evidence import derive_cluster_events
+from jobs.member_clusters import MemberClusters
+from jobs.options import JobConfig, build_config, job_options
+from jobs.runs import Run, print_result, run_job
+from schemas.cluster_kinds import PEOPLE
+from schemas.contract import Contract
+from schemas.figure_clusters import FIGURE_CLUSTERS
+from schemas.figures import FIGURES
+from schemas.files import FILES
+from transforms.figures import (
+    FACE_KEY,
+    Decisions,
+    decide_members,
+    describe_people,
+    group_figures,
+    is_good,
+    merge_people,
+    name_people,
+    stay_people,
+)
+from transforms.location_dates import DATASET_KEY
+from transforms.member_clusters import GROUP
+from transforms.people import Profile
+
+TASK_TYPE, TASK_NAME = "FaceClustering", "CreateFigureClusteringTask"
+"""As IMM calls them."""
+EVIDENCE = (FIGURES, FILES)
+
+
+class ClusterFigures(JobConfig):
+    """What `cluster figures` can be asked."""
+
+    profile: Profile = Field(default=Profile(), description="what the embedding model decides")
+    full: bool = Field(default=False, description="group all faces again")
+
+    @property
+    def options(self) -> str:
+        """The options that shape clusters, as kept in dataset_state."""
+        return json.dumps({"profile": asdict(self.profile)}, sort_keys=True)
+
+
+def cluster_figures(run: Run, config: ClusterFigures) -> None:
+    """Brings the people of the asked datasets up to date. Harmless to repeat; started over when it loses a race."""
+    retry_conflicts(lambda: _cluster(run, config))
+
+
+def _cluster(run: Run, config: ClusterFigures) -> None:
+    scope = pin_scope(run, config, kind=PEOPLE.name, evidence=EVIDENCE)
+    datasets = changed_datasets(run, config, scope, kind=PEOPLE.name, evidence=EVIDENCE)
+    version = run.lake.version(FIGURE_CLUSTERS)
+    if run.ledger.row_counts["datasets.changed"]:
+        version = _commit(run, config, scope, datasets)
+    run.progress.stage("events", 85)
+    derive_cluster_events(run, PEOPLE)
+    run.progress.stage("state", 95)
+    end_clustering(run, config, scope, kind=PEOPLE.name, result=FIGURE_CLUSTERS, result_version=version)
+
+
+def _commit(run: Run, config: ClusterFigures, scope: Scope, datasets: DataFrame) -> int:
+    def rows(contract: Contract) -> DataFrame:
+        return run.lake.read(contract, scope.versions[contract.name]).join(datasets, list(DATASET_KEY), "left_semi")
+
+    files = rows(FILES).where(F.col("deleted_time").isNull()).select(*DATASET_KEY, "uri", "media_type")
+    faces = rows(FIGURES).join(files, [*DATASET_KEY, "uri"], how="inner").withColumn("is_good", is_good())
+    run.progress.stage("people: grouping faces", 10)
+    groups = run.cache(group_figures(faces, profile=config.profile))
+    faces = run.cache(faces.select(*FACE_KEY, "uri", "media_type", "age", "gender", "face_quality"))
+    groups = groups.join(faces.select(*FACE_KEY, "uri"), list(FACE_KEY), how="inner")
+    groups = run.cache(groups.withColumn("node", F.col("figure_id")))
+
+    run.progress.stage("clusters", 60)
+    pinned = MemberClusters.pin(run, PEOPLE, datasets)
+    old_members = pinned.old_members.where(F.col("object_id").isNotNull()).drop("run_id")
+    edits = edits_of_kind(run, config, kind=PEOPLE.name, until=scope.edits_version)
+    decisions = Decisions.of(edits, old_clusters=pinned.old_clusters, checkpoint=run.cache)
+    kept_together = decisions.merged.select(*DATASET_KEY, F.col("into").alias("object_id")).distinct()
+    names = pinned.name(groups, several=kept_together)
+    members = groups.join(names.select(*GROUP, "object_id"), list(GROUP), how="inner")
+    members = members.select(*FACE_KEY, "uri", "object_id", "confidence", "role")
+    merged = run.cache(members.transform(merge_people, decisions=decisions))
+    staying = stay_people(merged, old_members=old_members, faces=faces)
+    decided = merged.unionByName(staying.select(*merged.columns))
+    decided = run.cache(decided.transform(decide_members, decisions=decisions, faces=faces))
+    independent = faces.join(decided.select(*FACE_KEY), list(FACE_KEY), how="left_anti").select(*FACE_KEY, "uri")
+    people = decided.join(faces.drop("uri"), list(FACE_KEY), how="inner").transform(describe_people)
+    return pinned.commit(
+        decided.unionByName(independent, allowMissingColumns=True),
+        groups=people,
+        names=decided.transform(name_people, names=names, old_clusters=pinned.old_clusters),
+    )
+
+
+@click.command("figures")
+@click.option("--full", is_flag=True, default=None, help="Group all faces again.")
+@job_options
+def command(given: dict[str, Any], as_json: bool, **own: Any) -> None:
+    """Group faces into people."""
+    config = build_config(ClusterFigures, given, own)
+    with run_job(config, job="cluster-figures", task_type=TASK_TYPE, task_name=TASK_NAME) as run:
+        cluster_figures(run, config)
+    print_result(run, as_json=as_json)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(command))

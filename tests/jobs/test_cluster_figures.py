@@ -1,0 +1,126 @@
+"""People through the jobs' own functions: founding, joining, ids, what people decide, who stays and who goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from catalog.edits import append_edit
+from catalog.figures import FaceMarks, FigureQuery, files_of_person, merge_people, query_figures, update_person
+from catalog.lake import Lake, Scope
+from catalog.paging import Page
+from tests.jobs.albums import PROJECT, Album, Row
+
+pytestmark = pytest.mark.usefixtures("spark")
+
+SCOPE = Scope(PROJECT, ("ada",))
+
+
+def unit(row: np.ndarray) -> np.ndarray:
+    """A row of length 1."""
+    return row / np.linalg.norm(row)
+
+
+LOOKS = {name: unit(np.random.default_rng(ord(name)).standard_normal(64)) for name in "abcx"}
+
+
+def face(name: str, *, good: bool = True, image: str | None = None, **more: object) -> Row:
+    """A face of the person that its name begins with."""
+    noise = np.random.default_rng(sum(map(ord, name)) * 1009).standard_normal(64) / 8
+    embedding = unit(LOOKS[name[0]] + (0.5 if good else 0.8) * noise)
+    row: Row = {
+        "dataset_name": "ada",
+        "figure_id": name,
+        "uri": f"s3://ada/{image or name}.jpg",
+        "boundary": {"left": 1, "top": 2, "width": 120, "height": 140},
+        "head_pose": {"yaw": 3.0, "pitch": -2.0, "roll": 0.0},
+        "face_quality": 0.95 if good else 0.6,
+        "age": 40 + len(name),
+        "gender": "female",
+        "embedding": [round(float(value), 6) for value in embedding],
+    }
+    return row | more
+
+
+def index(album: Album, faces: list[Row]) -> None:
+    """Indexes faces, and the pictures that show them."""
+    uris = sorted({row["uri"] for row in faces})
+    album.index([{"dataset_name": "ada", "uri": uri, "media_type": "image"} for uri in uris])
+    album.index(faces, rows="figures")
+
+
+def people(album: Album) -> dict[frozenset[str], str]:
+    """The faces of each person, and the person's id."""
+    found: dict[str, set[str]] = {}
+    for row in album.rows("figure_members"):
+        if row["object_id"]:
+            found.setdefault(row["object_id"], set()).add(row["figure_id"])
+    return {frozenset(names): object_id for object_id, names in found.items()}
+
+
+def live(album: Album) -> dict[str, Row]:
+    """The people who are."""
+    return {row["object_id"]: row for row in album.rows("figure_clusters") if row["state"] == "live"}
+
+
+A, B = {"a1", "a2", "a3", "a-poor"}, {"b1", "b2", "b3"}
+
+
+@pytest.fixture
+def album(tmp_path: Path, spark: SparkSession) -> Album:
+    """Two people, one of two good faces who is none yet, and a passer-by."""
+    album = Album(tmp_path)
+    names = sorted(A | B | {"c1", "c2", "x"})
+    index(album, [face(name, good=name != "a-poor") for name in names])
+    album.cluster_figures()
+    return album
+
+
+def test_people_are_founded_kept_and_obeyed(album: Album) -> None:
+    first = people(album)
+    assert set(first) == {frozenset(A), frozenset(B)}
+    a, b = first[frozenset(A)], first[frozenset(B)]
+    row = live(album)[a]
+    counts = ("faces", "founders", "files", "images", "videos", "min_age", "max_age", "gender")
+    assert {name: row[name] for name in counts} == {
+        "faces": 4, "founders": 3, "files": 4, "images": 4, "videos": 0, "min_age": 42, "max_age": 46,
+        "gender": "female",
+    }  # fmt: skip
+    members = {row["figure_id"]: row for row in album.rows("figure_members")}
+    assert {name: members[name]["role"] for name in ("a1", "a-poor", "c1", "x")} == {
+        "a1": "founder", "a-poor": "joined", "c1": None, "x": None,
+    }  # fmt: skip
+    assert members["a1"]["confidence"] == 1
+    assert 0.3 <= members["a-poor"]["confidence"] < 1
+    versions = album.versions()
+    album.cluster_figures()
+    assert album.versions() == versions
+
+    # what people say, and new faces: c is founded now, b joins a by their word, one face of a's is not a's
+    lake = Lake(album.lake)
+    update_person(lake, SCOPE, a, {"title": "Ada"}, FaceMarks(part=("a-poor",), join=("x",)))
+    merge_people(lake, SCOPE, a, [b])
+    index(album, [face("c3"), face("a4")])
+    album.cluster_figures()
+    found = people(album)
+    assert found[frozenset(A - {"a-poor"} | B | {"a4", "x"})] == a
+    assert set(map(frozenset, found)) == {frozenset(A - {"a-poor"} | B | {"a4", "x"}), frozenset({"c1", "c2", "c3"})}
+    page: Page = query_figures(lake, FigureQuery(SCOPE, title="ada"))
+    assert [(row["object_id"], row["faces"]) for row in page.rows] == [(a, 8)]
+    assert [row["figure_ids"] for row in files_of_person(lake, SCOPE, a, 2).rows] == [["a1"], ["a2"]]
+    album.cluster_figures(full=True)
+    assert people(album) == found
+
+    # undone; and a person of whom a founder went stays, one without pictures goes
+    clusters = {row["object_id"]: row for row in album.rows("figure_clusters")}
+    append_edit(lake, "figures", clusters[b], "unmerge")
+    append_edit(lake, "figures", clusters[a], "rejoin", figure_id="a-poor")
+    append_edit(lake, "figures", clusters[a], "leave", figure_id="x")
+    album.remove("s3://ada/b1.jpg", *(f"s3://ada/c{number}.jpg" for number in (1, 2, 3)), dataset="ada")
+    album.cluster_figures()
+    assert people(album) == {frozenset(A | {"a4"}): a, frozenset({"b2", "b3"}): b}
+    assert set(live(album)) == {a, b}
+    assert {event for event, _ in album.events()} >= {"created", "merged_into", "revived", "removed"}
