@@ -59,7 +59,21 @@ class Profile:
     good_quality: float = 0.87
     """Typical quality of a good face."""
     founders: int = 3
-    """Good faces, and images, that found a person. IMM's rule."""
+    """Good faces, and images, that found a person. IMM's rule; more are stricter."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming what is accepted."""
+        for name in ("look", "person", "same_look", "stranger_mean"):
+            if not -1 < getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; a cosine between -1 and 1 is accepted")
+        for name in ("self_similarity", "strangers_admitted", "clear_from", "clear_to", "kin", "join_from"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; between 0 and 1 is accepted")
+        for name in ("stranger_sd", "kin_slope"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; more than 0 is accepted")
+        if self.founders < 3:
+            raise ValueError(f"founders is {self.founders}; 3 or more are accepted")
 
 
 @dataclass(frozen=True)

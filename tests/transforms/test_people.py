@@ -128,3 +128,17 @@ def test_neighbours_and_linkage_against_the_whole_matrix() -> None:
 def test_normal_tail() -> None:
     assert normal_tail(0.5) == pytest.approx(0, abs=1e-9)
     assert normal_tail(0.0227501319) == pytest.approx(2, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"look": 2.0}, "look is 2.0"),
+        ({"join_from": 0.0}, "join_from"),
+        ({"founders": 2}, "3 or more"),
+        ({"stranger_sd": 0.0}, "stranger_sd"),
+    ],
+)
+def test_a_profile_that_makes_no_sense_is_refused(value: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Profile(**value)  # type: ignore[arg-type]
