@@ -42,8 +42,9 @@ from transforms.location_dates import DATASET_KEY
 from transforms.member_clusters import GROUP
 from transforms.people import Profile
 
-TASK_TYPE, TASK_NAME = "FaceClustering", "CreateFigureClusteringTask"
-"""As IMM calls them."""
+TASK_TYPE = "FaceClustering"
+TASK_NAME = "CreateFigureClusteringTask"
+"""What the ids of these tasks begin with in IMM, where it is not their type."""
 EVIDENCE = (FIGURES, FILES)
 
 
