@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 ArrowBatches = Iterable[pa.RecordBatch]
 
@@ -57,10 +58,15 @@ def _rows_of(batch: pa.RecordBatch, ends: pa.RecordBatch, key: Sequence[str]) ->
 
 def split_datasets(table: pa.Table, *, key: Sequence[str]) -> Iterator[pa.Table]:
     """The rows of each dataset of a table that is sorted by dataset."""
-    starts = np.zeros(len(table), bool)
-    starts[:1] = True
+    for start, end in pairwise([*np.flatnonzero(is_first(table, key=key)).tolist(), len(table)]):
+        yield table.slice(start, end - start)
+
+
+def is_first(table: pa.Table, *, key: Sequence[str]) -> NDArray[np.bool_]:
+    """Which rows are the first of their key, bool (n,), in a table sorted by it. Keys are never null."""
+    first = np.zeros(len(table), np.bool_)
+    first[:1] = True
     for name in key:
         column = table[name].combine_chunks()
-        starts[1:] |= pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
-    for start, end in pairwise([*np.flatnonzero(starts).tolist(), len(table)]):
-        yield table.slice(start, end - start)
+        first[1:] |= pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
+    return first

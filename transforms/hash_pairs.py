@@ -30,7 +30,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from schemas.file_features import CROPS, TURNS
-from transforms.arrow_tables import ArrowBatches, gather_tables, split_datasets
+from transforms.arrow_tables import ArrowBatches, gather_tables, is_first, split_datasets
 from transforms.machine import kernel
 
 Words = NDArray[np.uint64]
@@ -261,27 +261,32 @@ def search_slot(
     return found, len(keys)
 
 
-def find_hash_pairs(images: DataFrame, *, key: Sequence[str]) -> DataFrame:
+def find_hash_pairs(images: DataFrame, *, key: Sequence[str], all_new: bool = False) -> DataFrame:
     """Pairs of fingerprints of one dataset by their hashes, at least one of each new: one row per pair and signal.
 
     `images` has the columns `key` of the dataset, `fingerprint`, `crop_hashes`, `turned_hashes` (both may be null) and
     `is_new`. Of several pictures of one fingerprint that with the least crop hashes stands for all. Rows of the result:
     `key`, `fingerprint`, `other_fingerprint` (the greater), `signal` (hash, turned, or crop: a candidate), `distance`
-    in bits, and for crop the numbers of the nearest two crops in CROP_SCALES.
+    in bits, and for crop the numbers of the nearest two crops in CROP_SCALES. `all_new` spares looking for old ones.
     """
     hashed = images.where(F.col("fingerprint").rlike(IS_HASH)).select(*key, *_COMPARED)
-    new = hashed.where("is_new")
-    few = new.limit(FEW + 1).toArrow()
-    found = _compare_datasets(new if len(few) <= FEW else hashed, key=key)
-    if 0 < len(few) <= FEW:
-        found = found.unionByName(
-            hashed.where(~F.col("is_new")).mapInArrow(
-                lambda batches: _compare_with(few, batches, key=key), schema=found.schema
-            )
-        )
+    found = _compare_datasets(hashed, key=key) if all_new else _compare_new(hashed, key=key)
     nearest = F.min(F.struct("distance", "crop", "other_crop")).alias("nearest")
     pair = (*key, "fingerprint", "other_fingerprint", "signal")
     return found.groupBy(*pair).agg(nearest).select(*pair, "nearest.*")
+
+
+def _compare_new(hashed: DataFrame, *, key: Sequence[str]) -> DataFrame:
+    """The candidates with a new picture: few new ones are sent to where the old ones are read."""
+    new = hashed.where("is_new")
+    few = new.limit(FEW + 1).toArrow()
+    if len(few) > FEW:
+        return _compare_datasets(hashed, key=key)
+    among_new = _compare_datasets(new, key=key)
+    old = hashed.where(~F.col("is_new"))
+    return among_new.unionByName(
+        old.mapInArrow(lambda batches: _compare_with(few, batches, key=key), schema=among_new.schema)
+    )
 
 
 def _compare_datasets(hashed: DataFrame, *, key: Sequence[str]) -> DataFrame:
@@ -337,10 +342,7 @@ def _once_each(table: pa.Table) -> pa.Table:
     if len(pc.unique(table["fingerprint"])) == len(table):
         return table
     table = table.sort_by([(name, "ascending") for name in ("fingerprint", "crop_hashes", "turned_hashes")])
-    fingerprints = table["fingerprint"].combine_chunks()
-    is_first = np.ones(len(table), bool)
-    is_first[1:] = pc.not_equal(fingerprints[1:], fingerprints[:-1]).to_numpy(zero_copy_only=False)
-    return table.filter(pa.array(is_first))
+    return table.filter(pa.array(is_first(table, key=["fingerprint"])))
 
 
 @dataclass(frozen=True)

@@ -127,12 +127,13 @@ def neighbours(
     scale: NDArray[Any] | None = None,
     only: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Pairs i < j of grid rows, cosine * scale[i] * scale[j] >= low, j among i's nearest or i among
-    j's; and the rows whose list is full, so that they may have more. `only`: the lists of these rows.
+    """Pairs i < j of grid rows of which one is among the other's nearest, int (m,) each; and the rows with full lists.
 
-    A task is a pair of blocks (rows x columns, columns not before rows): it holds both blocks and
-    their similarities and gives each row's nearest on either side; the k nearest of all are then one
-    group-by over these. Nothing else is shared."""
+    How near two are is their cosine times the `scale` of both, `low` at least. A row with as many near ones as
+    `limits.neighbours` may have more. `only` are the rows whose nearest are looked for; None for all.
+
+    Memory: some 16 bytes a row and neighbour, and a block of similarities. Time: quadratic in rows.
+    """
     n = len(x)
     k = min(limits.neighbours, max(n - 1, 1))
     scale = np.ones(n, np.float32) if scale is None else scale.astype(np.float32)
@@ -218,10 +219,9 @@ def linkage(
     """Average linkage to `low` over candidate pairs: labels 0..m-1.
 
     The similarity of two clusters is the exact weighted mean over all their pairs (from sums:
-    U_a.U_b / (W_a W_b) / GRID^2); the candidates only say which clusters are looked at. A round
-    merges every two clusters that are each other's best, with what prefers one of the two
-    almost (`slack`) as much. A round is a group-by and a join over the pairs, so it can also run
-    distributed; connected components of the candidates are independent of each other."""
+    U_a.U_b / (W_a W_b) / GRID^2); the candidates only say which clusters are looked at. A round merges every two
+    clusters that are each other's best, with what prefers one of the two almost (`slack`) as much.
+    """
     n = len(sums)
     label = np.arange(n)
     # int32 sums: exact, and half the memory of float64
@@ -256,6 +256,7 @@ def linkage(
 
 
 def compact(label: NDArray[Any]) -> NDArray[Any]:
+    """Labels numbered from 0, in their order."""
     return np.unique(label, return_inverse=True)[1].reshape(-1)
 
 

@@ -374,15 +374,14 @@ class References:
 def references(
     x: NDArray[Any], look: NDArray[Any], person: NDArray[Any], directions: NDArray[Any], profile: Profile
 ) -> References:
-    """x, look, person: the founders' (person 0..p-1)."""
+    """The references of people, from the founders' grid rows, looks and people (0 to p - 1)."""
     lk = compact(look)
     sums, count = add_up(x, lk)
     owner = np.zeros(len(sums), np.int64)
     owner[lk] = person
     p = int(person.max()) + 1
     length = noise_free(sums, count, profile)
-    weight = count / (count + 2.0)
-    own, _ = add_up(np.rint(sums / (count * length)[:, None] * weight[:, None]), owner)
+    own, _ = add_up(vectors(sums, count, profile)[0], owner)
     clarity = np.zeros(p)
     np.maximum.at(clarity, owner, np.minimum(1.0, length * count * GRID / np.sqrt((sums * sums).sum(1))))
     rows = np.concatenate([sums, own])
@@ -394,7 +393,7 @@ def references(
 
 
 def nearest(x: NDArray[Any], refs: References, limits: Limits) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Each face's nearest person, its cosine, and the second-nearest person's. One task: any rows."""
+    """Each face's nearest person (-1: none is near), its cosine, and the second nearest person's."""
     n = len(x)
     first, second = np.empty(n, np.float32), np.empty(n, np.float32)
     who = np.empty(n, np.int64)

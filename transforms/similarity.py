@@ -44,7 +44,7 @@ def find_similar_pairs(features: DataFrame, *, touched: DataFrame | None, checkp
         images = images.join(touched.withColumn("_touched", F.lit(True)), list(IMAGE_KEY), how="left")
         is_new = F.col("_touched").isNotNull()
     images = images.withColumn("is_new", is_new)
-    near = checkpoint(find_hash_pairs(images, key=DATASET_KEY))
+    near = checkpoint(find_hash_pairs(images, key=DATASET_KEY, all_new=touched is None))
     whole = (
         near.where("signal != 'crop'").withColumn("similarity", 1 - F.col("distance") / 256).drop("crop", "other_crop")
     )
