@@ -28,7 +28,7 @@ from catalog.location_dates import (
     undelete_cluster,
     update_cluster,
 )
-from catalog.paging import Order, Page, check_among
+from catalog.paging import MOST_RESULTS, Order, Page, check_among
 from catalog.similar_images import KINDS, Marks, SimilarImageQuery, query_similar_images
 from catalog.tasks import SORTS as TASK_SORTS
 from catalog.tasks import TaskQuery, get_task, list_tasks
@@ -160,7 +160,7 @@ def query_location_date(
 @click.option("--label", multiple=True, metavar="KEY=VALUE", help="A custom label it has; repeatable.")
 @time_range("created", "Created")
 @time_range("updated", "Updated")
-@in_pages(similar_images.SORTS, max_results=similar_images.MAX_RESULTS, order="desc", least=0)
+@in_pages(similar_images.SORTS, max_results=MOST_RESULTS, order="desc", least=0)
 @in_lake
 def query_similar_images_command(
     lake: Lake,
@@ -193,7 +193,7 @@ def query_similar_images_command(
 @click.option("--label", multiple=True, metavar="KEY=VALUE", help="A custom label they have; repeatable.")
 @time_range("created", "Created")
 @time_range("updated", "Updated")
-@in_pages(figures.SORTS, max_results=figures.MAX_RESULTS, least=0)
+@in_pages(figures.SORTS, max_results=MOST_RESULTS, least=0)
 @in_lake
 def query_figures_command(
     lake: Lake,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from catalog.clusters import ClusterQuery, query_clusters, resolve_states, undelete, why_missing
 from catalog.edits import append_edit, check_fields, read_edits
 from catalog.lake import Lake, Row, Scope
-from catalog.paging import Page, Pager, Sorting, check_max_results
+from catalog.paging import MOST_RESULTS, Page, Pager, Sorting, check_max_results, page_size
 from catalog.sql import all_of, check_text, equals, one_of
 from schemas.cluster_kinds import PEOPLE, ClusterKind
 from schemas.errors import NotFound, UsageError
@@ -24,7 +24,6 @@ SORTS = {
     "CreateTime": "create_time",
     "UpdateTime": "update_time",
 }
-MAX_RESULTS = 100
 MOST_MERGED = 100
 """People who are merged into one at once, as in IMM."""
 
@@ -37,11 +36,11 @@ class FigureQuery(ClusterQuery):
     sorts: ClassVar[Mapping[str, str]] = SORTS
 
     sort: str = "ObjectId"
-    max_results: int = MAX_RESULTS
+    max_results: int = MOST_RESULTS
 
     def __post_init__(self) -> None:
         """Raises UsageError naming what is accepted."""
-        object.__setattr__(self, "max_results", check_max_results(self.max_results, least=0) or MAX_RESULTS)
+        object.__setattr__(self, "max_results", page_size(self.max_results))
         super().__post_init__()
 
 

@@ -25,6 +25,9 @@ from schemas.errors import UsageError
 Order = Literal["asc", "desc"]
 Position = tuple[datetime | str | int, str]  # sort value and tie-breaker of the last row seen
 
+MOST_RESULTS = 100
+"""Rows of the largest page."""
+
 _SEAL_BYTES = 16
 
 
@@ -131,7 +134,12 @@ def scan(
         size *= 2
 
 
-def check_max_results(value: int, least: int = 1, most: int = 100) -> int:
+def page_size(max_results: int) -> int:
+    """The rows a page that IMM's MaxResults asks for, where 0 stands for the most. UsageError if out of range."""
+    return check_max_results(max_results, least=0) or MOST_RESULTS
+
+
+def check_max_results(value: int, least: int = 1, most: int = MOST_RESULTS) -> int:
     """Returns a page size that is within bounds, else raises UsageError."""
     if not least <= value <= most:
         raise UsageError(f"MaxResults {value} is out of range: {least} to {most} are accepted")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from catalog.clusters import ClusterQuery, query_clusters, resolve_states, undelete, why_missing
 from catalog.edits import Action, Curated, append_edit, check_fields, overlay, read_edits
 from catalog.lake import Lake, Row, Scope
-from catalog.paging import Order, Page, Pager, Sorting, check_among, check_max_results
+from catalog.paging import MOST_RESULTS, Order, Page, Pager, Sorting, check_among, check_max_results, page_size
 from catalog.sql import all_of, check_text, equals, one_of, relation
 from schemas.cluster_kinds import GROUPS, ClusterKind
 from schemas.errors import NotFound, UsageError
@@ -17,7 +17,6 @@ from schemas.similar_image_members import SIMILAR_IMAGE_MEMBERS
 
 SORTS = {"UpdateTime": "update_time", "CreateTime": "create_time", "FilesCount": "files"}
 KINDS = ("copies", "burst", "near-duplicates")
-MAX_RESULTS = 100
 MEMBERS_SHOWN = 100
 """So many pictures come with a cluster; `files_of_cluster` pages through all."""
 MOST_FINGERPRINTS = 1000
@@ -41,7 +40,7 @@ class SimilarImageQuery(ClusterQuery):
     sorts: ClassVar[Mapping[str, str]] = SORTS
 
     order: Order = "desc"
-    max_results: int = MAX_RESULTS
+    max_results: int = MOST_RESULTS
     kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -268,11 +267,6 @@ def pairs_of_cluster(lake: Lake, cluster: Row) -> list[Row]:
         "similar_image_pairs",
         "similar_image_members",
     )
-
-
-def page_size(max_results: int) -> int:
-    """The rows a page that IMM's MaxResults asks for, where 0 stands for the default. UsageError if out of range."""
-    return check_max_results(max_results, least=0) or MAX_RESULTS
 
 
 def _with_members(lake: Lake, rows: list[Row], decisions: Decisions) -> list[Row]:

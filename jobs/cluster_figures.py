@@ -8,23 +8,20 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import click
 from pydantic import Field
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.cli import run as run_command
-from jobs.clustering import Scope, changed_datasets, edits_of_kind, end_clustering, pin_scope
+from jobs.clustering import edits_of_kind
 from jobs.commits import retry_conflicts
-from jobs.evidence import derive_cluster_events
-from jobs.member_clusters import MemberClusters
+from jobs.member_clusters import Changed, MemberClusters, cluster_members
 from jobs.options import JobConfig, build_config, job_options
 from jobs.runs import Run, print_result, run_job
 from schemas.cluster_kinds import PEOPLE
-from schemas.contract import Contract
-from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figures import FIGURES
 from schemas.files import FILES
 from transforms.figures import (
@@ -62,27 +59,14 @@ class ClusterFigures(JobConfig):
 
 def cluster_figures(run: Run, config: ClusterFigures) -> None:
     """Brings the people of the asked datasets up to date. Harmless to repeat; started over when it loses a race."""
-    retry_conflicts(lambda: _cluster(run, config))
+    commit = partial(_commit, config=config)
+    retry_conflicts(lambda: cluster_members(run, config, PEOPLE, evidence=EVIDENCE, commit=commit))
 
 
-def _cluster(run: Run, config: ClusterFigures) -> None:
-    scope = pin_scope(run, config, kind=PEOPLE.name, evidence=EVIDENCE)
-    datasets = changed_datasets(run, config, scope, kind=PEOPLE.name, evidence=EVIDENCE)
-    version = run.lake.version(FIGURE_CLUSTERS)
-    if run.ledger.row_counts["datasets.changed"]:
-        version = _commit(run, config, scope, datasets)
-    run.progress.stage("events", 85)
-    derive_cluster_events(run, PEOPLE)
-    run.progress.stage("state", 95)
-    end_clustering(run, config, scope, kind=PEOPLE.name, result=FIGURE_CLUSTERS, result_version=version)
-
-
-def _commit(run: Run, config: ClusterFigures, scope: Scope, datasets: DataFrame) -> int:
-    def rows(contract: Contract) -> DataFrame:
-        return run.lake.read(contract, scope.versions[contract.name]).join(datasets, list(DATASET_KEY), "left_semi")
-
-    files = rows(FILES).where(F.col("deleted_time").isNull()).select(*DATASET_KEY, "uri", "media_type")
-    faces = rows(FIGURES).join(files, [*DATASET_KEY, "uri"], how="inner").withColumn("is_good", is_good())
+def _commit(changed: Changed, *, config: ClusterFigures) -> int:
+    run = changed.run
+    files = changed.read(FILES).where(F.col("deleted_time").isNull()).select(*DATASET_KEY, "uri", "media_type")
+    faces = changed.read(FIGURES).join(files, [*DATASET_KEY, "uri"], how="inner").withColumn("is_good", is_good())
     run.progress.stage("people: grouping faces", 10)
     groups = run.cache(group_figures(faces, profile=config.profile))
     faces = run.cache(faces.select(*FACE_KEY, "uri", "media_type", "age", "gender", "face_quality"))
@@ -90,9 +74,9 @@ def _commit(run: Run, config: ClusterFigures, scope: Scope, datasets: DataFrame)
     groups = run.cache(groups.withColumn("node", F.col("figure_id")))
 
     run.progress.stage("clusters", 60)
-    pinned = MemberClusters.pin(run, PEOPLE, datasets)
+    pinned = MemberClusters.pin(run, PEOPLE, changed.datasets)
     old_members = pinned.old_members.where(F.col("object_id").isNotNull()).drop("run_id")
-    edits = edits_of_kind(run, config, kind=PEOPLE.name, until=scope.edits_version)
+    edits = edits_of_kind(run, config, kind=PEOPLE.name, until=changed.scope.edits_version)
     decisions = Decisions.of(edits, old_clusters=pinned.old_clusters, checkpoint=run.cache)
     kept_together = decisions.merged.select(*DATASET_KEY, F.col("into").alias("object_id")).distinct()
     names = pinned.name(groups, several=kept_together)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import click
@@ -17,17 +17,15 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.cli import run as run_command
-from jobs.clustering import Scope, changed_datasets, edits_of_kind, end_clustering, pin_scope
+from jobs.clustering import edits_of_kind
 from jobs.commits import retry_conflicts
-from jobs.evidence import derive_cluster_events
-from jobs.member_clusters import MemberClusters
+from jobs.member_clusters import Changed, MemberClusters, cluster_members
 from jobs.options import JobConfig, build_config, job_options
 from jobs.runs import Run, print_result, run_job
 from jobs.similar_images import FILE_KEY, OF_A_FILE, commit_similar_images, refresh_similar_image_pairs
 from schemas.cluster_kinds import GROUPS
 from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
-from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
 from transforms.hash_pairs import HASH_DISTANCE
 from transforms.location_dates import DATASET_KEY
@@ -70,52 +68,32 @@ def cluster_similar_images(run: Run, config: ClusterSimilarImages) -> None:
     """Brings the clusters of the asked datasets up to date. Harmless to repeat; started over when it loses a race."""
     run.progress.stage("pairs: comparing pictures", 10)
     retry_conflicts(lambda: refresh_similar_image_pairs(run))
-    retry_conflicts(lambda: _cluster(run, config))
+    commit = partial(_commit, config=config)
+    retry_conflicts(lambda: cluster_members(run, config, GROUPS, evidence=EVIDENCE, commit=commit))
 
 
-def _cluster(run: Run, config: ClusterSimilarImages) -> None:
-    scope = pin_scope(run, config, kind=GROUPS.name, evidence=EVIDENCE)
-    datasets = changed_datasets(run, config, scope, kind=GROUPS.name, evidence=EVIDENCE)
-    version = run.lake.version(SIMILAR_IMAGE_CLUSTERS)
-    if run.ledger.row_counts["datasets.changed"]:
-        run.progress.stage("groups", 50)
-        groups = _group(run, config, _Inputs(run, scope, datasets))
-        run.progress.stage("clusters", 70)
-        clusters = MemberClusters.pin(run, GROUPS, datasets)
-        version = commit_similar_images(clusters, groups, names=clusters.name(groups))
-    run.progress.stage("events", 85)
-    derive_cluster_events(run, GROUPS)
-    run.progress.stage("state", 95)
-    end_clustering(run, config, scope, kind=GROUPS.name, result=SIMILAR_IMAGE_CLUSTERS, result_version=version)
+def _commit(changed: Changed, *, config: ClusterSimilarImages) -> int:
+    changed.run.progress.stage("groups", 50)
+    groups = _group(changed, config)
+    changed.run.progress.stage("clusters", 70)
+    clusters = MemberClusters.pin(changed.run, GROUPS, changed.datasets)
+    return commit_similar_images(clusters, groups, names=clusters.name(groups))
 
 
-@dataclass(frozen=True)
-class _Inputs:
-    """The rows of the datasets that are clustered, of the tables as pinned."""
-
-    run: Run
-    scope: Scope
-    datasets: DataFrame
-
-    def read(self, name: str) -> DataFrame:
-        contract = next(contract for contract in EVIDENCE if contract.name == name)
-        rows = self.run.lake.read(contract, self.scope.versions[name])
-        return rows.join(self.datasets, list(DATASET_KEY), how="left_semi")
-
-
-def _group(run: Run, config: ClusterSimilarImages, inputs: _Inputs) -> DataFrame:
+def _group(changed: Changed, config: ClusterSimilarImages) -> DataFrame:
     """The files of groups of two or more: one row each, with what tells of a picture and of its representative."""
+    run = changed.run
     counts = within_thresholds(
         max_distance=config.max_distance, min_similarity=config.min_similarity, crops=config.crops
     )
-    pairs = run.cache(inputs.read(SIMILAR_IMAGE_PAIRS.name).where(counts))
-    images = inputs.read(FILE_FEATURES.name).where(F.col("fingerprint").isNotNull())
+    pairs = run.cache(changed.read(SIMILAR_IMAGE_PAIRS).where(counts))
+    images = changed.read(FILE_FEATURES).where(F.col("fingerprint").isNotNull())
     looks = run.cache_keys(pairs.transform(linked_looks, images=images), "fingerprints.linked")
     images = images.select(*FILE_KEY, "fingerprint", "image_score").join(looks, list(IMAGE_KEY), how="left_semi")
     images = run.cache_keys(images, "images.linked")
-    files = inputs.read(FILES.name).where(F.col("deleted_time").isNull()).select(*FILE_KEY, *OF_A_FILE)
+    files = changed.read(FILES).where(F.col("deleted_time").isNull()).select(*FILE_KEY, *OF_A_FILE)
     images = files.join(images, list(FILE_KEY), how="inner")
-    parted = run.cache(_parted(run, config, inputs))
+    parted = run.cache(_parted(changed, config))
     if parted.isEmpty():
         images = run.cache(images.withColumn("node", F.col("fingerprint")))
         links = run.cache(pairs.transform(link_images, images=images))
@@ -126,9 +104,9 @@ def _group(run: Run, config: ClusterSimilarImages, inputs: _Inputs) -> DataFrame
     return run.cache(images.transform(gather_members, stars=stars))
 
 
-def _parted(run: Run, config: ClusterSimilarImages, inputs: _Inputs) -> DataFrame:
+def _parted(changed: Changed, config: ClusterSimilarImages) -> DataFrame:
     """The pictures that people parted from others: a dataset, `uri` and `apart` (fingerprints) a row."""
-    edits = edits_of_kind(run, config, kind=GROUPS.name, until=inputs.scope.edits_version)
+    edits = edits_of_kind(changed.run, config, kind=GROUPS.name, until=changed.scope.edits_version)
     edits = edits.where(F.col("action").isin("part", "rejoin"))
     rejoined = F.max(F.when(F.col("action") == "rejoin", F.col("sequence")))
     parts = F.collect_list(F.when(F.col("action") == "part", F.struct("sequence", "fingerprints")))

@@ -1,16 +1,57 @@
-"""The commits of clusters that have members, and of their members."""
+"""What clusterings of members share: a run from changed datasets to state, and the commits of clusters and members."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
 
+from jobs.clustering import ClusteringConfig, Scope, changed_datasets, end_clustering, pin_scope
 from jobs.commits import Step, apply_changes, replace_rows
+from jobs.evidence import derive_cluster_events
 from jobs.runs import Run
 from schemas.cluster_kinds import MemberKind
+from schemas.contract import Contract
 from transforms.location_dates import DATASET_KEY
 from transforms.member_clusters import change_clusters, live_clusters, name_groups
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The datasets that a run clusters (their keys), and the tables as it pinned them."""
+
+    run: Run
+    scope: Scope
+    datasets: DataFrame
+
+    def read(self, contract: Contract) -> DataFrame:
+        """The rows of the datasets in a table of the evidence."""
+        rows = self.run.lake.read(contract, self.scope.versions[contract.name])
+        return rows.join(self.datasets, list(DATASET_KEY), how="left_semi")
+
+
+def cluster_members(
+    run: Run,
+    config: ClusteringConfig,
+    kind: MemberKind,
+    *,
+    evidence: tuple[Contract, ...],
+    commit: Callable[[Changed], int],
+) -> None:
+    """Clusters the datasets whose evidence, edits or options changed; then events and state.
+
+    `commit` commits what becomes of them, and returns the version of the kind's table.
+    """
+    scope = pin_scope(run, config, kind=kind.name, evidence=evidence)
+    datasets = changed_datasets(run, config, scope, kind=kind.name, evidence=evidence)
+    version = run.lake.version(kind.table)
+    if run.ledger.row_counts["datasets.changed"]:
+        version = commit(Changed(run, scope, datasets))
+    run.progress.stage("events", 85)
+    derive_cluster_events(run, kind)
+    run.progress.stage("state", 95)
+    end_clustering(run, config, scope, kind=kind.name, result=kind.table, result_version=version)
 
 
 @dataclass(frozen=True)
