@@ -8,12 +8,14 @@ from typing import ClassVar
 
 from catalog.edits import Curated, append_edit, fold_edits, follow_merges, overlay, read_edits
 from catalog.lake import Lake, Row, Scope
-from catalog.paging import Order, Page, Pager, Position, Sorting, check_among, check_max_results, scan
+from catalog.paging import MOST_RESULTS, Order, Page, Pager, Position, Sorting, check_among, check_max_results, scan
 from catalog.sql import all_of, equals, has_part, instant, microseconds, one_of, relation
 from catalog.times import ANY_TIME, TimeRange
 from schemas.cluster_kinds import ClusterKind
 from schemas.contract import Contract
-from schemas.errors import LakeError, NotFound
+from schemas.errors import LakeError, NotFound, UsageError
+
+_SORT_VALUE = "sort_value"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class ClusterQuery:
     sorts: ClassVar[Mapping[str, str]]
 
     scope: Scope
-    object_id: str | None = None
+    object_ids: tuple[str, ...] = ()
     title: str | None = None
     created: TimeRange = ANY_TIME
     updated: TimeRange = ANY_TIME
@@ -35,29 +37,43 @@ class ClusterQuery:
     sort: str = "UpdateTime"
     order: Order = "asc"
     max_results: int = 20
+    with_total: bool = False
 
     def __post_init__(self) -> None:
         """Raises UsageError naming what is accepted."""
         check_max_results(self.max_results)
+        if len(self.object_ids) > MOST_RESULTS:
+            raise UsageError(f"{len(self.object_ids)} ids; up to {MOST_RESULTS} are accepted")
         check_among("sort", [self.sort], self.sorts)
         check_among("order", [self.order], ("asc", "desc"))
 
     @property
+    def object_id(self) -> str | None:
+        """The id of the cluster that is asked for, where it is one alone."""
+        return self.object_ids[0] if len(self.object_ids) == 1 else None
+
+    @property
     def sorting(self) -> Sorting:
-        """The order of the clusters, ties by id."""
-        return Sorting(self.sorts[self.sort], "object_id", self.order)
+        """The order of the clusters, ties by id. A text that they may be without sorts as an empty one."""
+        required = {column.name for column in self.kind_asked.table.columns if not column.nullable}
+        return Sorting(self.sort_column if self.sort_column in required else _SORT_VALUE, "object_id", self.order)
+
+    @property
+    def sort_column(self) -> str:
+        """The column that is sorted by."""
+        return self.sorts[self.sort]
 
     def pager(self, lake: Lake) -> Pager:
         """How the answer is cut into pages, whose size may change from one to the next."""
         asked = asdict(self)
-        del asked["max_results"]
+        del asked["max_results"], asked["with_total"]
         return Pager(lake.token_key, {"kind": self.kind_asked.name, **asked}, self.sorting, self.max_results)
 
     def condition(self, lake: Lake) -> str:
         """The clusters that fit, labels aside, in SQL."""
         conditions = [self.scope.condition(lake), self.kind_asked.live, *self.own_conditions()]
-        if self.object_id is not None:
-            conditions.append(equals("object_id", self.object_id))
+        if self.object_ids:
+            conditions.append(one_of("object_id", self.object_ids))
         conditions.append(self.created.condition("create_time"))
         conditions.append(self.updated.condition("update_time"))
         if self.title:
@@ -71,7 +87,7 @@ class ClusterQuery:
     @property
     def regards_edits(self) -> bool:
         """Whether an edit that hides no cluster can change which clusters fit or in which order."""
-        return bool(self.title or self.labels or self.updated or self.sort in ("UpdateTime", "FilesCount"))
+        return bool(self.title or self.labels or self.updated or self.sort in ("UpdateTime", "FilesCount", "GroupName"))
 
     @property
     def wants_edited(self) -> bool:
@@ -99,7 +115,8 @@ def query_clusters(
     keys = pager.page(query.sorting.merge(unedited, edited))
     if not keys.rows:
         _check_clustered(lake, query.kind_asked)
-    return Page(_read_clusters(lake, query, keys.rows, states), keys.next_token)
+    total = _count(lake, query, states) if query.with_total else None
+    return Page(_read_clusters(lake, query, keys.rows, states), keys.next_token, total)
 
 
 def resolve_states(lake: Lake, kind: ClusterKind, scope: Scope, edits: Iterable[Row]) -> dict[str, Curated]:
@@ -150,7 +167,7 @@ def _scan_unedited(
     if query.wants_edited:
         return ()
     # The others are dropped here: excluding ten thousand ids in SQL would cost more than the scan.
-    others = {object_id for object_id, state in states.items() if not state.is_shown or query.regards_edits}
+    others = _others(query, states)
     spare = min(len(others), query.max_results)
     keys = _scan(lake, query, position, query.kind_asked.table.name, spare)
     return (key for key in keys if key["object_id"] not in others)
@@ -160,16 +177,46 @@ def _scan_edited(
     lake: Lake, query: ClusterQuery, position: Position | None, states: Mapping[str, Curated]
 ) -> Iterable[Row]:
     """The keys of clusters that fit by their edits and are shown, in order from a position on."""
-    if not query.regards_edits:
-        return ()
-    fitting = [state for state in states.values() if state.is_shown and query.fits_labels(state)]
+    fitting = _fitting(query, states)
     if not fitting:
         return ()
     return _scan(lake, query, position, _edited_clusters(query.kind_asked.table, fitting))
 
 
+def _others(query: ClusterQuery, states: Mapping[str, Curated]) -> set[str]:
+    """The clusters that are not shown as they were computed: hidden, or looked at with their edits."""
+    return {object_id for object_id, state in states.items() if not state.is_shown or query.regards_edits}
+
+
+def _fitting(query: ClusterQuery, states: Mapping[str, Curated]) -> list[Curated]:
+    """The edited clusters that are looked at with their edits, and have the labels asked for."""
+    if not query.regards_edits:
+        return []
+    return [state for state in states.values() if state.is_shown and query.fits_labels(state)]
+
+
+def _count(lake: Lake, query: ClusterQuery, states: Mapping[str, Curated]) -> int:
+    """How many clusters fit, on all pages."""
+    table, where = query.kind_asked.table, query.condition(lake)
+    counted = []
+    if not query.wants_edited:
+        clusters, others = table.name, _others(query, states)
+        if others:
+            ids = relation("others", ("other_id",), ([object_id] for object_id in sorted(others)))
+            clusters = f"(SELECT * FROM {table.name} LEFT JOIN {ids} ON object_id = other_id WHERE other_id IS NULL)"
+        counted.append(clusters)
+    if fitting := _fitting(query, states):
+        counted.append(_edited_clusters(table, fitting))
+    return sum(lake.count(f"{clusters} WHERE {where}", table.name) for clusters in counted)
+
+
 def _scan(lake: Lake, query: ClusterQuery, position: Position | None, clusters: str, spare: int = 0) -> Iterator[Row]:
     where = query.condition(lake)
+    if query.sorting.column == _SORT_VALUE:
+        computed = clusters == query.kind_asked.table.name
+        missing = computed and query.sort_column not in query.kind_asked.table.names  # people alone give it
+        value = "''" if missing else f"coalesce({query.sort_column}, '')"
+        clusters = f"(SELECT *, {value} AS {_SORT_VALUE} FROM {clusters})"
 
     def read(after: str, limit: int) -> list[Row]:
         condition = all_of([where, after])

@@ -86,6 +86,11 @@ def in_pages(
     return with_options
 
 
+def counted(command: Command) -> Command:
+    """The option --total; the command gets `with_total`."""
+    return click.option("--total", "with_total", is_flag=True, help="Count all that match, too.")(command)
+
+
 def time_range(name: str, what: str, calendar: str = "UTC") -> Callable[[Command], Command]:
     """The options --NAME-from and --NAME-to; the command gets NAME, a TimeRange."""
 
@@ -111,7 +116,9 @@ def query() -> None:
 
 
 @query.command("location-date")
-@click.option("--object-id", "--id", metavar="ID", help="The one cluster of this id.")
+@click.option(
+    "--object-id", "--id", "object_ids", multiple=True, metavar="ID", help="The cluster of this id; repeatable."
+)
 @click.option("--title", help="Part of the title, in any case.")
 @click.option("--country", help="Name of the country, in any case; so too for the next four.")
 @click.option("--province", help="Name of the province.")
@@ -125,12 +132,13 @@ def query() -> None:
 @time_range("created", "Created")
 @time_range("updated", "Updated")
 @in_pages(SORTS, max_results=20)
+@counted
 @in_lake
 def query_location_date(
     lake: Lake,
     scope: Scope,
     as_json: bool,
-    object_id: str | None,
+    object_ids: tuple[str, ...],
     level: tuple[str, ...],
     label: tuple[str, ...],
     sort: str,
@@ -141,7 +149,7 @@ def query_location_date(
     address = {part: name for part in LEVELS if (name := filters.pop(part))}
     asked = LocationDateQuery(
         scope=scope,
-        object_id=TRIPS.full_id(object_id) if object_id else None,
+        object_ids=tuple(map(TRIPS.full_id, object_ids)),
         address=address,
         levels=_listed(level),
         labels=_pairs("--label", label),
@@ -154,19 +162,22 @@ def query_location_date(
 
 
 @query.command("similar-images")
-@click.option("--object-id", "--id", metavar="ID", help="The one cluster of this id.")
+@click.option(
+    "--object-id", "--id", "object_ids", multiple=True, metavar="ID", help="The cluster of this id; repeatable."
+)
 @click.option("--title", help="Part of a title that it was given, in any case.")
 @click.option("--kind", "kinds", multiple=True, help=f"{', '.join(KINDS)}; repeatable, or with commas.")
 @click.option("--label", multiple=True, metavar="KEY=VALUE", help="A custom label it has; repeatable.")
 @time_range("created", "Created")
 @time_range("updated", "Updated")
 @in_pages(similar_images.SORTS, max_results=MOST_RESULTS, order="desc", least=0)
+@counted
 @in_lake
 def query_similar_images_command(
     lake: Lake,
     scope: Scope,
     as_json: bool,
-    object_id: str | None,
+    object_ids: tuple[str, ...],
     kinds: tuple[str, ...],
     label: tuple[str, ...],
     sort: str,
@@ -176,7 +187,7 @@ def query_similar_images_command(
     """Show duplicates, edits and bursts, each with its pictures, the best first."""
     asked = SimilarImageQuery(
         scope=scope,
-        object_id=GROUPS.full_id(object_id) if object_id else None,
+        object_ids=tuple(map(GROUPS.full_id, object_ids)),
         kinds=_listed(kinds),
         labels=_pairs("--label", label),
         sort=_sort(sort, similar_images.SORTS),
@@ -188,18 +199,21 @@ def query_similar_images_command(
 
 
 @query.command("figures")
-@click.option("--object-id", "--id", metavar="ID", help="The one person of this id.")
+@click.option(
+    "--object-id", "--id", "object_ids", multiple=True, metavar="ID", help="The person of this id; repeatable."
+)
 @click.option("--name", "title", help="Part of a name that was given, in any case.")
 @click.option("--label", multiple=True, metavar="KEY=VALUE", help="A custom label they have; repeatable.")
 @time_range("created", "Created")
 @time_range("updated", "Updated")
 @in_pages(figures.SORTS, max_results=MOST_RESULTS, least=0)
+@counted
 @in_lake
 def query_figures_command(
     lake: Lake,
     scope: Scope,
     as_json: bool,
-    object_id: str | None,
+    object_ids: tuple[str, ...],
     label: tuple[str, ...],
     sort: str,
     next_token: str | None,
@@ -208,7 +222,7 @@ def query_figures_command(
     """Show people."""
     asked = figures.FigureQuery(
         scope=scope,
-        object_id=PEOPLE.full_id(object_id) if object_id else None,
+        object_ids=tuple(map(PEOPLE.full_id, object_ids)),
         labels=_pairs("--label", label),
         sort=_sort(sort, figures.SORTS),
         **filters,
@@ -225,6 +239,7 @@ def query_figures_command(
 @click.option("--removed", is_flag=True, help="Those that were removed, instead of those that are there.")
 @time_range("produced", "Taken")
 @in_pages(FILE_SORTS, max_results=20)
+@counted
 @in_lake
 def query_files_command(
     lake: Lake,
@@ -234,6 +249,7 @@ def query_files_command(
     sort: str,
     max_results: int,
     next_token: str | None,
+    with_total: bool,
     **filters: Any,
 ) -> None:
     """Show files, or those of a cluster."""
@@ -242,20 +258,24 @@ def query_files_command(
         _refuse_with("--cluster", _NOT_OF_A_CLUSTER)
         object_id = _any_id(lake, scope, cluster)
         if object_id.startswith(PEOPLE.prefix):
-            page = figures.files_of_person(lake, scope, object_id, max_results, next_token)
+            page = figures.files_of_person(lake, scope, object_id, max_results, next_token, with_total=with_total)
             files = [imm.person_file(row, language) for row in page.rows]
         elif _is_similar(object_id):
-            page = similar_images.files_of_cluster(lake, scope, object_id, max_results, next_token)
+            page = similar_images.files_of_cluster(
+                lake, scope, object_id, max_results, next_token, with_total=with_total
+            )
             files = [imm.similar_image_file(row, language) for row in page.rows]
             table = terminal.similar_files
         else:
-            page = files_of_cluster(lake, scope, object_id, max_results, next_token)
+            page = files_of_cluster(lake, scope, object_id, max_results, next_token, with_total=with_total)
             files = [imm.located_file(row, language) for row in page.rows]
     else:
-        asked = FileQuery(scope=scope, sort=_sort(sort, FILE_SORTS), max_results=max_results, **filters)
+        asked = FileQuery(
+            scope=scope, sort=_sort(sort, FILE_SORTS), max_results=max_results, with_total=with_total, **filters
+        )
         page = query_files(lake, asked, next_token)
         files = [imm.file(row, language) for row in page.rows]
-    _show(lake, scope, page, as_json, "Files", files, table)
+    _show(lake, scope, page, as_json, "Files", files, table, total="TotalHits")
 
 
 @click.group()
@@ -333,12 +353,14 @@ def update_similar_images(
 @click.option("--custom-id", help="New custom id, up to 1,024 bytes; '' clears it.")
 @click.option("--label", multiple=True, metavar="KEY=VALUE", help="New labels, in place of all; repeatable, up to 100.")
 @click.option("--clear-labels", is_flag=True, help="Clear all labels.")
+@click.option("--cover", "cover_figure_id", metavar="FIGURE", help="New cover, one of the faces; '' the best again.")
 @click.option("--this-person", "join", multiple=True, metavar="FIGURE", help="This face is the person's; repeatable.")
 @click.option("--not-this-person", "part", multiple=True, metavar="FIGURE", help="This face is not; repeatable.")
 @click.option("--undo-this-person", "leave", multiple=True, metavar="FIGURE", help="Take --this-person back.")
 @click.option("--undo-not-this-person", "rejoin", multiple=True, metavar="FIGURE", help="Take the other back.")
 @click.option("--merge", multiple=True, metavar="ID", help="This person, too, is the one; repeatable, up to 100.")
 @click.option("--unmerge", is_flag=True, help="Take the merging of this person into another back.")
+@click.option("--lock-version", type=int, help="Only if the person's MetaLockVersion is still this one.")
 @in_lake
 def update_figures(
     lake: Lake,
@@ -349,6 +371,7 @@ def update_figures(
     clear_labels: bool,
     merge: tuple[str, ...],
     unmerge: bool,
+    lock_version: int | None,
     join: tuple[str, ...],
     leave: tuple[str, ...],
     part: tuple[str, ...],
@@ -359,14 +382,12 @@ def update_figures(
     full = PEOPLE.full_id(object_id)
     fields = _fields(given, label, clear_labels)
     marks = figures.FaceMarks(join, leave, part, rejoin)
+    change = figures.Change(fields, marks, tuple(map(PEOPLE.full_id, merge)), unmerge)
+    figures.update_person(lake, scope, full, change, lock_version)
     changes = _changes(fields)
     if unmerge:
-        figures.unmerge_person(lake, scope, full)
         changes.append("not merged any more")
-    if fields or marks or not (merge or unmerge):
-        figures.update_person(lake, scope, full, fields, marks)
     if merge:
-        figures.merge_people(lake, scope, full, [PEOPLE.full_id(other) for other in merge])
         changes.append(f"{len(merge)} merged into it")
     said = {"this person": join, "not this person": part, "undone": (*leave, *rejoin)}
     changes += [f"{what} {', '.join(faces)}" for what, faces in said.items() if faces]
@@ -511,17 +532,24 @@ def _show(
     name: str,
     documents: list[imm.Document],
     table: Callable[[list[imm.Document]], None],
+    total: str = "TotalCount",
 ) -> None:
-    """Prints a page of documents, as JSON under `name` or as a table, and how to get the next one."""
+    """Prints a page of documents, as JSON under `name` or as a table, and how to get the next one.
+
+    `total` is what IMM calls the number of all that match.
+    """
     if not documents:
         scope.check(lake)
     if as_json:
-        _print_json({name: documents, **({"NextToken": page.next_token} if page.next_token else {})})
+        counted = {} if page.total is None else {total: page.total}
+        _print_json({name: documents, **counted, **({"NextToken": page.next_token} if page.next_token else {})})
         return
     if not documents:
         click.echo("Nothing matches.")
         return
     table(documents)
+    if page.total is not None:
+        click.echo(f"{page.total:,} match.")
     if page.next_token:
         click.echo(f"There are more: {_next_command(click.get_current_context(), page.next_token)}")
 

@@ -14,13 +14,14 @@ from catalog.commits import append_numbered
 from catalog.lake import Lake, Row, Scope
 from catalog.sql import all_of, check_text, equals
 from schemas.cluster_edits import CLUSTER_EDITS
-from schemas.errors import UsageError
+from schemas.errors import Conflict, UsageError
 
 Action = Literal[
     "update", "delete", "undelete", "keep", "unkeep", "part", "rejoin", "join", "leave", "merge", "unmerge"
 ]
 
-FIELDS = ("title", "custom_id", "custom_labels", "cover_uri")
+_LAID_OVER = ("title", "custom_id", "custom_labels", "cover_uri")
+FIELDS = (*_LAID_OVER, "cover_figure_id")
 MAX_TEXT_BYTES = 1024
 MAX_LABELS = 100
 
@@ -38,7 +39,7 @@ class Curated:
     """What is in force for one cluster, by its edits.
 
     `parted` members are hidden from it, as people say that they are not similar to the others; `emptied` tells that
-    too few are left for a cluster.
+    too few are left for a cluster. `edits` counts what was done to it: IMM's MetaLockVersion.
     """
 
     object_id: str
@@ -49,6 +50,7 @@ class Curated:
     edit_time: datetime
     parted: int = 0
     emptied: bool = False
+    edits: int = 0
 
     @property
     def is_shown(self) -> bool:
@@ -72,16 +74,17 @@ def check_fields(fields: Mapping[str, Any]) -> None:
     labels = fields.get("custom_labels") or {}
     if len(labels) > MAX_LABELS:
         raise UsageError(f"custom_labels has {len(labels)} keys; up to {MAX_LABELS} are accepted")
-    for text in (*labels, *labels.values(), fields.get("cover_uri") or ""):
+    for text in (*labels, *labels.values(), *(fields.get(cover) or "" for cover in ("cover_uri", "cover_figure_id"))):
         check_text(text)
     if "" in labels:
         raise UsageError("custom_labels has an empty key; keys of at least one character are accepted")
 
 
-def append_edit(lake: Lake, kind: str, cluster: Row, action: Action, **fields: Any) -> int:
+def append_edit(lake: Lake, kind: str, cluster: Row, action: Action, *, after: int | None = None, **fields: Any) -> int:
     """Records what a person did to a cluster, or decided about a member of it, and returns the edit's sequence.
 
-    `fields` are the columns of `cluster_edits` that go with the action; those left out are left as they are.
+    `fields` are the columns of `cluster_edits` that go with the action; those left out are left as they are. `after` is
+    how many edits the cluster must have had so far; Conflict where it has others.
     """
     edit = {
         "project_name": cluster["project_name"],
@@ -92,7 +95,24 @@ def append_edit(lake: Lake, kind: str, cluster: Row, action: Action, **fields: A
         "edit_time": datetime.now(UTC),
         **fields,
     }
-    return append_numbered(lake.root, CLUSTER_EDITS, lambda version: {**edit, "sequence": version})
+
+    def numbered(version: int) -> Row:
+        if after is not None:
+            check_lock_version(lake, kind, cluster, after)
+        return {**edit, "sequence": version}
+
+    return append_numbered(lake.root, CLUSTER_EDITS, numbered)
+
+
+def check_lock_version(lake: Lake, kind: str, cluster: Row, expected: int) -> None:
+    """Raises Conflict where a cluster was edited more, or less, often than `expected`."""
+    scope = Scope(cluster["project_name"], (cluster["dataset_name"],))
+    found = len(read_edits(lake, scope, kind, cluster["object_id"]))
+    if found != expected:
+        raise Conflict(
+            f"cluster {cluster['object_id']} has MetaLockVersion {found}, not {expected}: it was edited meanwhile; "
+            "look at it again"
+        )
 
 
 def read_edits(lake: Lake, scope: Scope, kind: str, object_id: str | None = None) -> list[Row]:
@@ -140,10 +160,11 @@ def follow_merges(states: Mapping[str, Curated], successors: Mapping[str, str]) 
 
 def overlay(row: Row, state: Curated | None) -> Row:
     """A computed row with what was curated laid over it: the cluster as people see it."""
-    seen = {**row, "title": row.get("title"), "custom_id": None, "custom_labels": None}
+    seen = {**row, "title": row.get("title"), "custom_id": None, "custom_labels": None, "lock_version": 0}
     if state is None:
         return seen
-    seen |= {name: state.value(name) for name in FIELDS if state.value(name) is not None}
+    seen["lock_version"] = state.edits
+    seen |= {name: state.value(name) for name in _LAID_OVER if state.value(name) is not None}
     if state.parted:
         seen["files"] -= state.parted
     seen["update_time"] = max(row["update_time"], state.edit_time)
@@ -165,6 +186,7 @@ def _fold(object_id: str, edits: list[Row]) -> Curated:
         decisions,
         deleted,
         max(edit["edit_time"] for edit in edits),
+        edits=len(edits),
     )
 
 
@@ -196,4 +218,5 @@ def _inherit(own: Curated | None, object_id: str, parts: Iterable[Curated | None
         {**inherited, **(own.decisions if own else {})},
         deleted=own is not None and own.deleted,
         edit_time=max(state.edit_time for state in (own, *handed_on) if state),
+        edits=own.edits if own else 0,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from catalog.lake import Lake, Scope
 from catalog.paging import Order, Page, Pager, Sorting, check_among, check_max_results
@@ -25,6 +25,7 @@ class FileQuery:
     sort: str = "URI"
     order: Order = "asc"
     max_results: int = 20
+    with_total: bool = False
 
     def __post_init__(self) -> None:
         """Raises UsageError naming what is accepted."""
@@ -50,9 +51,12 @@ class FileQuery:
 def query_files(lake: Lake, query: FileQuery, next_token: str | None = None) -> Page:
     """A page of the files that fit; with `removed`, of those removed. Rows have the columns of `files`."""
     asked = asdict(query)
-    del asked["max_results"]
+    del asked["max_results"], asked["with_total"]
     sorting = Sorting(SORTS[query.sort], "object_id", query.order)
     pager = Pager(lake.token_key, {"kind": "files", **asked}, sorting, query.max_results)
     condition = all_of([query.condition(lake), sorting.after(pager.position(next_token))])
     statement = f"SELECT * FROM files WHERE {condition} {sorting.clause} LIMIT {query.max_results + 1}"
-    return pager.page(lake.read(statement, "files"))
+    page = pager.page(lake.read(statement, "files"))
+    return (
+        replace(page, total=lake.count(f"files WHERE {query.condition(lake)}", "files")) if query.with_total else page
+    )

@@ -99,6 +99,7 @@ def figure_cluster(row: Row) -> Document:
         MaxAge=row["max_age"],
         AverageAge=row["average_age"],
         Gender=row["gender"],
+        MetaLockVersion=row["lock_version"],
         Cover={"URI": row["cover_uri"], "Figures": [{"FigureId": row["cover_figure_id"]}]},
         CustomId=row["custom_id"],
         CustomLabels=row["custom_labels"],

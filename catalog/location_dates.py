@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from catalog.clusters import ClusterQuery, query_clusters, resolve_states, undelete, why_missing
@@ -72,7 +72,7 @@ def curated_states(lake: Lake, scope: Scope, object_id: str | None = None) -> di
 
 def find_cluster(lake: Lake, scope: Scope, object_id: str) -> Row:
     """The cluster as people see it. Raises NotFound saying what became of it, as far as the lake knows."""
-    rows = query_location_dates(lake, LocationDateQuery(scope, object_id=object_id)).rows
+    rows = query_location_dates(lake, LocationDateQuery(scope, object_ids=(object_id,))).rows
     if not rows:
         unseen = f"cluster {object_id} is no longer one: its days are outside the MinDays and MaxDays in force"
         raise NotFound(why_missing(lake, TRIPS, scope, object_id, unseen))
@@ -114,12 +114,18 @@ def undelete_cluster(lake: Lake, scope: Scope, object_id: str) -> bool:
     Raises NotFound where no deletion of it is in force.
     """
     undelete(lake, TRIPS, scope, object_id)
-    query = LocationDateQuery(scope, object_id=object_id)
+    query = LocationDateQuery(scope, object_ids=(object_id,))
     return bool(query_location_dates(lake, query).rows)
 
 
 def files_of_cluster(
-    lake: Lake, scope: Scope, object_id: str, max_results: int = 20, next_token: str | None = None
+    lake: Lake,
+    scope: Scope,
+    object_id: str,
+    max_results: int = 20,
+    next_token: str | None = None,
+    *,
+    with_total: bool = False,
 ) -> Page:
     """A page of the files of a cluster that are still there, by the time they were taken, then by URI.
 
@@ -130,9 +136,11 @@ def files_of_cluster(
     sorting = Sorting("produce_time", "uri")
     pager = Pager(lake.token_key, {"kind": "files of a cluster", "object_id": object_id}, sorting, max_results)
     position = pager.position(next_token)
-    condition = all_of([_membership(lake, cluster), sorting.after(position)])
+    members = _membership(lake, cluster)
+    condition = all_of([members, sorting.after(position)])
     statement = f"SELECT * FROM file_places WHERE {condition} {sorting.clause} LIMIT {max_results + 1}"
-    return pager.page(lake.read(statement, "file_places"))
+    page = pager.page(lake.read(statement, "file_places"))
+    return replace(page, total=lake.count(f"file_places WHERE {members}", "file_places")) if with_total else page
 
 
 def _membership(lake: Lake, cluster: Row) -> str:

@@ -33,10 +33,14 @@ _SEAL_BYTES = 16
 
 @dataclass(frozen=True)
 class Page:
-    """Some rows of an answer, and the token that the next ones are asked for with; None after the last."""
+    """Some rows of an answer, and the token that the next ones are asked for with; None after the last.
+
+    `total` says how many rows all pages have, where that was asked.
+    """
 
     rows: list[Row]
     next_token: str | None = None
+    total: int | None = None
 
 
 @dataclass(frozen=True)

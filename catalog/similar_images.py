@@ -106,7 +106,7 @@ def query_similar_images(lake: Lake, query: SimilarImageQuery, next_token: str |
     """
     decisions = read_decisions(lake, query.scope, query.object_id)
     page = query_clusters(lake, query, decisions.states, next_token)
-    return Page(_with_members(lake, page.rows, decisions), page.next_token)
+    return replace(page, rows=_with_members(lake, page.rows, decisions))
 
 
 def read_decisions(lake: Lake, scope: Scope, object_id: str | None = None) -> Decisions:
@@ -133,7 +133,7 @@ def read_decisions(lake: Lake, scope: Scope, object_id: str | None = None) -> De
 
 def find_cluster(lake: Lake, scope: Scope, object_id: str) -> Row:
     """The cluster as people see it. Raises NotFound saying what became of it, as far as the lake knows."""
-    rows = query_similar_images(lake, SimilarImageQuery(scope, object_id=object_id)).rows
+    rows = query_similar_images(lake, SimilarImageQuery(scope, object_ids=(object_id,))).rows
     if not rows:
         unseen = (
             f"fewer than two pictures of cluster {object_id} are left, the others are said to be not similar; "
@@ -206,11 +206,17 @@ def undelete_cluster(lake: Lake, scope: Scope, object_id: str) -> bool:
     Raises NotFound where no deletion of it is in force.
     """
     undelete(lake, GROUPS, scope, object_id)
-    return bool(query_similar_images(lake, SimilarImageQuery(scope, object_id=object_id)).rows)
+    return bool(query_similar_images(lake, SimilarImageQuery(scope, object_ids=(object_id,))).rows)
 
 
 def files_of_cluster(
-    lake: Lake, scope: Scope, object_id: str, max_results: int = 20, next_token: str | None = None
+    lake: Lake,
+    scope: Scope,
+    object_id: str,
+    max_results: int = 20,
+    next_token: str | None = None,
+    *,
+    with_total: bool = False,
 ) -> Page:
     """A page of the pictures of a cluster, those kept first, then the best.
 
@@ -229,7 +235,8 @@ def files_of_cluster(
     page = pager.page(lake.read(statement, "similar_image_members", "cluster_edits"))
     where = all_of([own.condition(lake), one_of("uri", [row["uri"] for row in page.rows])])
     files = {row["uri"]: row for row in lake.read(f"SELECT * FROM files WHERE {where}", "files")}
-    return Page([row | {"file": files.get(row["uri"])} for row in page.rows], page.next_token)
+    total = lake.count(f"({members})", "similar_image_members", "cluster_edits") if with_total else None
+    return Page([row | {"file": files.get(row["uri"])} for row in page.rows], page.next_token, total)
 
 
 def members_for_explanation(lake: Lake, cluster: Row) -> list[Row]:

@@ -11,7 +11,13 @@ from catalog.lake import Row
 from catalog.times import days_text
 from schemas.cluster_kinds import GROUPS, PEOPLE, TRIPS
 
-FIELD_NAMES = {"title": "title", "custom_id": "custom id", "custom_labels": "labels", "cover_uri": "cover"}
+FIELD_NAMES = {
+    "title": "title",
+    "custom_id": "custom id",
+    "custom_labels": "labels",
+    "cover_uri": "cover",
+    "cover_figure_id": "cover",
+}
 
 _TABLE_WIDTH = 200  # where the output is no terminal
 

@@ -22,6 +22,8 @@ from jobs.member_clusters import Changed, MemberClusters, cluster_members
 from jobs.options import JobConfig, build_config, job_options
 from jobs.runs import Run, print_result, run_job
 from schemas.cluster_kinds import PEOPLE
+from schemas.figure_clusters import FIGURE_CLUSTERS
+from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
 from schemas.files import FILES
 from transforms.figures import (
@@ -43,6 +45,8 @@ TASK_TYPE = "FaceClustering"
 TASK_NAME = "CreateFigureClusteringTask"
 """What the ids of these tasks begin with in IMM, where it is not their type."""
 EVIDENCE = (FIGURES, FILES)
+MOST_IDS = 1000
+"""Ids of people that a run's result names."""
 
 
 class ClusterFigures(JobConfig):
@@ -95,6 +99,29 @@ def _commit(changed: Changed, *, config: ClusterFigures) -> int:
     )
 
 
+def what_changed(run: Run) -> dict[str, object]:
+    """What the run did to people, by IMM's names. Of ids up to MOST_IDS are named; `cluster_events` has all."""
+    count = run.ledger.row_counts.get
+    version = run.ledger.outputs.get(FIGURE_CLUSTERS.name)
+    changes = None if version is None else run.lake.changes(FIGURE_CLUSTERS, version - 1, version)
+
+    def named(change: str) -> list[str]:
+        if changes is None:
+            return []
+        ids = changes.where(F.col("_change_type") == change).select("object_id").sort("object_id")
+        return [row.object_id for row in ids.limit(MOST_IDS).collect()]
+
+    return {
+        "NewClusterCount": count(f"{FIGURE_CLUSTERS.name}.inserted", 0),
+        "UpdatedClusterCount": count(f"{FIGURE_CLUSTERS.name}.updated", 0),
+        "UpdatedFigureCount": sum(
+            count(f"{FIGURE_MEMBERS.name}.{action}", 0) for action in ("inserted", "updated", "deleted")
+        ),
+        "NewClusterIds": named("insert"),
+        "UpdatedClusterIds": named("update_postimage"),
+    }
+
+
 @click.command("figures")
 @click.option("--full", is_flag=True, default=None, help="Group all faces again.")
 @job_options
@@ -103,7 +130,8 @@ def command(given: dict[str, Any], as_json: bool, **own: Any) -> None:
     config = build_config(ClusterFigures, given, own)
     with run_job(config, job="cluster-figures", task_type=TASK_TYPE, task_name=TASK_NAME) as run:
         cluster_figures(run, config)
-    print_result(run, as_json=as_json)
+        changed = what_changed(run) if as_json else {}
+    print_result(run, as_json=as_json, **changed)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,6 +32,7 @@ class Lake:
     spark: SparkSession
     root: str
     settings: LakeSettings
+    _frames: dict[tuple[str, int], DataFrame] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def open(cls, spark: SparkSession, root: str, create: LakeSettings | None = None) -> Lake:
@@ -78,8 +79,12 @@ class Lake:
         return None if max(vacuums, default=_LONG_AGO) > committed_at(changed) else int(changed["version"]) - 1
 
     def read(self, contract: Contract, version: int) -> DataFrame:
-        """A table as it was at `version`."""
-        return self.spark.read.format("delta").option("versionAsOf", version).load(self.uri(contract))
+        """A table as it was at `version`; opened once, as each opening makes Delta read its log anew."""
+        opened = contract.name, version
+        if opened not in self._frames:
+            frame = self.spark.read.format("delta").option("versionAsOf", version).load(self.uri(contract))
+            self._frames[opened] = frame
+        return self._frames[opened]
 
     def changes(self, contract: Contract, after: int, until: int) -> DataFrame | None:
         """The change feed of a table over the versions after `after` up to `until`, both images of an update.

@@ -29,6 +29,7 @@ CLUSTER_EDITS = Contract(
         Column("custom_id", pa.string(), "update: the new custom id; empty clears it, null leaves it"),
         Column("custom_labels", LABELS, "update: all labels; empty clears them, null leaves them"),
         Column("cover_uri", pa.string(), "update: the chosen cover; empty clears it, null leaves it"),
+        Column("cover_figure_id", pa.string(), "update: the chosen cover of a person, a face; empty clears it"),
         Column("level", pa.string(), "delete: level of the cluster"),
         Column("place_key", pa.string(), "delete: place of the cluster"),
         Column("first_day", pa.date32(), "delete: first of the days taken out of the evidence"),

@@ -216,6 +216,58 @@ class LakeMaker:
             **given,
         }
 
+    def face(self, figure_id: str, dataset: str = "ada", **given: Any) -> Row:
+        """A row of `figures`: a face in the picture that has its name."""
+        uri = f"oss://b/{figure_id}.jpg"
+        return {
+            **self._key(dataset),
+            "figure_id": figure_id,
+            "uri": uri,
+            "object_id": file_object_id(self.project, dataset, uri),
+            "update_time": NOON,
+            "run_id": RUN,
+            **given,
+        }
+
+    def person(self, number: int, faces: Sequence[str] = (), dataset: str = "ada", **given: Any) -> None:
+        """Writes person `number` with the faces, each in a picture of its own, that has the face's name."""
+        faces = faces or [f"{number}-{name}" for name in "abc"]
+        row = {
+            **self._key(dataset),
+            "object_id": person_id(number),
+            "state": "live",
+            "faces": len(faces),
+            "founders": len(faces),
+            "files": len(faces),
+            "images": len(faces),
+            "videos": 0,
+            "cover_figure_id": faces[0],
+            "cover_uri": f"oss://b/{faces[0]}.jpg",
+            "representative": faces[0],
+            "generation": 1,
+            "anchor": faces[0],
+            "create_time": NOON,
+            "update_time": NOON,
+            "run_id": RUN,
+            **given,
+        }
+        members = [
+            {
+                **self._key(dataset),
+                "figure_id": face,
+                "uri": f"oss://b/{face}.jpg",
+                "object_id": person_id(number),
+                "confidence": 1.0,
+                "role": "founder",
+                "run_id": RUN,
+            }
+            for face in faces
+        ]
+        self.insert("figure_clusters", [row])
+        self.insert("figure_members", members)
+        self.insert("figures", [self.face(face, dataset) for face in faces])
+        self.insert("files", [self.file(member["uri"], dataset) for member in members])
+
     def _key(self, dataset: str, bucket: bool = True) -> Row:
         key: Row = {"project_name": self.project, "dataset_name": dataset}
         return {"bucket": bucket_of(self.project, dataset, 16), **key} if bucket else key
@@ -231,6 +283,11 @@ def group_id(number: int) -> str:
     return f"SimilarImageCluster-{uuid5(CLUSTER_NAMESPACE, f'group {number}')}"
 
 
+def person_id(number: int) -> str:
+    """The id of the person of a number."""
+    return f"Cluster-{uuid5(CLUSTER_NAMESPACE, f'person {number}')}"
+
+
 def group_uris(number: int) -> list[str]:
     """The pictures of a group, unless others are given."""
     return [f"oss://b/{number}/{name}.jpg" for name in "abc"]
@@ -243,7 +300,14 @@ def look(uri: str) -> str:
 
 def edit(sequence: int, object_id: str, action: str = "update", **given: Any) -> Row:
     """A row of `cluster_edits`."""
-    fields = {"title": None, "custom_id": None, "custom_labels": None, "cover_uri": None, **given}
+    fields = {
+        "title": None,
+        "custom_id": None,
+        "custom_labels": None,
+        "cover_uri": None,
+        "cover_figure_id": None,
+        **given,
+    }
     return {
         "sequence": sequence,
         "project_name": "demo",

@@ -111,6 +111,7 @@ def test_a_survivor_keeps_what_it_cleared() -> None:
         "custom_id": "7",
         "custom_labels": None,
         "cover_uri": None,
+        "cover_figure_id": None,
     }
 
 

@@ -9,9 +9,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 from catalog.edits import append_edit
-from catalog.figures import FaceMarks, FigureQuery, files_of_person, merge_people, query_figures, update_person
+from catalog.figures import Change, FaceMarks, FigureQuery, files_of_person, query_figures, update_person
 from catalog.lake import Lake, Scope
 from catalog.paging import Page
+from jobs.cluster_figures import what_changed
 from tests.jobs.albums import PROJECT, Album, Row
 
 pytestmark = pytest.mark.usefixtures("spark")
@@ -101,11 +102,15 @@ def test_people_are_founded_kept_and_obeyed(album: Album) -> None:
 
     # what people say, and new faces: c is founded now, b joins a by their word, one face of a's is not a's
     lake = Lake(album.lake)
-    update_person(lake, SCOPE, a, {"title": "Ada"}, FaceMarks(part=("a-poor",), join=("x",)))
-    merge_people(lake, SCOPE, a, [b])
+    update_person(lake, SCOPE, a, Change({"title": "Ada"}, FaceMarks(part=("a-poor",), join=("x",)), merge=(b,)))
     index(album, [face("c3"), face("a4")])
-    album.cluster_figures()
+    done = what_changed(album.cluster_figures())
     found = people(album)
+    c = found[frozenset({"c1", "c2", "c3"})]
+    assert done == {
+        "NewClusterCount": 1, "UpdatedClusterCount": 2, "UpdatedFigureCount": 9,
+        "NewClusterIds": [c], "UpdatedClusterIds": sorted([a, b]),
+    }  # fmt: skip
     assert found[frozenset(A - {"a-poor"} | B | {"a4", "x"})] == a
     assert set(map(frozenset, found)) == {frozenset(A - {"a-poor"} | B | {"a4", "x"}), frozenset({"c1", "c2", "c3"})}
     page: Page = query_figures(lake, FigureQuery(SCOPE, title="ada"))
@@ -115,7 +120,6 @@ def test_people_are_founded_kept_and_obeyed(album: Album) -> None:
     assert people(album) == found
 
     # undone; and a person of whom a founder went stays, until there is no picture any more
-    c = found[frozenset({"c1", "c2", "c3"})]
     clusters = {row["object_id"]: row for row in album.rows("figure_clusters")}
     append_edit(lake, "figures", clusters[b], "unmerge")
     append_edit(lake, "figures", clusters[a], "rejoin", figure_id="a-poor")
