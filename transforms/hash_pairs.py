@@ -278,11 +278,10 @@ def find_hash_pairs(images: DataFrame, *, key: Sequence[str], all_new: bool = Fa
 
 def _compare_new(hashed: DataFrame, *, key: Sequence[str]) -> DataFrame:
     """The candidates with a new picture: few new ones are sent to where the old ones are read."""
-    new = hashed.where("is_new")
-    few = new.limit(FEW + 1).toArrow()
+    few = hashed.where("is_new").limit(FEW + 1).toArrow()
     if len(few) > FEW:
         return _compare_datasets(hashed, key=key)
-    among_new = _compare_datasets(new, key=key)
+    among_new = _compare_datasets(hashed.sparkSession.createDataFrame(few, hashed.schema), key=key)
     old = hashed.where(~F.col("is_new"))
     return among_new.unionByName(
         old.mapInArrow(lambda batches: _compare_with(few, batches, key=key), schema=among_new.schema)

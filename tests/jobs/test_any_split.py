@@ -81,13 +81,13 @@ def test_any_split_gives_the_trips_of_one_run_and_events_tell_every_change(
     rows = libraries(60, seed)
     deliveries = rows + chance.sample(rows, len(rows) // 5)  # a fifth comes twice
     chance.shuffle(deliveries)
-    cuts = sorted(chance.sample(range(1, len(deliveries)), 3))
+    cuts = sorted(chance.sample(range(1, len(deliveries)), 2))
     album = Album(tmp_path)
     delivered: list[Row] = []
     for turn, (start, end) in enumerate(zip([0, *cuts], [*cuts, len(deliveries)], strict=True)):
         album.index(deliveries[start:end])
         delivered += deliveries[start:end]
-        options = OPTIONS[(turn + 1) % len(OPTIONS)] if turn < 3 else OPTIONS[0]
+        options = OPTIONS[(turn + 1) % len(OPTIONS)]
         album.cluster(**options)
         assert trips_in(album) == trips_of(delivered, **options)
         clusters = album.clusters()

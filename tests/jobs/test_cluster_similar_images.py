@@ -14,6 +14,7 @@ from catalog.lake import Lake
 from jobs.cluster_similar_images import ClusterSimilarImages
 from jobs.commits import InjectedFailure
 from jobs.options import build_config
+from jobs.runs import Run
 from schemas.errors import UsageError
 from tests.jobs.albums import Album, Row
 
@@ -70,30 +71,64 @@ def id_of(album: Album, name: str) -> str:
     return str(row["object_id"])
 
 
-def test_pairs_groups_and_their_bounds(album: Album) -> None:
-    album.index(
-        [
-            picture("a", "a"),
-            picture("a31", "a", range(31)),
-            picture("b", "b"),
-            picture("b32", "b", range(32)),  # too far
-            picture("a-of-bob", "a", dataset="bob"),  # never across datasets
-            picture("alone", "c"),
-            picture("c-blank", "c", perceptual_hash_quality=49),  # says nothing
-            picture("same1", "d"),
-            picture("same2", "d"),
-            picture("chain1", "e"),
-            picture("chain2", "e", range(20)),
-            picture("chain3", "e", range(40)),  # like chain2, unlike chain1
-            picture("chain4", "e", range(60)),
-            picture("chain5", "e", range(80)),
-            picture("video", "a", media_type="video"),
-            picture("blank1", "f", perceptual_hash_quality=0, content_hash="0" * 64),
-            picture("blank2", "g", perceptual_hash_quality=0, content_hash="0" * 64),
-            picture("blank3", "f", perceptual_hash_quality=0, content_hash="1" * 64),
-        ]
-    )
-    run = album.cluster_similar_images()
+BOUNDS = [
+    picture("a", "a"),
+    picture("a31", "a", range(31)),
+    picture("b", "b"),
+    picture("b32", "b", range(32)),  # too far
+    picture("a-of-bob", "a", dataset="bob"),  # never across datasets
+    picture("alone", "c"),
+    picture("c-blank", "c", perceptual_hash_quality=49),  # says nothing
+    picture("same1", "d"),
+    picture("same2", "d"),
+    picture("chain1", "e"),
+    picture("chain2", "e", range(20)),
+    picture("chain3", "e", range(40)),  # like chain2, unlike chain1
+    picture("chain4", "e", range(60)),
+    picture("chain5", "e", range(80)),
+    picture("video", "a", media_type="video"),
+    picture("blank1", "f", perceptual_hash_quality=0, content_hash="0" * 64),
+    picture("blank2", "g", perceptual_hash_quality=0, content_hash="0" * 64),
+    picture("blank3", "f", perceptual_hash_quality=0, content_hash="1" * 64),
+]
+
+
+def kinds_of_kim() -> list[Row]:
+    """Copies, bursts and near-duplicates."""
+    camera = {"camera_make": "Fuji", "camera_model": "X100"}
+
+    def taken(name: str, flipped: int, second: str, **more: object) -> Row:
+        return picture(
+            name, "a", range(flipped), dataset="kim", produce_time=f"2026-03-04T12:00:{second}+08:00", **camera | more
+        )
+
+    return [
+        taken("first", 0, "00.40", image_score=0.7, content_hash="1" * 64),
+        taken("copy", 0, "00.40", image_score=0.7, content_hash="1" * 64),
+        taken("edit", 3, "00", image_score=0.2),  # lost the fraction: no burst of its original
+        taken("next", 5, "01.10", image_score=0.9),
+        taken("late", 7, "09.00"),
+        picture("edited", "b", dataset="kim", produce_time="2026-03-04T12:00:00Z"),
+        # of no known device
+        picture("edited-again", "b", range(2), dataset="kim", produce_time="2026-03-04T12:00:02Z"),
+        taken("unscored", 0, "30", perceptual_hash=hash_of("c"), image_score=None, image_width=4000, image_height=3000),
+        taken("scored", 0, "31", perceptual_hash=hash_of("c", range(1)), image_score=0.4),
+    ]
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> tuple[Album, Run]:
+    """A lake after its first clustering: ada's pictures about bounds, kim's about kinds, cal's all alike."""
+    album = Album(tmp_path_factory.mktemp("first"))
+    album.index([*BOUNDS, *kinds_of_kim()])
+    blank = {"perceptual_hash_quality": 0, "content_hash": "0" * 64}
+    album.index([picture(f"blank{n}", "a", dataset="cal", **blank) for n in range(3000)])
+    album.index([picture(f"same{n}", "b", dataset="cal") for n in range(3000)])
+    return album, album.cluster_similar_images()
+
+
+def test_pairs_groups_and_their_bounds(first_run: tuple[Album, Run]) -> None:
+    album, run = first_run
     assert groups(album) == {
         frozenset({"a", "a31"}),
         frozenset({"same1", "same2"}),
@@ -101,17 +136,30 @@ def test_pairs_groups_and_their_bounds(album: Album) -> None:
         frozenset({"blank1", "blank2"}),
     }
     assert groups(album, "bob") == set()
-    pairs = {(row["distance"], row["signal"]) for row in album.rows("similar_image_pairs")}
+    ours = [row for row in album.rows("similar_image_pairs") if row["dataset_name"] == "ada"]
+    pairs = {(row["distance"], row["signal"]) for row in ours}
     assert pairs == {(31, "hash"), (20, "hash")}
-    assert len(live(album)) == 4
-    assert all(row["object_id"].startswith("SimilarImageCluster-") for row in live(album))
-    assert all(row["files"] >= 2 for row in live(album))
-    assert {row["kind"] for row in live(album)} == {"copies", "near-duplicates"}
+    clusters = [row for row in live(album) if row["dataset_name"] == "ada"]
+    assert len(clusters) == 4
+    assert all(row["object_id"].startswith("SimilarImageCluster-") for row in clusters)
+    assert all(row["files"] >= 2 for row in clusters)
+    assert {row["kind"] for row in clusters} == {"copies", "near-duplicates"}
     assert run.task_id.startswith("SimilarImageClustering-")
+
+
+def test_identical_pictures_do_not_explode(first_run: tuple[Album, Run]) -> None:
+    album, _ = first_run
+    assert sorted(row["files"] for row in live(album) if row["dataset_name"] == "cal") == [3000, 3000]
+    assert not [row for row in album.rows("similar_image_pairs") if row["dataset_name"] == "cal"]
+
+
+def test_a_dataset_is_clustered_again_for_other_options(first_run: tuple[Album, Run], tmp_path: Path) -> None:
+    shutil.copytree(first_run[0].root, tmp_path, dirs_exist_ok=True)
+    album = Album(tmp_path)
     versions = album.versions()
     album.cluster_similar_images()
     assert album.versions() == versions
-    album.cluster_similar_images(max_distance=19)
+    album.cluster_similar_images(max_distance=19, dataset=("ada",))
     assert groups(album) == {frozenset({"same1", "same2"}), frozenset({"blank1", "blank2"})}
     events = album.events()
     old = {object_id for event, object_id in events if event == "created"}
@@ -169,29 +217,11 @@ def test_ids_are_stable_and_events_tell_what_happened(album: Album) -> None:
     assert sorted(happened[3:]) == sorted([("removed", b), ("shrunk", a), ("revived", b)])
 
 
-def test_kinds_scores_and_the_best_picture(album: Album) -> None:
-    camera = {"camera_make": "Fuji", "camera_model": "X100"}
-
-    def taken(name: str, flipped: int, second: str, **more: object) -> Row:
-        return picture(name, "a", range(flipped), produce_time=f"2026-03-04T12:00:{second}+08:00", **camera | more)
-
-    album.index(
-        [
-            taken("first", 0, "00.40", image_score=0.7, content_hash="1" * 64),
-            taken("copy", 0, "00.40", image_score=0.7, content_hash="1" * 64),
-            taken("edit", 3, "00", image_score=0.2),  # lost the fraction: no burst of its original
-            taken("next", 5, "01.10", image_score=0.9),
-            taken("late", 7, "09.00"),
-            picture("edited", "b", produce_time="2026-03-04T12:00:00Z"),
-            picture("edited-again", "b", range(2), produce_time="2026-03-04T12:00:02Z"),  # of no known device
-            taken(
-                "unscored", 0, "30", perceptual_hash=hash_of("c"), image_score=None, image_width=4000, image_height=3000
-            ),
-            taken("scored", 0, "31", perceptual_hash=hash_of("c", range(1)), image_score=0.4),
-        ]
-    )
-    album.cluster_similar_images()
-    members = {Path(row["uri"]).stem: row for row in album.rows("similar_image_members")}
+def test_kinds_scores_and_the_best_picture(first_run: tuple[Album, Run]) -> None:
+    album, _ = first_run
+    members = {
+        Path(row["uri"]).stem: row for row in album.rows("similar_image_members") if row["dataset_name"] == "kim"
+    }
     assert {name: (row["kind"], row["rank"]) for name, row in members.items()} == {
         "next": ("burst", 1),
         "copy": ("burst", 2),
@@ -204,7 +234,8 @@ def test_kinds_scores_and_the_best_picture(album: Album) -> None:
         "scored": ("burst", 2),
     }
     assert members["unscored"]["image_score"] == 1.0
-    kinds = {Path(row["cover_uri"]).stem: row["kind"] for row in live(album)}
+    clusters = [row for row in live(album) if row["dataset_name"] == "kim"]
+    kinds = {Path(row["cover_uri"]).stem: row["kind"] for row in clusters}
     assert kinds == {"next": "near-duplicates", "edited-again": "near-duplicates", "unscored": "burst"}
 
 
@@ -249,14 +280,6 @@ def test_a_failure_after_every_commit_is_repaired(tmp_path: Path, monkeypatch: p
         members = sorted((r["uri"], r["object_id"], r["rank"]) for r in album.rows("similar_image_members"))
         states.append((ids, members, sorted(album.events())))
     assert states[0] == states[1]
-
-
-def test_identical_pictures_do_not_explode(album: Album) -> None:
-    album.index([picture(f"blank{n}", "a", perceptual_hash_quality=0, content_hash="0" * 64) for n in range(3000)])
-    album.index([picture(f"same{n}", "b") for n in range(3000)])
-    album.cluster_similar_images()
-    assert sorted(row["files"] for row in live(album)) == [3000, 3000]
-    assert album.rows("similar_image_pairs") == []
 
 
 @pytest.mark.parametrize(
