@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -22,7 +21,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -30,13 +28,13 @@ from deltalake import DeltaTable, QueryBuilder
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from bench.measuring import growth_exponent, new_run
 from catalog.create import ensure_lake
 from jobs.cluster_location_dates import ClusterLocationDates, cluster_location_dates
 from jobs.commits import Step, put_rows
 from jobs.evidence import refresh_place_days
 from jobs.lake import Lake, bucket, spark_schema
 from jobs.locating import refresh_file_places
-from jobs.progress import Progress
 from jobs.runs import Run
 from jobs.session import open_session
 from schemas.datasets import DATASETS
@@ -111,11 +109,6 @@ def as_files(source: DataFrame, run: Run) -> DataFrame:
     types = spark_schema(FILES)
     nothing = {c.name: F.lit(None).cast(types[c.name].dataType) for c in missing}
     return rows.withColumns(nothing).select(*FILES.names)
-
-
-def new_run(lake: Lake, name: str) -> Run:
-    """A run that leaves no task."""
-    return Run(lake, name, name, name, name, datetime.now(UTC), False, Progress("bench"))
 
 
 def add_files(lake: Lake, source: Path, name: str, times: dict[str, float]) -> None:
@@ -221,7 +214,7 @@ def main() -> None:
         )
     if len(results) > 1:
         small, large = results[-2:]
-        exponent = math.log(large["full s"] / small["full s"]) / math.log(large["files"] / small["files"])
+        exponent = growth_exponent(small["files"], small["full s"], large["files"], large["full s"])
         print(f"growth exponent of a full run from {small['files']:,.0f} to {large['files']:,.0f}: {exponent:.2f}")
 
 

@@ -14,17 +14,12 @@ otherwise idle machine; 20 million points need some 3 GB in TMPDIR.
 from __future__ import annotations
 
 import argparse
-import math
 import os
-import platform
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +32,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from bench.measuring import describe_machine, growth_exponent, print_table, sampled_workers
 from jobs.area_indexes import locator_over, read_table
 from jobs.build_areas import BuildAreas, build_areas
 from jobs.commits import Mark
@@ -70,7 +66,6 @@ STEPS = ("kernel", "kernel 5 km", "floor", "transform", "zones", "job")
 CITY = (121.47, 31.23)
 SPREAD = 0.05  # degrees, one standard deviation
 ONCE_ABOVE = 5_000_000  # points; fewer are timed three times, and the best counts
-SAMPLE_SECONDS = 0.5
 MEMORY = "10g"  # for Sedona: with 4g its broadcast of the areas runs out of it, and hangs
 PACKAGES = ("pyspark", "delta-spark", "apache-sedona", "duckdb", "geopandas", "shapely", "reverse_geocoder")
 PACKAGES += ("numba", "numpy", "pyarrow")
@@ -126,13 +121,6 @@ def build_lake(root: Path, boundaries: Path) -> None:
         rows.append([name, *counts, f"{end - start:.1f}", f"{end - clock.began:.1f}"])
     rows.append(["all", "", "", f"{total:.1f}", f"{of_index:.1f}"])
     print_table(["source", "areas", "tiles cut", "s", "of it index s"], rows)
-
-
-def print_table(names: list[str], rows: list[list[str]]) -> None:
-    """Prints a table in Markdown."""
-    for row in [names, ["---"] * len(names), *rows]:
-        print("| " + " | ".join(row) + " |")
-    print(flush=True)
 
 
 def rank_areas(lake: Lake, target: Path) -> dict[str, int]:
@@ -230,56 +218,6 @@ def seconds_of(step: Callable[[], object]) -> float:
 def drain(rows: DataFrame) -> None:
     """Computes all rows and columns, and writes them nowhere."""
     rows.write.format("noop").mode("overwrite").save()
-
-
-@contextmanager
-def sampled_workers() -> Iterator[list[int]]:
-    """Inside, a thread adds the memory of Spark's Python workers to the list, over and over; at the end once more."""
-    samples: list[int] = []
-    stop = threading.Event()
-
-    def sample() -> None:
-        while not stop.wait(SAMPLE_SECONDS):
-            samples.append(workers_bytes())
-
-    thread = threading.Thread(target=sample, daemon=True)
-    thread.start()
-    try:
-        yield samples
-    finally:
-        stop.set()
-        thread.join()
-        samples.append(workers_bytes())
-
-
-def workers_bytes() -> int:
-    """Memory of this process's Python workers together, idle ones too. What they share counts once, where the system
-    tells."""
-    total = 0
-    for process in process_tree(Path(f"/proc/{os.getpid()}")):
-        with suppress(OSError):  # it has ended
-            command = (process / "cmdline").read_bytes()
-            if b"pyspark.daemon" in command or b"pyspark/worker" in command:
-                total += process_bytes(process)
-    return total
-
-
-def process_tree(process: Path) -> Iterator[Path]:
-    """The processes below one, as folders of /proc."""
-    for thread in process.glob("task/*/children"):
-        with suppress(OSError):
-            for child in map(Path("/proc").joinpath, thread.read_text().split()):
-                yield child
-                yield from process_tree(child)
-
-
-def process_bytes(process: Path) -> int:
-    """The proportional set size of a process; its resident set size where that cannot be read."""
-    try:
-        name, text = "Pss:", (process / "smaps_rollup").read_text()
-    except PermissionError:
-        name, text = "VmRSS:", (process / "status").read_text()
-    return sum(1024 * int(line.split()[1]) for line in text.splitlines() if line.startswith(name))
 
 
 def our_answers(spark: SparkSession, locator: AreaLocator, points: Points, ranks: dict[str, int], s: float) -> Answers:
@@ -409,25 +347,10 @@ def print_measured(results: dict[str, list[dict[str, float]]]) -> None:
         for before, r in zip([None, *sizes], sizes, strict=False):
             n, grown = r["points"], ""
             if before:
-                grown = f"{math.log(r['transform'] / before['transform']) / math.log(n / before['points']):.2f}"
+                grown = f"{growth_exponent(before['points'], before['transform'], n, r['transform']):.2f}"
             cells = [f"{r[step]:.2f} s, {n / r[step]:,.0f}/s" for step in STEPS]
             rows.append([kind, f"{n:,.0f}", *cells, grown, f"{r['workers MB']:,.0f}"])
     print_table(["points", "", *STEPS, "transform's exponent", "workers MB"], rows)
-
-
-def describe_machine(spark: SparkSession, load: float) -> str:
-    """What it ran on and with."""
-    processors = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    versions = []
-    for name in PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            versions.append(f"{name} {metadata.version(name)}")
-    java = spark._jvm.java.lang.System.getProperty("java.version")
-    return (
-        f"{os.cpu_count()} x {processors[0].partition(':')[2].strip()}, {memory:.0f} GiB, load {load:.1f} at first; "
-        f"Python {platform.python_version()}, Java {java}, {', '.join(versions)}"
-    )
 
 
 def main() -> None:
@@ -440,9 +363,9 @@ def main() -> None:
     parser.add_argument("--slow-up-to", type=int, default=1_000_000, help="points that peers are asked at most")
     parser.add_argument("--lake", type=Path, help="a lake with areas, which is only read, instead of a new one")
     options = parser.parse_args()
-    load = os.getloadavg()[0]
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local[2] --driver-memory {MEMORY} pyspark-shell"
     spark = open_session("bench", geometry=True)
+    machine = describe_machine(PACKAGES, spark)
     with tempfile.TemporaryDirectory(prefix="lakealbum-bench-") as folder:
         work = Path(folder)
         if options.lake is None:
@@ -476,7 +399,7 @@ def main() -> None:
     print_measured({kind: [measured for measured, _ in sizes] for kind, sizes in results.items()})
     names = ["points", "", "engine", "prepare s", "s", "points/s", "times ours", "answers"]
     print_table(names, [row for sizes in results.values() for _, compared in sizes for row in compared])
-    print(describe_machine(spark, load))
+    print(machine)
 
 
 if __name__ == "__main__":

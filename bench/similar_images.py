@@ -21,33 +21,38 @@ import importlib.util
 import itertools
 import math
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, QueryBuilder
 from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from bench.measuring import (
+    bcubed,
+    classes,
+    clock,
+    describe_machine,
+    new_run,
+    print_growth,
+    print_seconds,
+    read_tables,
+    time_job,
+)
 from jobs.cluster_similar_images import ClusterSimilarImages, cluster_similar_images
 from jobs.commits import Step, put_rows
 from jobs.index_files import IndexFiles, index_files
 from jobs.lake import Lake, bucket
-from jobs.progress import Progress, configure_logging
-from jobs.runs import Run, run_job
+from jobs.progress import configure_logging
 from jobs.session import open_session
 from schemas.datasets import DATASETS
 from schemas.file_features import FILE_FEATURES
@@ -66,30 +71,6 @@ PACKAGES = ("pyspark", "delta-spark", "pdqhash", "faiss-cpu", "imagehash", "imag
 Pairs = set[tuple[str, str]]
 
 
-def environment() -> str:
-    """The machine and the versions, for the record."""
-    versions = [f"{name} {metadata.version(name)}" for name in PACKAGES if importlib.util.find_spec(_module(name))]
-    return f"{os.cpu_count()} cores, Python {platform.python_version()}, " + ", ".join(versions)
-
-
-def _module(package: str) -> str:
-    return {"faiss-cpu": "faiss", "delta-spark": "delta"}.get(package, package)
-
-
-@contextmanager
-def clock(what: str, times: dict[str, float]) -> Iterator[None]:
-    """Times what is inside."""
-    start = time.perf_counter()
-    yield
-    times[what] = time.perf_counter() - start
-    print(f"  {what:<44} {times[what]:9.2f} s", flush=True)
-
-
-def new_run(lake: Lake, name: str) -> Run:
-    """A run that leaves no task."""
-    return Run(lake, name, name, name, name, datetime.now(UTC), False, Progress("bench"))
-
-
 # ---------------------------------------------------------------- (a) edits of real pictures
 
 
@@ -101,30 +82,21 @@ def measure_edits(photos: Path, maker: Path, variants: int, seed: int) -> None:
         subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
         truth = pq.read_table(made / "truth.parquet").to_pylist()
         config = IndexFiles(lake=str(lake), project=PROJECT, source=(str(made),), format="photos", dataset=("all",))
-        times: dict[str, float] = {}
         print(f"edits: {len(truth)} pictures, {variants} variants, seed {seed}")
-        with (
-            clock("index", times),
-            run_job(config, job="bench", task_type="FileIndexing", create=config.settings) as run,
-        ):
-            index_files(run, config)
+        print_seconds("index", time_job(index_files, config, create=config.settings))
         asked = ClusterSimilarImages(lake=str(lake), project=PROJECT)
-        with (
-            clock("cluster similar-images", times),
-            run_job(asked, job="bench", task_type="SimilarImageClustering") as run,
-        ):
-            cluster_similar_images(run, asked)
-        looks = _table(lake, "file_features", "uri, fingerprint, perceptual_hash")
+        print_seconds("cluster similar-images", time_job(cluster_similar_images, asked))
+        looks = _rows(lake, "file_features", "uri, fingerprint, perceptual_hash")
         names = {row["uri"].rpartition("/")[2]: row for row in looks}
         group_of = _true_groups(truth, {name: row["perceptual_hash"] for name, row in names.items()})
         by_look: dict[str, list[str]] = defaultdict(list)
         for name, row in names.items():
             by_look[row["fingerprint"]].append(name)
-        told = [(row["fingerprint"], row["other_fingerprint"]) for row in _table(lake, "similar_image_pairs", "*")]
+        told = [(row["fingerprint"], row["other_fingerprint"]) for row in _rows(lake, "similar_image_pairs", "*")]
         ours = {_pair(a, b) for one, other in told for a in by_look[one] for b in by_look[other]}
         ours |= {_pair(a, b) for same in by_look.values() for a, b in itertools.combinations(same, 2)}
         _print_pairs("pairs, ours", ours, group_of)
-        members = _table(lake, "similar_image_members", "uri, object_id")
+        members = _rows(lake, "similar_image_members", "uri, object_id")
         clusters = {row["uri"].rpartition("/")[2]: row["object_id"] for row in members}
         found: dict[str, list[str]] = defaultdict(list)
         for name, cluster in clusters.items():
@@ -188,19 +160,10 @@ def _print_pairs(what: str, found: Pairs, group_of: dict[str, int]) -> None:
 
 
 def _print_bcubed(what: str, cluster_of: dict[str, str], group_of: dict[str, int]) -> None:
-    """BCubed precision, recall and F (Bagga and Baldwin, 1998); what is in no cluster is one of its own."""
-    cluster = {name: cluster_of.get(name, name) for name in group_of}
-    both: dict[tuple[str, int], int] = defaultdict(int)
-    per_cluster: dict[str, int] = defaultdict(int)
-    per_group: dict[int, int] = defaultdict(int)
-    for name, group in group_of.items():
-        both[cluster[name], group] += 1
-        per_cluster[cluster[name]] += 1
-        per_group[group] += 1
-    precision = sum(n * n / per_cluster[c] for (c, _), n in both.items()) / len(group_of)
-    recall = sum(n * n / per_group[g] for (_, g), n in both.items()) / len(group_of)
-    score = 2 * precision * recall / (precision + recall)
-    print(f"  {what:<44} BCubed P {precision:.4f}  R {recall:.4f}  F {score:.4f}", flush=True)
+    """BCubed precision, recall and F; what is in no cluster is one of its own."""
+    found = classes(pa.array([cluster_of.get(name) for name in group_of], pa.string()))
+    score = bcubed(found, classes(pa.array(group_of.values())))
+    print(f"  {what:<44} BCubed P {score.precision:.4f}  R {score.recall:.4f}  F {score.f:.4f}", flush=True)
 
 
 def _linked(pairs: Pairs) -> dict[str, str]:
@@ -221,9 +184,8 @@ def _pair(a: str, b: str) -> tuple[str, str]:
     return (a, b) if a < b else (b, a)
 
 
-def _table(lake: Path, name: str, columns: str) -> list[dict]:
-    found = QueryBuilder().register("t", DeltaTable(str(lake / name))).execute(f"SELECT {columns} FROM t").read_all()
-    return pa.table(found).to_pylist()
+def _rows(lake: Path, name: str, columns: str) -> list[dict]:
+    return read_tables(lake, f"SELECT {columns} FROM {name}", name).to_pylist()
 
 
 # ---------------------------------------------------------------- (b) all pairs of hashes
@@ -281,7 +243,7 @@ def measure_hashes(spark: SparkSession, counts: list[int], flat_up_to: int, mult
                     f"  {name}: {len(theirs - ours.keys())} pairs that we lack, {len(ours.keys() - theirs)} that it "
                     f"lacks; {times[name] / seconds[count]:.1f} times our time"
                 )
-    _print_growth(seconds)
+    print_growth("our time", seconds)
 
 
 def _faiss_indexes(count: int, flat_up_to: int, multi_up_to: int) -> Iterator[tuple[str, Callable]]:
@@ -309,12 +271,6 @@ def _dataset(rows: DataFrame) -> DataFrame:
             "is_new": F.lit(True),
         }
     )
-
-
-def _print_growth(seconds: dict[int, float]) -> None:
-    for (small, fast), (large, slow) in itertools.pairwise(sorted(seconds.items())):
-        exponent = math.log(slow / fast) / math.log(large / small)
-        print(f"growth exponent from {small:,} to {large:,}: {exponent:.2f}")
 
 
 # ---------------------------------------------------------------- (c) embeddings
@@ -490,12 +446,13 @@ def main() -> None:
     speed = parts.add_parser("speed")
     speed.add_argument("--photos", type=Path, required=True)
     asked = parser.parse_args()
-    print(environment(), flush=True)
     configure_logging()
     if asked.part == "speed":
+        print(describe_machine(PACKAGES), flush=True)
         measure_speed(asked.photos)
         return
     spark = open_session("bench")
+    print(describe_machine(PACKAGES, spark), flush=True)
     match asked.part:
         case "edits":
             for variants, seed in itertools.product(asked.variants, asked.seeds):

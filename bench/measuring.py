@@ -1,0 +1,219 @@
+"""What the benchmarks share: runs and jobs in this process, seconds, memory, scores of groups, and what is printed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+from deltalake import DeltaTable, QueryBuilder
+from numpy.typing import NDArray
+from pyspark.sql import SparkSession
+
+from jobs.lake import Lake
+from jobs.options import JobConfig
+from jobs.progress import Progress
+from jobs.runs import Run, run_job
+from schemas.settings import LakeSettings
+
+SAMPLE_SECONDS = 0.5
+Classes = NDArray[np.int64]
+Config = TypeVar("Config", bound=JobConfig)
+
+
+def describe_machine(packages: Iterable[str], spark: SparkSession | None = None) -> str:
+    """The machine, its load now, and the versions of what is installed of `packages`; with a session, Java's too."""
+    processors = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    versions = [f"Python {platform.python_version()}"]
+    if spark is not None:
+        versions.append(f"Java {spark._jvm.java.lang.System.getProperty('java.version')}")
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            versions.append(f"{name} {metadata.version(name)}")
+    return (
+        f"{os.cpu_count()} x {processors[0].partition(':')[2].strip()}, {memory:.0f} GiB, load {os.getloadavg()[0]:.1f}"
+        f" at first; {', '.join(versions)}"
+    )
+
+
+def print_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints a table in Markdown."""
+    for row in [names, ["---"] * len(names), *rows]:
+        print("| " + " | ".join(row) + " |")
+    print(flush=True)
+
+
+# ---------------------------------------------------------------- runs, jobs and tables
+
+
+def new_run(lake: Lake, name: str) -> Run:
+    """A run that leaves no task."""
+    return Run(lake, name, name, name, name, datetime.now(UTC), False, Progress("bench"))
+
+
+def time_job(job: Callable[[Run, Config], None], config: Config, *, create: LakeSettings | None = None) -> float:
+    """Runs a job in this process as its command does, task and lineage included; the seconds."""
+    start = time.perf_counter()
+    with run_job(config, job="bench", task_type="Bench", create=create) as run:
+        job(run, config)
+    return time.perf_counter() - start
+
+
+def read_tables(lake: Path, statement: str, *names: str) -> pa.Table:
+    """What a statement selects from tables of a lake, without Spark. Text is plain text, which all of Arrow takes."""
+    session = QueryBuilder()
+    for name in names:
+        session = session.register(name, DeltaTable(str(lake / name)))
+    found = pa.table(session.execute(statement).read_all())
+    plain = [field.with_type(pa.string()) if pa.types.is_string_view(field.type) else field for field in found.schema]
+    return found.cast(pa.schema(plain))
+
+
+# ---------------------------------------------------------------- seconds and memory
+
+
+@contextmanager
+def clock(what: str, times: dict[str, float]) -> Iterator[None]:
+    """Times what is inside."""
+    start = time.perf_counter()
+    yield
+    times[what] = time.perf_counter() - start
+    print_seconds(what, times[what])
+
+
+def print_seconds(what: str, seconds: float) -> None:
+    """Prints how long something took."""
+    print(f"  {what:<44} {seconds:9.2f} s", flush=True)
+
+
+def growth_exponent(small: float, fast: float, large: float, slow: float) -> float:
+    """The power of the size with which the seconds grow, from `fast` for `small` to `slow` for `large`."""
+    return math.log(slow / fast) / math.log(large / small)
+
+
+def print_growth(what: str, seconds: dict[int, float]) -> None:
+    """Prints the growth exponent from each size to the next."""
+    for (small, fast), (large, slow) in itertools.pairwise(sorted(seconds.items())):
+        exponent = growth_exponent(small, fast, large, slow)
+        print(f"growth exponent of {what} from {small:,} to {large:,}: {exponent:.2f}", flush=True)
+
+
+@contextmanager
+def sampled_workers() -> Iterator[list[int]]:
+    """Inside, a thread adds the memory of Spark's Python workers to the list, over and over; at the end once more."""
+    samples: list[int] = []
+    stop = threading.Event()
+
+    def sample() -> None:
+        while not stop.wait(SAMPLE_SECONDS):
+            samples.append(workers_bytes())
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        stop.set()
+        thread.join()
+        samples.append(workers_bytes())
+
+
+def workers_bytes() -> int:
+    """Memory of this process's Python workers together, idle ones too. What they share counts once, where the system
+    tells."""
+    total = 0
+    for process in process_tree(Path(f"/proc/{os.getpid()}")):
+        with suppress(OSError):  # it has ended
+            command = (process / "cmdline").read_bytes()
+            if b"pyspark.daemon" in command or b"pyspark/worker" in command:
+                total += process_bytes(process)
+    return total
+
+
+def process_tree(process: Path) -> Iterator[Path]:
+    """The processes below one, as folders of /proc."""
+    for thread in process.glob("task/*/children"):
+        with suppress(OSError):
+            for child in map(Path("/proc").joinpath, thread.read_text().split()):
+                yield child
+                yield from process_tree(child)
+
+
+def process_bytes(process: Path) -> int:
+    """The proportional set size of a process; its resident set size where that cannot be read."""
+    try:
+        name, text = "Pss:", (process / "smaps_rollup").read_text()
+    except PermissionError:
+        name, text = "VmRSS:", (process / "status").read_text()
+    return sum(1024 * int(line.split()[1]) for line in text.splitlines() if line.startswith(name))
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had resident. Not getrusage's, which begins with the parent's."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+
+
+# ---------------------------------------------------------------- scores of groups
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well groups that were found agree with the true ones: shares from 0 to 1."""
+
+    precision: float
+    recall: float
+
+    @property
+    def f(self) -> float:
+        """The harmonic mean of both."""
+        return 2 * self.precision * self.recall / max(self.precision + self.recall, 1e-12)
+
+
+def classes(labels: pa.Array | pa.ChunkedArray) -> Classes:
+    """The class of each row as a number from 0: rows of one label share one, each row without a label has its own."""
+    codes = pa.chunked_array([labels] if isinstance(labels, pa.Array) else labels.chunks, labels.type)
+    codes = codes.combine_chunks().dictionary_encode()
+    alone = codes.indices.is_null().to_numpy(zero_copy_only=False)
+    found = codes.indices.fill_null(0).to_numpy().astype(np.int64)
+    found[alone] = len(codes.dictionary) + np.arange(np.count_nonzero(alone))
+    return found
+
+
+def bcubed(found: Classes, true: Classes) -> Score:
+    """BCubed precision and recall (Bagga and Baldwin, 1998): of a row's group, the mean share that is right."""
+    in_found, in_true = np.bincount(found), np.bincount(true)
+    (one, other), both = _overlaps(found, true)
+    rows = max(len(found), 1)
+    return Score(float((both**2 / in_found[one]).sum() / rows), float((both**2 / in_true[other]).sum() / rows))
+
+
+def pairwise(found: Classes, true: Classes) -> Score:
+    """Precision and recall of the pairs of rows that are in one group."""
+    _, both = _overlaps(found, true)
+    hits = _pairs(both)
+    return Score(*(hits / pairs if (pairs := _pairs(np.bincount(side))) else 1.0 for side in (found, true)))
+
+
+def _overlaps(found: Classes, true: Classes) -> tuple[tuple[Classes, Classes], Classes]:
+    """The classes of found and true groups that share rows, and how many each two share."""
+    many = true.max(initial=0) + 1
+    keys, both = np.unique(found * many + true, return_counts=True)
+    return (keys // many, keys % many), both
+
+
+def _pairs(sizes: Classes) -> float:
+    return float((sizes * (sizes - 1)).sum()) / 2
