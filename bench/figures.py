@@ -7,13 +7,14 @@
     python -m bench.figures increments --maker make_faces.py [--size 20000] [--steps 10] [--seed 101]
 
 All through `index` and `cluster figures` with default settings, on a warm session; the generator is told a person for
-50 faces. accuracy: faces:people, against the truth, beside scikit-learn's DBSCAN, HDBSCAN and k-means (which is told how
-many people there are) and SciPy's average linkage. Peers get all faces, and of the settings tried the one with the
-best BCubed F, which only the truth tells: an oracle's choice. libraries: many small ones at once. scale: seconds,
-memory and growth. increments: portions of the files, each indexed and clustered, against all at once. A face of nobody,
-found or true, is a class of its own. Where a person was founded by anything but three good faces in three images, the
-run ends with an error. Run it from the repository's root, in the environment that `./lakealbum` sets (PYTHONPATH,
-LAKEALBUM_JARS, SPARK_CONF_DIR), on an otherwise idle machine. Peers that are not installed are left out.
+50 faces. accuracy: faces:people, against the truth, beside scikit-learn's DBSCAN, HDBSCAN and k-means (which is told
+how many people there are) and SciPy's average linkage. Peers get all faces, and of the settings tried the one with the
+best BCubed F, which only the truth tells: an oracle's choice; their seconds are of that setting, their memory is the
+peak of their process over all of them, ours that of the Python workers together. libraries: many small ones at once.
+scale: seconds, memory and growth. increments: portions of the files, each indexed and clustered, against all at once. A
+face of nobody, found or true, is a class of its own. Where a person was founded by anything but three good faces in
+three images, the run ends with an error. Run it from the repository's root, in the environment that `./lakealbum` sets
+(PYTHONPATH, LAKEALBUM_JARS, SPARK_CONF_DIR), on an otherwise idle machine. Peers that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -198,10 +199,10 @@ class Fit:
     seconds: float
 
     @classmethod
-    def of(cls, setting: str, group: Callable[[], NDArray], before: float = 0.0) -> Fit:
-        """Times a grouping; `before`: seconds of what all settings share."""
+    def of(cls, setting: str, group: Callable[..., NDArray], *given: object, before: float = 0.0) -> Fit:
+        """Times a grouping of what is given; `before`: seconds of what all settings share."""
         start = time.perf_counter()
-        groups = group()
+        groups = group(*given)
         return cls(setting, groups.astype(np.int64), before + time.perf_counter() - start)
 
 
@@ -209,18 +210,18 @@ def fit_dbscan(vectors: NDArray[np.float32], people: int) -> Iterator[Fit]:
     """scikit-learn's DBSCAN, all pairs compared."""
     from sklearn.cluster import DBSCAN
 
-    for cosine, least in itertools.product((0.40, 0.45, 0.50, 0.55, 0.60), (2, 3, 5)):
+    for cosine, least in itertools.product((0.40, 0.45, 0.50, 0.55), (3, 5, 8, 12)):
         model = DBSCAN(eps=math.sqrt(2 - 2 * cosine), min_samples=least, algorithm="brute", n_jobs=-1)
-        yield Fit.of(f"cosine {cosine:.2f}, {least} faces", lambda model=model: model.fit_predict(vectors))
+        yield Fit.of(f"cosine {cosine:.2f}, {least} faces", model.fit_predict, vectors)
 
 
 def fit_hdbscan(vectors: NDArray[np.float32], people: int) -> Iterator[Fit]:
     """scikit-learn's HDBSCAN, all pairs compared."""
     from sklearn.cluster import HDBSCAN
 
-    for least, near in itertools.product((3, 5, 10), (1, 3)):
+    for least, near in itertools.product((10, 20, 40), (5, 10, 15)):
         model = HDBSCAN(min_cluster_size=least, min_samples=near, algorithm="brute", n_jobs=-1, copy=True)
-        yield Fit.of(f"{least} faces, {near} near", lambda model=model: model.fit_predict(vectors))
+        yield Fit.of(f"{least} faces, {near} near", model.fit_predict, vectors)
 
 
 def fit_linkage(vectors: NDArray[np.float32], people: int) -> Iterator[Fit]:
@@ -233,16 +234,16 @@ def fit_linkage(vectors: NDArray[np.float32], people: int) -> Iterator[Fit]:
     tree = linkage(squareform(apart, checks=False), "average")
     before = time.perf_counter() - start
     for cosine in (0.15, 0.20, 0.25, 0.30, 0.35, 0.40, 0.45, 0.50):
-        yield Fit.of(f"cosine {cosine:.2f}", lambda t=1 - cosine: fcluster(tree, t, "distance"), before)
+        yield Fit.of(f"cosine {cosine:.2f}", fcluster, tree, 1 - cosine, "distance", before=before)
 
 
 def fit_kmeans(vectors: NDArray[np.float32], people: int) -> Iterator[Fit]:
     """scikit-learn's k-means, told how many people there are."""
     from sklearn.cluster import KMeans
 
-    for starts in (1, 10):
+    for starts in (1, 5):
         model = KMeans(people, n_init=starts, random_state=0)
-        yield Fit.of(f"k {people}, {starts} starts", lambda model=model: model.fit_predict(vectors))
+        yield Fit.of(f"k {people}, {starts} starts", model.fit_predict, vectors)
 
 
 PEERS: dict[str, Callable[[NDArray[np.float32], int], Iterator[Fit]]] = {
