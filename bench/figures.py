@@ -156,7 +156,7 @@ def take_in(faces: FaceSet, lake: Path, *, portions: int = 1) -> list[Spent]:
         with sampled_workers() as samples:
             cluster_s = time_job(cluster_figures, ClusterFigures(lake=str(lake), project=PROJECT))
         spent.append(Spent(index_s, cluster_s, max(samples) / 1e6))
-        print(f"  portion of {len(portion):,} files: index {index_s:.1f} s, cluster {cluster_s:.1f} s", flush=True)
+        print(f"  {len(portion):,} files: index {index_s:.1f} s, cluster {cluster_s:.1f} s", flush=True)
     return spent
 
 
