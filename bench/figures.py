@@ -269,6 +269,7 @@ def compare_peers(faces: FaceSet, true: Classes) -> Iterator[list[str]]:
             except ImportError as error:
                 print(f"  {name} is left out: {error.name} is not installed", flush=True)
                 continue
+        print(f"  {name}: {len(fits)} settings tried", flush=True)
         found = {fit.setting: classes(pa.array(fit.groups, mask=fit.groups < 0)) for fit in fits}
         best = max(fits, key=lambda fit: bcubed(found[fit.setting], true).f)
         scores = describe_scores(found[best.setting], true)
