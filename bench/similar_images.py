@@ -3,7 +3,7 @@
     python -m bench.similar_images edits --photos DIR --maker make_similar.py [--variants 6 12] [--seeds 1 2]
     python -m bench.similar_images hashes [--counts 100000 1000000 4000000] [--flat-up-to N] [--multi-up-to N]
     python -m bench.similar_images embeddings [--count 1000000] [--datasets 1000]
-    python -m bench.similar_images increments [--count 1000000] [--share 0.01]
+    python -m bench.similar_images increments [--count 1000000] [--share 0.01] [--crops]
     python -m bench.similar_images speed --photos DIR
 
 edits: real pictures and their edits, through `index` and `cluster similar-images`; pairs and groups against the
@@ -55,7 +55,7 @@ from jobs.lake import Lake, bucket
 from jobs.progress import configure_logging
 from jobs.session import open_session
 from schemas.datasets import DATASETS
-from schemas.file_features import FILE_FEATURES
+from schemas.file_features import CROPS, FILE_FEATURES
 from schemas.files import FILES
 from schemas.lake import TABLES
 from schemas.settings import LakeSettings
@@ -337,8 +337,11 @@ def measure_embeddings(spark: SparkSession, count: int, datasets: int, dimension
 # ---------------------------------------------------------------- increments
 
 
-def measure_increments(spark: SparkSession, count: int, share: float) -> None:
-    """Prints the seconds of the whole clustering job on `count` pictures' hashes, then with a share of new ones."""
+def measure_increments(spark: SparkSession, count: int, share: float, crops: bool) -> None:
+    """Prints the seconds of the whole clustering job on `count` pictures' hashes, then with a share of new ones.
+
+    With `crops` each has four random hashes of centre crops, too, as pictures that `index` reads.
+    """
     with tempfile.TemporaryDirectory() as folder:
         root = f"{folder}/lake"
         lake = Lake.open(spark, root, create=LakeSettings())
@@ -348,10 +351,10 @@ def measure_increments(spark: SparkSession, count: int, share: float) -> None:
         seconds = []
         for name, rows in (("all", order[:count]), ("new", order[count:]), ("nothing", order[:0])):
             if len(rows):
-                _put_pictures(lake, f"{folder}/{name}.parquet", hashes, rows, name)
+                _put_pictures(lake, f"{folder}/{name}.parquet", hashes, rows, name, crops=crops)
             times: dict[str, float] = {}
             asked = ClusterSimilarImages(lake=root, project=PROJECT)
-            with clock(f"cluster similar-images: {len(rows):,} new", times):
+            with clock(f"cluster similar-images: {len(rows):,} new{' with crops' if crops else ''}", times):
                 cluster_similar_images(new_run(lake, f"cluster-{name}"), asked)
             seconds.append(next(iter(times.values())))
         print(
@@ -359,11 +362,17 @@ def measure_increments(spark: SparkSession, count: int, share: float) -> None:
         )
 
 
-def _put_pictures(lake: Lake, path: str, hashes: np.ndarray, rows: np.ndarray, name: str) -> None:
+def _put_pictures(lake: Lake, path: str, hashes: np.ndarray, rows: np.ndarray, name: str, *, crops: bool) -> None:
     table = {
         "uri": pa.array([f"s3://bench/{row:08d}.jpg" for row in rows]),
         "perceptual_hash": pa.array([hashes[row].tobytes().hex() for row in rows]),
     }
+    if crops:
+        of_crops = np.random.default_rng(len(rows)).bytes(len(rows) * 32 * len(CROPS))
+        fixed = pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(32 * len(CROPS)), len(rows), [None, pa.py_buffer(of_crops)]
+        )
+        table["crop_hashes"] = fixed.cast(pa.binary())
     pq.write_table(pa.table(table), path, row_group_size=100_000)
     run = new_run(lake, f"load-{name}")
     own = {
@@ -443,6 +452,7 @@ def main() -> None:
     increments = parts.add_parser("increments")
     increments.add_argument("--count", type=int, default=1_000_000)
     increments.add_argument("--share", type=float, default=0.01)
+    increments.add_argument("--crops", action="store_true")
     speed = parts.add_parser("speed")
     speed.add_argument("--photos", type=Path, required=True)
     asked = parser.parse_args()
@@ -462,7 +472,7 @@ def main() -> None:
         case "embeddings":
             measure_embeddings(spark, asked.count, asked.datasets)
         case "increments":
-            measure_increments(spark, asked.count, asked.share)
+            measure_increments(spark, asked.count, asked.share, asked.crops)
     spark.stop()
 
 
