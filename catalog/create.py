@@ -55,6 +55,8 @@ def ensure_table(root: str, contract: Contract, extra: dict[str, str] | None = N
 def repair_table(root: str, contract: Contract, *, dry_run: bool = False) -> list[str]:
     """Adds what a table lacks of its contract: nullable columns, checks, properties. Returns what, a line each.
 
+    A check that is another by now takes the place of the old one.
+
     Raises LakeError for a missing column that may not be null, SchemaMismatch for one of another type.
     """
     table = DeltaTable(table_uri(root, contract.name), storage_options=storage_options(root))
@@ -67,13 +69,15 @@ def repair_table(root: str, contract: Contract, *, dry_run: bool = False) -> lis
         )
     present = table.metadata().configuration
     wanted = _properties(contract)
-    checks = {key: sql for key, sql in wanted.items() if key.startswith(CONSTRAINT) and key not in present}
+    checks = {key: sql for key, sql in wanted.items() if key.startswith(CONSTRAINT) and present.get(key) != sql}
     own = {k: v for k, v in wanted.items() if not k.startswith(CONSTRAINT) and k not in present and k != WRITER_VERSION}
     if not dry_run:
         if columns:
             added = Schema.from_arrow(contract.arrow_schema)
             table.alter.add_columns([field for field in added.fields if field.name not in fields])
         for key, sql in checks.items():
+            if key in present:
+                table.alter.drop_constraint(key.removeprefix(CONSTRAINT))
             table.alter.add_constraint({key.removeprefix(CONSTRAINT): sql})
         if own:
             table.alter.set_table_properties(own, raise_if_not_exists=False)
@@ -81,7 +85,7 @@ def repair_table(root: str, contract: Contract, *, dry_run: bool = False) -> lis
         contract.check(_arrow_schema(table), table.table_uri)
     return (
         [f"column {column.name} added" for column in columns]
-        + [f"check {key.removeprefix(CONSTRAINT)} added" for key in checks]
+        + [f"check {key.removeprefix(CONSTRAINT)} {'renewed' if key in present else 'added'}" for key in checks]
         + [f"property {key} set to {value}" for key, value in own.items()]
     )
 

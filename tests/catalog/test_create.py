@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
 
 import catalog.create
-from catalog.create import ensure_lake, ensure_table, repair_table
+from catalog.create import CONSTRAINT, ensure_lake, ensure_table, repair_table
 from catalog.lake import Lake
 from schemas.contract import Contract
 from schemas.errors import LakeError
@@ -69,6 +70,19 @@ def test_repair_adds_columns_checks_and_properties_and_says_so(tmp_path: Path) -
     assert "column other_id added" in done
     assert "check event_known added" in done
     assert "property lakealbum.contractVersion set to 1" in done
+    assert repair_table(str(tmp_path), contract) == []
+
+
+def test_a_check_that_is_another_by_now_is_renewed(tmp_path: Path) -> None:
+    contract = TABLES["cluster_edits"]
+    (known,) = contract.checks
+    before = replace(contract, checks={known: "action IN ('update', 'delete')"})
+    ensure_table(str(tmp_path), before)
+    assert repair_table(str(tmp_path), contract, dry_run=True) == [f"check {known} renewed"]
+    assert repair_table(str(tmp_path), contract) == [f"check {known} renewed"]
+    assert (
+        DeltaTable(str(tmp_path / contract.name)).metadata().configuration[CONSTRAINT + known] == contract.checks[known]
+    )
     assert repair_table(str(tmp_path), contract) == []
 
 
