@@ -126,9 +126,9 @@ def resolve_states(lake: Lake, kind: ClusterKind, scope: Scope, edits: Iterable[
 
 
 def undelete(lake: Lake, kind: ClusterKind, scope: Scope, object_id: str) -> None:
-    """Undoes a deletion. Raises NotFound where none of the cluster is in force."""
+    """Undoes a deletion, or lets an erased person's faces be taken in again. NotFound where none is in force."""
     state = fold_edits(read_edits(lake, scope, kind.name, object_id)).get(object_id)
-    if state is None or not state.deleted:
+    if state is None or not (state.deleted or state.erased):
         raise NotFound(f"no deletion of cluster {object_id} is in force in project {scope.project!r}")
     append_edit(lake, kind.name, vars(state), "undelete")
 
@@ -142,6 +142,9 @@ def is_known(lake: Lake, kind: ClusterKind, scope: Scope, object_id: str) -> boo
 def why_missing(lake: Lake, kind: ClusterKind, scope: Scope, object_id: str, unseen: str) -> str:
     """What became of a cluster that is not to be seen; `unseen` says why, where it is neither deleted nor gone."""
     state = fold_edits(read_edits(lake, scope, kind.name, object_id)).get(object_id)
+    if state and state.erased:
+        undone = f"`lakealbum undelete {kind.name} {object_id}`"
+        return f"cluster {object_id} was erased; after {undone} its {kind.parts} can be indexed again"
     if state and state.deleted:
         return f"cluster {object_id} was deleted; `lakealbum undelete {kind.name} {object_id}` brings it back"
     rows = lake.read(

@@ -459,9 +459,10 @@ def undelete_similar_images(lake: Lake, scope: Scope, as_json: bool, object_id: 
 @click.argument("object_id", metavar="ID")
 @in_lake
 def undelete_figures(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
-    """Bring an ignored person back."""
+    """Bring an ignored person back, or let the faces of an erased one be indexed again."""
     back = figures.undelete_person(lake, scope, PEOPLE.full_id(object_id))
-    outcome = "is back" if back else "has gone meanwhile"
+    later = "is not there; faces that were erased can come back with the next `lakealbum index --rows figures`"
+    outcome = "is back" if back else later
     _done(as_json, f"Undeleted {PEOPLE.full_id(object_id)}: {outcome}.")
 
 

@@ -87,6 +87,16 @@ def replace(root: str, contract: Contract, rows: Sequence[Row]) -> None:
     _until_committed(contract, write)
 
 
+def remove(root: str, contract: Contract, condition: str) -> int:
+    """Deletes the rows that satisfy a condition, in one commit. Returns how many they were."""
+
+    def write() -> int:
+        deleted = open_or_create(root, contract).delete(condition, commit_properties=_NO_RETRY)
+        return int(deleted["num_deleted_rows"] or 0)
+
+    return _until_committed(contract, write)
+
+
 def to_arrow(contract: Contract, rows: Sequence[Row]) -> pa.Table:
     """The rows as an Arrow table of the contract's types; columns left out are null.
 

@@ -17,13 +17,15 @@ from schemas.cluster_edits import CLUSTER_EDITS
 from schemas.errors import Conflict, UsageError
 
 Action = Literal[
-    "update", "delete", "undelete", "keep", "unkeep", "part", "rejoin", "join", "leave", "merge", "unmerge"
+    "update", "delete", "undelete", "keep", "unkeep", "part", "rejoin", "join", "leave", "merge", "unmerge", "erase"
 ]
 
 _LAID_OVER = ("title", "custom_id", "custom_labels", "cover_uri")
 FIELDS = (*_LAID_OVER, "cover_figure_id")
 MAX_TEXT_BYTES = 1024
 MAX_LABELS = 100
+
+_LONG = ("fingerprints", "figure_digests")  # up to 1,000 looks an edit, all faces of a person
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Curated:
     """What is in force for one cluster, by its edits.
 
     `parted` members are hidden from it, as people say that they are not similar to the others; `emptied` tells that
-    too few are left for a cluster. `edits` counts what was done to it: IMM's MetaLockVersion.
+    too few are left for a cluster. Of a person who was `erased` nothing is left, and no face is taken in again. `edits`
+    counts what was done to it: IMM's MetaLockVersion.
     """
 
     object_id: str
@@ -51,6 +54,7 @@ class Curated:
     parted: int = 0
     emptied: bool = False
     edits: int = 0
+    erased: bool = False
 
     @property
     def is_shown(self) -> bool:
@@ -116,11 +120,11 @@ def check_lock_version(lake: Lake, kind: str, cluster: Row, expected: int) -> No
 
 
 def read_edits(lake: Lake, scope: Scope, kind: str, object_id: str | None = None) -> list[Row]:
-    """The edits of a scope, or of one cluster in it, in the order in which they apply; without `fingerprints`."""
+    """The edits of a scope, or of one cluster in it, in the order in which they apply; without their long lists."""
     conditions = [scope.condition(lake, bucketed=False), equals("kind", kind)]
     if object_id is not None:
         conditions.append(equals("object_id", object_id))
-    columns = ", ".join(name for name in CLUSTER_EDITS.names if name != "fingerprints")  # up to 1,000 an edit
+    columns = ", ".join(name for name in CLUSTER_EDITS.names if name not in _LONG)
     statement = f"SELECT {columns} FROM cluster_edits WHERE {all_of(conditions)} ORDER BY sequence"
     return lake.read(statement, "cluster_edits")
 
@@ -173,12 +177,14 @@ def overlay(row: Row, state: Curated | None) -> Row:
 
 def _fold(object_id: str, edits: list[Row]) -> Curated:
     decisions: dict[str, Decision] = {}
-    deleted = False
+    deleted = erased = False
     for edit in edits:
         if edit["action"] == "update":
             decisions |= {n: Decision(edit[n], edit["sequence"]) for n in FIELDS if edit[n] is not None}
         elif edit["action"] in ("delete", "undelete"):
-            deleted = edit["action"] == "delete"
+            deleted, erased = edit["action"] == "delete", False
+        elif edit["action"] == "erase":
+            erased = True
     return Curated(
         object_id,
         edits[-1]["project_name"],
@@ -187,6 +193,7 @@ def _fold(object_id: str, edits: list[Row]) -> Curated:
         deleted,
         max(edit["edit_time"] for edit in edits),
         edits=len(edits),
+        erased=erased,
     )
 
 

@@ -30,6 +30,9 @@ TOO_MANY_FILES = 8
 TOO_MANY_DELETED = 0.05
 """Or once this share of its rows is marked as deleted: Delta's spark.databricks.delta.optimize.maxDeletedRowsRatio."""
 
+ABANDONED_AFTER = timedelta(hours=1)
+"""A delta-rs writer commits within seconds of writing a file."""
+
 LOST = "Lost"
 _LOST_MESSAGE = "no sign of life for {minutes} minutes: it was killed, or its machine lost; run it again"
 _RUNNING = (
@@ -120,6 +123,16 @@ def checkpoint(root: str, contract: Contract) -> None:
 def vacuum(root: str, contract: Contract, hours: int, *, dry_run: bool) -> int:
     """Deletes (or just counts) files that a delta-rs table has not needed for so many hours; how many."""
     return len(open_or_create(root, contract).vacuum(hours, dry_run=dry_run, enforce_retention_duration=False))
+
+
+def vacuum_abandoned(root: str, contract: Contract) -> None:
+    """Deletes files that no commit of a delta-rs table names: what a writer left that was killed, or lost a race.
+
+    They are older than `ABANDONED_AFTER`: a younger one may be about to be committed.
+    """
+    open_or_create(root, contract).vacuum(
+        ABANDONED_AFTER // timedelta(hours=1), dry_run=False, enforce_retention_duration=False, full=True
+    )
 
 
 def commits_after(table: DeltaTable, version: int) -> Iterator[dict[str, Any]]:

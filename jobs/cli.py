@@ -17,6 +17,7 @@ VERBS = {
     "index": ("jobs.index_files", "command", "Bring files, or figures, from a source into the lake."),
     "locate": ("jobs.locate_files", "command", "Find the address, time zone and local day of files that lack them."),
     "remove": ("jobs.remove_files", "command", "Delete the metadata of files."),
+    "erase": ("jobs.erase_figure", "erase", "Erase a person's faces for good: figure."),
     "cluster": ("jobs.cluster", "cluster", "Group files: location-date, similar-images."),
     "query": ("catalog.commands", "query", "Show clusters (location-date, similar-images) or files."),
     "update": (

@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from jobs.cli import run as run_command
 from jobs.clustering import edits_of_kind
 from jobs.commits import retry_conflicts
+from jobs.erasures import read_erased
 from jobs.member_clusters import Changed, MemberClusters, cluster_members
 from jobs.options import JobConfig, build_config, job_options
 from jobs.runs import Run, print_result, run_job
@@ -26,6 +27,7 @@ from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
 from schemas.files import FILES
+from transforms.erasures import drop_erased
 from transforms.figures import (
     FACE_KEY,
     Decisions,
@@ -69,8 +71,12 @@ def cluster_figures(run: Run, config: ClusterFigures) -> None:
 
 def _commit(changed: Changed, *, config: ClusterFigures) -> int:
     run = changed.run
+    # Pinned before it is asked who was erased: an erasure that commits later makes this run start over.
+    pinned = MemberClusters.pin(run, PEOPLE, changed.datasets)
+    erased = read_erased(run, project=config.project)
     files = changed.read(FILES).where(F.col("deleted_time").isNull()).select(*DATASET_KEY, "uri", "media_type")
-    faces = changed.read(FIGURES).join(files, [*DATASET_KEY, "uri"], how="inner").withColumn("is_good", is_good())
+    faces = changed.read(FIGURES).transform(drop_erased, erased=erased)
+    faces = faces.join(files, [*DATASET_KEY, "uri"], how="inner").withColumn("is_good", is_good())
     run.progress.stage("people: grouping faces", 10)
     groups = run.cache(group_figures(faces, profile=config.profile))
     faces = run.cache(faces.select(*FACE_KEY, "uri", "media_type", "age", "gender", "face_quality"))
@@ -78,7 +84,6 @@ def _commit(changed: Changed, *, config: ClusterFigures) -> int:
     groups = run.cache(groups.withColumn("node", F.col("figure_id")))
 
     run.progress.stage("clusters", 60)
-    pinned = MemberClusters.pin(run, PEOPLE, changed.datasets)
     old_members = pinned.old_members.where(F.col("object_id").isNotNull()).drop("run_id")
     edits = edits_of_kind(run, config, kind=PEOPLE.name, until=changed.scope.edits_version)
     decisions = Decisions.of(edits, old_clusters=pinned.old_clusters, checkpoint=run.cache)

@@ -7,6 +7,7 @@ source -> rejected, datasets, figures
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import partial, reduce
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from pyspark.sql import functions as F
 
 from jobs.cli import run as run_command
 from jobs.commits import retry_conflicts
+from jobs.erasures import read_erased
 from jobs.intake import count_verdicts, put
 from jobs.locating import refresh_file_places
 from jobs.options import JobConfig, build_config, job_options, split_pairs
@@ -30,6 +32,7 @@ from schemas.files import FILES
 from schemas.lake import absolute_uri
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
+from transforms.erasures import drop_erased
 from transforms.imm import figures_from_imm, from_imm
 from transforms.perceptual_hashes import fingerprint
 from transforms.pictures import PIXEL_FEATURES
@@ -88,7 +91,10 @@ def index_files(run: Run, config: IndexFiles) -> None:
         good = accepted(judged)
         names = good.select("project_name", "dataset_name").distinct()
         put(run, DATASETS, names.withColumns(_new_dataset(run)), compare=())
-        _store_files(run, good) if config.rows == "files" else _store_figures(run, good)
+        if config.rows == "files":
+            _store_files(run, good)
+        else:
+            _store_figures(run, good, project=config.project)
     if config.rows == "files":
         run.progress.stage("finding places", 75)
         retry_conflicts(lambda: refresh_file_places(run))
@@ -100,9 +106,9 @@ def _judge(run: Run, config: IndexFiles, uri: str) -> DataFrame:
     if kind == "imm":
         raw = figures_from_imm(raw) if config.rows == "figures" else from_imm(raw, language=run.lake.settings.language)
     raw = raw.transform(map_columns, config.map) if config.map else raw
-    judge = judge_figures
-    if config.rows == "files":
-        judge = partial(judge_files, time_is=config.time_is, media_type=config.media_type)
+    judge: Callable[..., DataFrame] = partial(judge_files, time_is=config.time_is, media_type=config.media_type)
+    if config.rows == "figures":
+        judge = partial(judge_figures, erased=read_erased(run, project=config.project))
     return judge(raw, source=absolute_uri(uri), project=config.project, dataset=config.only_dataset)
 
 
@@ -124,9 +130,13 @@ def _store_files(run: Run, good: DataFrame) -> None:
     put(run, FILE_FEATURES, features, compare=[*FEATURES, "fingerprint"])
 
 
-def _store_figures(run: Run, good: DataFrame) -> None:
+def _store_figures(run: Run, good: DataFrame, *, project: str) -> None:
     figures = good.withColumns({"object_id": _object_id(), "update_time": run.clock()})
-    put(run, FIGURES, figures, compare=[name for name in FIGURES.names if name not in NO_CHANGE])
+
+    def admit(rows: DataFrame) -> DataFrame:
+        return rows.transform(drop_erased, erased=read_erased(run, project=project))
+
+    put(run, FIGURES, figures, compare=[name for name in FIGURES.names if name not in NO_CHANGE], admit=admit)
 
 
 def _object_id() -> Column:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -22,8 +24,18 @@ def count_verdicts(run: Run, judged: DataFrame) -> None:
         run.ledger.count(stage, previous.get(stage, 0) + count, example=examples.get(stage))
 
 
-def put(run: Run, contract: Contract, rows: DataFrame, *, compare: list[str] | tuple[str, ...]) -> None:
-    """Commits rows that are new, or differ in a column of `compare`; their bucket and run are filled in."""
+def put(
+    run: Run,
+    contract: Contract,
+    rows: DataFrame,
+    *,
+    compare: list[str] | tuple[str, ...],
+    admit: Callable[[DataFrame], DataFrame] = lambda rows: rows,
+) -> None:
+    """Commits rows that are new, or differ in a column of `compare`; their bucket and run are filled in.
+
+    `admit` picks those that may go in, by what holds once the table is pinned.
+    """
     if "bucket" in contract.names:
         rows = rows.withColumn("bucket", bucket(run.lake.settings.buckets))
     rows = run.stamp(rows) if "run_id" in contract.names else rows
@@ -31,6 +43,6 @@ def put(run: Run, contract: Contract, rows: DataFrame, *, compare: list[str] | t
 
     def commit() -> None:
         step = Step.pin(run.lake, contract, run.run_id, dry_run=run.dry_run)
-        run.ledger.wrote(contract, put_rows(step, rows, compare=compare))
+        run.ledger.wrote(contract, put_rows(step, admit(rows), compare=compare))
 
     retry_conflicts(commit)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,12 +35,14 @@ from jobs.runs import Run, print_result, run_job
 from jobs.session import session_settings
 from schemas.area_index import AREA_INDEX
 from schemas.areas import AREAS
+from schemas.cluster_edits import CLUSTER_EDITS
 from schemas.cluster_events import CLUSTER_EVENTS
 from schemas.contract import Contract
 from schemas.dataset_state import DATASET_STATE
 from schemas.datasets import DATASETS
 from schemas.errors import Conflict, LakeError, UsageError
 from schemas.figure_clusters import FIGURE_CLUSTERS
+from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
 from schemas.file_features import FILE_FEATURES
 from schemas.file_places import FILE_PLACES
@@ -48,6 +51,7 @@ from schemas.lake import CONTRACT_VERSION, TABLES, table_uri
 from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 from schemas.place_days import PLACE_DAYS
+from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
 from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
@@ -56,6 +60,8 @@ log = logging.getLogger("lakealbum")
 
 RETAIN_HOURS = 168
 """Delta's default, a week: longer than the gap between runs."""
+_LOG_FILE = re.compile(r"\.?(\d{20})\.")
+"""A file of a table's log, or what a killed writer left of one, and its version."""
 LOG_HOURS = 720
 """How long Delta keeps a table's log by default; it is never less than the files."""
 
@@ -73,6 +79,9 @@ FOLLOWERS = (
 CLUSTERED = (PLACE_DAYS, SIMILAR_IMAGE_PAIRS, FILE_FEATURES, FIGURES, FILES)
 """Tables whose changes clusterings follow, by the versions in `dataset_state`."""
 
+ERASED_FROM = (FIGURES, FIGURE_MEMBERS, FIGURE_CLUSTERS, CLUSTER_EDITS, REJECTED)
+"""Tables that `erase figure` takes a person out of."""
+
 MIGRATIONS: dict[int, Callable[[str], None]] = {}
 """Contract version -> what moves the lake at a root from it to the next one; it can be repeated after a kill."""
 
@@ -83,7 +92,18 @@ class Maintain(JobConfig):
     retain_hours: int | None = Field(
         default=None, ge=0, le=87600, description="hours that replaced files are kept; 168 where not given"
     )
+    erased: bool = Field(default=False, description="free at once what erased people left in old versions of tables")
     task_days: int = Field(default=7, ge=1, le=3650, description="days that a task is kept, from its start")
+
+    def frees(self, contract: Contract) -> bool:
+        """Whether no older version of a table is kept, nor the rows in it that are marked as deleted."""
+        return self.erased and contract in ERASED_FROM
+
+    def hours_of(self, contract: Contract) -> int:
+        """Hours that replaced files of a table are kept."""
+        if self.frees(contract):
+            return 0
+        return RETAIN_HOURS if self.retain_hours is None else self.retain_hours
 
     @field_validator("dataset")
     @classmethod
@@ -125,24 +145,27 @@ class TaskUpkeep:
 def maintain_lake(run: Run, config: Maintain) -> tuple[TaskUpkeep, list[TableUpkeep]]:
     """Tidies the tasks, then every table of the lake. Harmless to repeat, and to run beside jobs.
 
-    Raises UsageError where --retain-hours is less than what a later step, or a task under way, still needs.
+    Raises UsageError where --retain-hours is less than what a later step, or a task under way, still needs, or where
+    a task under way needs what --erased frees. Later steps then compare whole tables, of those that --erased frees.
     """
     run.progress.stage("tasks", 5)
     catalog = Catalog(config.lake)
     alive, lost = upkeep.running_tasks(catalog, run.now)
     others = [state for state in alive if state["task_id"] != run.task_id]
-    needs = {contract.name: _need_of(run.lake, catalog, contract, others) for contract in TABLES.values()}
-    hours = RETAIN_HOURS if config.retain_hours is None else config.retain_hours
-    kept_since = run.now - timedelta(hours=hours)
-    held = {name: need for name, need in needs.items() if need is not None and need.since < kept_since}
-    if held and config.retain_hours is not None:
-        raise UsageError(_refusal(hours, held, run.now))
+    held = {}
+    for contract in TABLES.values():
+        need = _need_of(run.lake, catalog, contract, others, followers=not config.frees(contract))
+        if need is not None and need.since < run.now - timedelta(hours=config.hours_of(contract)):
+            held[contract.name] = need
+    asked = {name: need for name, need in held.items() if config.retain_hours is not None or config.frees(TABLES[name])}
+    if asked:
+        raise UsageError(_refusal(config, asked, run.now))
     tasks = _tidy_tasks(run, config, catalog, lost, keep=alive)
     tables = []
     for number, contract in enumerate(TABLES.values()):
         run.progress.stage(f"table {contract.name}", 10 + 90 * number // len(TABLES))
         with _point(run, contract):
-            tables.append(_tidy_table(run, contract, hours, held.get(contract.name)))
+            tables.append(_tidy_table(run, config, contract, held.get(contract.name)))
     return tasks, tables
 
 
@@ -160,9 +183,10 @@ def _tidy_tasks(run: Run, config: Maintain, catalog: Catalog, lost: list[Any], k
     return TaskUpkeep(len(lost), expired)
 
 
-def _tidy_table(run: Run, contract: Contract, hours: int, held: Need | None) -> TableUpkeep:
+def _tidy_table(run: Run, config: Maintain, contract: Contract, held: Need | None) -> TableUpkeep:
     partitions = upkeep.partitions_of(run.lake.root, contract)
-    untidy = [partition for partition in partitions if partition.is_untidy]
+    frees = config.frees(contract)
+    untidy = [partition for partition in partitions if partition.is_untidy or (frees and partition.deleted)]
     done = TableUpkeep(
         contract.name,
         sum(partition.files for partition in partitions),
@@ -176,12 +200,14 @@ def _tidy_table(run: Run, contract: Contract, hours: int, held: Need | None) -> 
                 _compact(run, contract, untidy)
                 run.ledger.outputs[contract.name] = run.lake.version(contract)
             if held is None:
-                done.files_vacuumed = _vacuum(run, contract, hours)
+                done.files_vacuumed = _vacuum(run, contract, config.hours_of(contract))
             else:
                 done.note = f"not vacuumed: {held.whose}"
                 log.warning("not vacuumed", extra={"table": contract.name, "reason": held.whose})
             if contract.writer == "delta-rs" and not run.dry_run:
                 upkeep.checkpoint(run.lake.root, contract)
+            if frees and not run.dry_run:
+                _drop_history(run.lake, contract)
     except Conflict as conflict:
         done.note = f"left for the next time: {conflict}"
         log.warning("left for the next time", extra={"table": contract.name, "reason": str(conflict)})
@@ -234,6 +260,28 @@ def _vacuum_settings(spark: SparkSession) -> dict[str, str]:
     }
 
 
+def _drop_history(lake: Lake, contract: Contract) -> None:
+    """Deletes the log up to the last commit, of which a checkpoint is made: its statistics name the least and the
+    greatest values of columns, of rows that are no more, too. And files that a writer left who was killed."""
+    jvm: Any = lake.spark._jvm
+    delta_log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(lake.spark._jsparkSession, lake.uri(contract))
+    if contract.writer == "delta-rs":
+        upkeep.vacuum_abandoned(lake.root, contract)
+        version = lake.version(contract)
+        upkeep.checkpoint(lake.root, contract)
+    else:
+        version = lake.version(contract)
+        delta_log.checkpoint()
+    if delta_log.readLastCheckpointFile().get().version() < version:  # a failure is logged, not raised
+        raise LakeError(f"table {contract.name} has no checkpoint of version {version}: its log cannot be deleted")
+    folder = delta_log.logPath()
+    files = folder.getFileSystem(delta_log.newDeltaHadoopConf())
+    for status in files.listStatus(folder):
+        numbered = _LOG_FILE.match(status.getPath().getName())
+        if numbered and int(numbered[1]) < version:
+            files.delete(status.getPath(), False)
+
+
 def _remember_removals(lake: Lake, contract: Contract, hours: int) -> None:
     """For a retention longer than a week: checkpoints forget removed files after what the table's property says."""
     retention = "delta.deletedFileRetentionDuration"
@@ -251,9 +299,11 @@ def _remember_removals(lake: Lake, contract: Contract, hours: int) -> None:
     lake.spark.sql(f"ALTER TABLE {_sql_name(lake, contract)} SET TBLPROPERTIES ({properties})")
 
 
-def _need_of(lake: Lake, catalog: Catalog, contract: Contract, running: list[Any]) -> Need | None:
-    """The oldest need of what a table held: changes not yet consumed, or a task under way."""
+def _need_of(lake: Lake, catalog: Catalog, contract: Contract, running: list[Any], *, followers: bool) -> Need | None:
+    """The oldest need of what a table held: a task under way or, of its `followers`, changes not yet consumed."""
     needs = [Need(state["start_time"], f"task {state['task_id']} is running") for state in running]
+    if not followers:
+        return min(needs, key=lambda need: need.since, default=None)
     for source, follower in FOLLOWERS:
         if source is contract:
             consumed = Mark.of(lake.log(follower)).consumed.get(source.name)
@@ -280,12 +330,13 @@ def _unconsumed(lake: Lake, contract: Contract, consumed: int | None, whose: str
     return [Need(upkeep.committed_at(first), f"{whose} has not consumed version {settled + 1} of {contract.name} yet")]
 
 
-def _refusal(hours: int, held: dict[str, Need], now: datetime) -> str:
+def _refusal(config: Maintain, held: dict[str, Need], now: datetime) -> str:
     lines = [
         f"{name} is needed as it was {(now - need.since) / timedelta(hours=1):.1f} hours ago: {need.whose}"
         for name, need in held.items()
     ]
-    return f"--retain-hours {hours} is less than what is still needed\n" + "\n".join(lines)
+    given = "--erased" if config.retain_hours is None else f"--retain-hours {config.retain_hours}"
+    return f"{given} keeps less than what is still needed\n" + "\n".join(lines)
 
 
 def _sql_name(lake: Lake, contract: Contract) -> str:
@@ -383,6 +434,7 @@ def _document(of: TableUpkeep | TaskUpkeep) -> dict[str, Any]:
 
 @click.command("maintain")
 @click.option("--retain-hours", type=int, help="Hours that replaced files are kept.  [default: 168]")
+@click.option("--erased", is_flag=True, default=None, help="Free at once what erased people left in old versions.")
 @click.option("--task-days", type=int, help="Days that a task is kept, from its start.  [default: 7]")
 @job_options
 def command(given: dict[str, Any], as_json: bool, **own: Any) -> None:

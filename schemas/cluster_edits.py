@@ -7,7 +7,8 @@ from schemas.contract import DATASET, LABELS, PROJECT, TIMESTAMP, Column, Contra
 CLUSTER_EDITS = Contract(
     name="cluster_edits",
     row="change that a person made to a cluster",
-    notes="Append-only. The last commit wins, not the latest clock: rows apply in the order of `sequence`.",
+    notes="Append-only. The last commit wins, not the latest clock: rows apply in the order of `sequence`. Only what "
+    "was said of a person who is erased is deleted.",
     columns=(
         Column(
             "sequence",
@@ -22,7 +23,7 @@ CLUSTER_EDITS = Contract(
         Column(
             "action",
             pa.string(),
-            "update, delete, undelete, keep, unkeep, part, rejoin, join, leave, merge or unmerge",
+            "update, delete, undelete, keep, unkeep, part, rejoin, join, leave, merge, unmerge or erase",
             nullable=False,
         ),
         Column("title", pa.string(), "update: the new title; empty clears it, null leaves it"),
@@ -36,18 +37,28 @@ CLUSTER_EDITS = Contract(
         Column("last_day", pa.date32(), "delete: last of the days taken out of the evidence"),
         Column("uri", pa.string(), "keep, unkeep, part, rejoin: the member, a picture"),
         Column("figure_id", pa.string(), "part, rejoin, join, leave: the member, a face"),
-        Column("other_id", pa.string(), "merge: the person that the cluster is merged into"),
+        Column(
+            "other_id",
+            pa.string(),
+            "merge: the person that the cluster is merged into; erase: the person that it is erased with",
+        ),
         Column(
             "fingerprints",
             pa.list_(pa.string()),
             "part: what the pictures look like that the member is not similar to",
+        ),
+        Column(
+            "figure_digests",
+            pa.list_(pa.string()),
+            "erase: the faces, each as the SHA-256 of 'project LF dataset LF figure_id'; never taken in again, unless "
+            "the person is undeleted later",
         ),
         Column("edit_time", TIMESTAMP, "When, by the editor's clock", nullable=False),
     ),
     key=("sequence",),
     checks={
         "action_known": "action IN ('update', 'delete', 'undelete', 'keep', 'unkeep', 'part', 'rejoin', "
-        "'join', 'leave', 'merge', 'unmerge')"
+        "'join', 'leave', 'merge', 'unmerge', 'erase')"
     },
     writer="delta-rs",
 )

@@ -24,6 +24,7 @@ REASONS: dict[str, str] = {
     "duration_invalid": "the duration is no number of seconds, 0 or more",
     "embedding_invalid": "the embedding is no list of finite 32-bit numbers",
     "face_quality_invalid": "the quality of the face is no number from 0 to 1",
+    "figure_erased": "the face is of a person who was erased; the row is kept as the face's digest alone",
     "figure_id_invalid": "the figure_id is longer than 1,024 bytes, or holds control characters",
     "figure_id_missing": "the figure has no figure_id",
     "file_hash_invalid": "the hash holds other characters than those of hex, base64 or an ETag, or over 256 of them",

@@ -41,6 +41,7 @@ TASK_TYPES: dict[str, str] = {
     "LocationDateClustering": "`lakealbum cluster location-date`",
     "SimilarImageClustering": "`lakealbum cluster similar-images`",
     "FaceClustering": "`lakealbum cluster figures`; its tasks are CreateFigureClusteringTask-<uuid>",
+    "FaceErasing": "`lakealbum erase figure`",
     "LakeMaintenance": "`lakealbum maintain`",
 }
 """The types of tasks, and the command that each comes from."""

@@ -151,6 +151,7 @@ def _member_events() -> Column:
     appeared = F.col("files_before").isNull() & F.col("files").isNotNull()
     went = F.col("files_before").isNotNull() & F.col("files").isNull()
     split, merged = F.col("origin_id").isNotNull(), F.col("successor_id").isNotNull()
+    erased = F.col("state").isNull()  # only then a row goes from the table
     return F.array(
         _event(appeared & F.col("existed_before"), "revived", "its members are together again"),
         _event(appeared & ~F.col("existed_before") & split, "split_from", "its members were cut off", "origin_id"),
@@ -158,7 +159,8 @@ def _member_events() -> Column:
         _event(F.col("files") > F.col("files_before"), "extended", "members were added"),
         _event(F.col("files") < F.col("files_before"), "shrunk", "members went"),
         _event(went & merged, "merged_into", "its members joined another", "successor_id"),
-        _event(went & ~merged, "removed", "too few of its members are left"),
+        _event(went & ~merged & ~erased, "removed", "too few of its members are left"),
+        _event(went & erased, "removed", "erased by a person"),
     )
 
 

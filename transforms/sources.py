@@ -17,6 +17,7 @@ from schemas.errors import SourceError, UsageError
 from schemas.figures import BOUNDARY, HEAD_POSE
 from schemas.file_features import CROPS, HASH_BYTES, THUMBNAIL_SIDE, TURNS
 from schemas.lake import NAME_PATTERN
+from transforms.erasures import refuse_erased
 from transforms.judgement import GIVEN, Judgement, give_verdict, prepare_rows, refuse_duplicates
 from transforms.source_columns import (
     ANGLES,
@@ -99,12 +100,14 @@ def judge_files(
     return refuse_duplicates(judged, key="uri", reason="duplicate_uri")
 
 
-def judge_figures(raw: DataFrame, *, source: str, project: str, dataset: str | None = None) -> DataFrame:
+def judge_figures(
+    raw: DataFrame, *, source: str, project: str, dataset: str | None = None, erased: DataFrame | None = None
+) -> DataFrame:
     """One row per row of `raw`: what it says of a face in the types of table `figures`, or why it is refused.
 
     The file is `uri` or `file_uri`; the box `boundary` (struct) or left, top, width, height; the pose
     `head_pose` or yaw, pitch, roll. The other columns, the errors and the rule for rows with the same dataset
-    and figure_id are those of `judge_files`.
+    and figure_id are those of `judge_files`. Faces that were `erased` (transforms.erasures.erased_faces) are refused.
     """
     given, judgement = prepare_rows(_flatten_figures(raw), FIGURE_FIELDS, ("uri", "figure_id"), source, dataset)
     _read_dataset(judgement, dataset)
@@ -126,6 +129,8 @@ def judge_figures(raw: DataFrame, *, source: str, project: str, dataset: str | N
     judgement.require("age", whole_number_within(0, 150), "int", "whole years from 0 to 150")
     judgement.require("embedding", read_embedding, "array<float>", "a list of finite 32-bit numbers")
     judged = give_verdict(given, judgement, source=source, project=project)
+    if erased is not None:
+        judged = judged.transform(refuse_erased, erased=erased)
     judged = refuse_duplicates(judged, key="figure_id", reason="duplicate_figure")
     return judged.withColumns({"boundary": _struct_or_null(BOUNDARY), "head_pose": _struct_or_null(HEAD_POSE)}).drop(
         *BOX_SIDES, *ANGLES
