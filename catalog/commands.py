@@ -15,7 +15,7 @@ import click
 
 from catalog import figures, imm, similar_images, terminal
 from catalog.clusters import is_known
-from catalog.explain import explain_location_date, explain_similar_images
+from catalog.explain import explain_figures, explain_location_date, explain_similar_images
 from catalog.files import SORTS as FILE_SORTS
 from catalog.files import FileQuery, query_files
 from catalog.lake import Lake, Scope
@@ -473,9 +473,11 @@ def explain(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
     """Say why a cluster exists: run, inputs, options, evidence, events, edits."""
     cluster = _any_id(lake, scope, object_id)
     if cluster.startswith(PEOPLE.prefix):
-        raise UsageError("explain tells of trips and of similar images; for a person, see `lakealbum query figures`")
-    say_why = explain_similar_images if _is_similar(cluster) else explain_location_date
-    found = say_why(lake, scope, cluster)
+        found = explain_figures(lake, scope, cluster)
+    elif _is_similar(cluster):
+        found = explain_similar_images(lake, scope, cluster)
+    else:
+        found = explain_location_date(lake, scope, cluster)
     document = imm.explanation(found, lake.settings.language)
     if as_json:
         _print_json(document)

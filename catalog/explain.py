@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catalog import similar_images
-from catalog.edits import overlay, read_edits
+from catalog.clusters import resolve_states, why_missing
+from catalog.edits import fold_edits, overlay, read_edits
 from catalog.lake import Lake, Row, Scope
 from catalog.location_dates import curated_states
 from catalog.sql import all_of, equals, one_of, under
 from catalog.times import TimeRange
-from schemas.cluster_kinds import GROUPS, TRIPS, ClusterKind
+from schemas.cluster_kinds import GROUPS, PEOPLE, TRIPS, ClusterKind
 from schemas.errors import NotFound
+from schemas.figures import MAX_ANGLE, MIN_QUALITY, MIN_SIDE
+
+FACES_SHOWN = 100
+"""Faces of a person that an explanation shows; `lakealbum query files --cluster ID` pages through all."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +27,11 @@ class Explanation:
     """All that the lake knows of one cluster.
 
     `status` is live, deleted, gone, or what hides it: filtered (a trip whose days are outside MinDays and MaxDays),
-    emptied (people say that its pictures are not similar). `cluster` is its row, as people see it, and for a trip
-    that is no cluster now its row of `location_date_segments`. `runs` are those that wrote the row or an event,
-    oldest first; `options` those in force for its dataset; `evidence` has a row per day with files at a trip's place,
-    or per member of similar images, and `pairs` the pairs among those; `events` and `edits` are in the order in which
-    they happened.
+    emptied (people say that its pictures are not similar), merged (a person who went into another, the successor).
+    `cluster` is its row, as people see it, and for a trip that is no cluster now its row of `location_date_segments`.
+    `runs` are those that wrote the row or an event, oldest first; `options` those in force for its dataset; `evidence`
+    has a row per day with files at a trip's place, or per member of similar images or of a person, and `pairs` the
+    pairs of similar images among those; `events` and `edits` are in the order in which they happened.
     """
 
     kind: str
@@ -67,6 +72,22 @@ def explain_similar_images(lake: Lake, scope: Scope, object_id: str) -> Explanat
     members = similar_images.members_for_explanation(lake, clusters[0])
     pairs = similar_images.pairs_of_cluster(lake, clusters[0])
     return _explain(lake, GROUPS, status, clusters[0], seen, members, pairs)
+
+
+def explain_figures(lake: Lake, scope: Scope, object_id: str) -> Explanation:
+    """Says why a person exists. Raises NotFound where the lake never had it, or it was erased."""
+    this = all_of([scope.condition(lake), equals("object_id", object_id)])
+    people = lake.read(f"SELECT * FROM figure_clusters WHERE {this}", "figure_clusters")
+    if not people:
+        raise NotFound(why_missing(lake, PEOPLE, scope, object_id, f"there is no person {object_id}"))
+    (person,) = people
+    own = Scope(person["project_name"], (person["dataset_name"],))
+    edits = read_edits(lake, own, PEOPLE.name)
+    state = (fold_edits(edits) | resolve_states(lake, PEOPLE, own, edits)).get(object_id)
+    status = "merged" if person["successor_id"] else person["state"]
+    if state and state.deleted:
+        status = "deleted"
+    return _explain(lake, PEOPLE, status, person, overlay(person, state), _faces(lake, own, object_id))
 
 
 def _explain(
@@ -130,4 +151,32 @@ def _days(lake: Lake, scope: Scope, cluster: Row) -> list[Row]:
         "SELECT local_date, sum(files) AS files, sum(images) AS images, sum(videos) AS videos "
         f"FROM place_days WHERE {condition} GROUP BY local_date ORDER BY local_date",
         "place_days",
+    )
+
+
+def _faces(lake: Lake, scope: Scope, object_id: str) -> list[Row]:
+    """The faces of a person, up to `FACES_SHOWN`, founders first, then the surest; `good` by what stands beside it."""
+    sides = (f"boundary['{side}']" for side in ("width", "height"))
+    angles = (f"head_pose['{angle}']" for angle in ("yaw", "pitch", "roll"))
+    # The quality is a 32-bit number: a face of exactly 0.8 is not over it.
+    good = all_of(
+        [
+            *(f"{side} > {MIN_SIDE}" for side in sides),
+            *(f"abs({angle}) < {MAX_ANGLE}" for angle in angles),
+            f"face_quality > CAST({MIN_QUALITY} AS REAL)",
+            "embedding IS NOT NULL",
+        ]
+    )
+    looks = (
+        f"SELECT figure_id AS face, coalesce({good}, FALSE) AS good, face_quality, boundary['width'] AS width, "
+        "boundary['height'] AS height, head_pose['yaw'] AS yaw, head_pose['pitch'] AS pitch, head_pose['roll'] AS roll "
+        f"FROM figures WHERE {scope.condition(lake)}"
+    )
+    where = all_of([scope.condition(lake), equals("object_id", object_id)])
+    return lake.read(
+        "SELECT figure_id, uri, role, confidence, good, face_quality, width, height, yaw, pitch, roll "
+        f"FROM (SELECT * FROM figure_members WHERE {where}) LEFT JOIN ({looks}) ON figure_id = face "
+        f"ORDER BY role <> 'founder', confidence DESC, figure_id LIMIT {FACES_SHOWN}",
+        "figure_members",
+        "figures",
     )

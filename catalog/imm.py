@@ -14,7 +14,7 @@ from typing import Any
 from catalog.explain import Explanation
 from catalog.lake import Row
 from catalog.times import at_offset, day_end, day_start, utc
-from schemas.cluster_kinds import GROUPS
+from schemas.cluster_kinds import GROUPS, PEOPLE
 from schemas.contract import LEVELS
 from schemas.lake import file_object_id
 
@@ -184,9 +184,10 @@ def task(row: Row) -> Document:
 
 def explanation(found: Explanation, language: str) -> Document:
     """Why a cluster exists. For a trip that is none now, `Cluster` has what is known of its segment."""
-    if found.kind == GROUPS.name:
+    of_members = {GROUPS.name: similar_image_cluster, PEOPLE.name: figure_cluster}.get(found.kind)
+    if of_members:
         lineage = {name: found.cluster[name] for name in _LINEAGE}
-        cluster = {**similar_image_cluster(found.cluster), **_plain(lineage)}
+        cluster = {**of_members(found.cluster), **_plain(lineage)}
     elif "start_offset" in found.cluster:
         cluster = location_date_cluster(found.cluster, language)
     else:

@@ -135,15 +135,16 @@ def task(document: Document) -> None:
 def explanation(document: Document) -> None:
     """Why a cluster exists, from what it is down to what was done to it."""
     cluster = document["Cluster"]
-    _heading(f"{cluster.get('Title', cluster['ObjectId'])} ({document['Status']})")
+    name = cluster.get("Title") or cluster.get("Name") or cluster["ObjectId"]
+    _heading(f"{name} ({document['Status']})")
     _print_fields({name: value for name, value in cluster.items() if not isinstance(value, dict | list)})
     _heading("Options in force")
     _print_fields(document["Options"])
-    evidence = (
-        (("Evidence", "Evidence: its pictures"), ("Pairs", "Pairs of similar ones among them"))
-        if "Pairs" in document
-        else (("Evidence", "Evidence: the days with files at this place"),)
-    )
+    evidence = [("Evidence", "Evidence: the days with files at this place")]
+    if "Pairs" in document:
+        evidence = [("Evidence", "Evidence: its pictures"), ("Pairs", "Pairs of similar ones among them")]
+    elif "FaceCount" in cluster:
+        evidence = [("Evidence", _of_faces(len(document["Evidence"]), cluster["FaceCount"]))]
     for name, heading in (
         *evidence,
         ("Runs", "Runs that wrote it"),
@@ -154,6 +155,10 @@ def explanation(document: Document) -> None:
         unsaid = _ALIKE | _UNSAID.get(name, set())
         rows = [{key: row[key] for key in row if key not in unsaid} for row in document[name]]
         _print_table(rows, {key: _field(key) for key in dict.fromkeys(key for row in rows for key in row)})
+
+
+def _of_faces(shown: int, faces: int) -> str:
+    return "Evidence: the faces, founders first" + (f"; {shown:,} of {faces:,}" if 0 < shown < faces else "")
 
 
 # Alike in all rows about one cluster, or said by others.

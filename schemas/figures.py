@@ -7,6 +7,11 @@ from schemas.contract import BUCKET, DATASET, PROJECT, RUN_ID, TIMESTAMP, Column
 BOUNDARY = pa.struct([pa.field(side, pa.int32()) for side in ("left", "top", "width", "height")])
 HEAD_POSE = pa.struct([pa.field(angle, pa.float32()) for angle in ("yaw", "pitch", "roll")])
 
+MIN_SIDE = 75
+MAX_ANGLE = 30.0
+MIN_QUALITY = 0.8
+"""What makes a face good enough to found a person, by IMM: each is exceeded, or fallen short of."""
+
 FIGURES = Contract(
     name="figures",
     row="face in a file",

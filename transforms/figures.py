@@ -15,17 +15,13 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from schemas.figure_clusters import FIGURE_CLUSTERS
+from schemas.figures import MAX_ANGLE, MIN_QUALITY, MIN_SIDE
 from transforms.arrow_tables import ArrowBatches, split_datasets, whole_datasets
 from transforms.location_dates import DATASET_KEY
 from transforms.people import Profile, group_faces
 
 FACE_KEY = (*DATASET_KEY, "figure_id")
 PERSON = (*DATASET_KEY, "object_id")
-MIN_SIDE = 75
-MAX_ANGLE = 30.0
-MIN_QUALITY = 0.8
-"""What makes a face good enough to found a person, by IMM: each is exceeded, or fallen short of."""
-
 FACES_AT_ONCE = 20_000
 """Faces of small datasets that come to Python together: some 40 MB."""
 
