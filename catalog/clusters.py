@@ -114,7 +114,7 @@ def query_clusters(
     edited = _scan_edited(lake, query, position, states)
     keys = pager.page(query.sorting.merge(unedited, edited))
     if not keys.rows:
-        _check_clustered(lake, query.kind_asked)
+        check_clustered(lake, query.kind_asked)
     total = _count(lake, query, states) if query.with_total else None
     return Page(_read_clusters(lake, query, keys.rows, states), keys.next_token, total)
 
@@ -272,6 +272,7 @@ def _successors(lake: Lake, kind: ClusterKind, scope: Scope, object_ids: Iterabl
     return found
 
 
-def _check_clustered(lake: Lake, kind: ClusterKind) -> None:
+def check_clustered(lake: Lake, kind: ClusterKind) -> None:
+    """Raises LakeError where clusters of this kind have never been made."""
     if not lake.has(kind.table.name):
         raise LakeError(f"lake {lake.root!r} has no {kind.table.name}; `lakealbum cluster {kind.name}` makes them")

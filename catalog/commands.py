@@ -9,6 +9,7 @@ import functools
 import json
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -39,6 +40,10 @@ from schemas.errors import UsageError
 
 Command = Callable[..., Any]
 
+_NOT_OF_A_FACE = (
+    "object_id", "title", "label", "created_from", "created_to", "updated_from", "updated_to",
+    "sort", "order", "next_token",
+)  # fmt: skip
 _NOT_OF_A_CLUSTER = ("uri", "media_type", "removed", "produced_from", "produced_to", "sort", "order")
 
 
@@ -204,6 +209,12 @@ def query_similar_images_command(
 )
 @click.option("--name", "title", help="Part of a name that was given, in any case.")
 @click.option("--label", multiple=True, metavar="KEY=VALUE", help="A custom label they have; repeatable.")
+@click.option(
+    "--face",
+    type=click.Path(path_type=Path),
+    help="The people nearest to the faces whose embeddings are in this file: .json, .npy or .parquet (`embedding`).",
+)
+@click.option("--like", metavar="FIGURE", help="The people nearest to this face in the lake.")
 @time_range("created", "Created")
 @time_range("updated", "Updated")
 @in_pages(figures.SORTS, max_results=MOST_RESULTS, least=0)
@@ -215,11 +226,16 @@ def query_figures_command(
     as_json: bool,
     object_ids: tuple[str, ...],
     label: tuple[str, ...],
+    face: Path | None,
+    like: str | None,
     sort: str,
     next_token: str | None,
     **filters: Any,
 ) -> None:
-    """Show people."""
+    """Show people: all, or those nearest to a face, the 10 nearest unless --max-results says otherwise."""
+    if face or like:
+        _show_nearest(lake, scope, as_json, face, like, filters["max_results"])
+        return
     asked = figures.FigureQuery(
         scope=scope,
         object_ids=tuple(map(PEOPLE.full_id, object_ids)),
@@ -230,6 +246,19 @@ def query_figures_command(
     page = figures.query_figures(lake, asked, next_token)
     people = [imm.figure_cluster(row) for row in page.rows]
     _show(lake, scope, page, as_json, "FigureClusters", people, terminal.people)
+
+
+def _show_nearest(
+    lake: Lake, scope: Scope, as_json: bool, face: Path | None, like: str | None, max_results: int
+) -> None:
+    from catalog.face_search import NEAREST, find_face, nearest_people, read_faces
+
+    if face and like:
+        raise UsageError("--face and --like exclude each other: one says which faces, the other which in the lake")
+    _refuse_with("--face" if face else "--like", _NOT_OF_A_FACE)
+    faces = read_faces(face) if face else find_face(lake, scope, like or "")
+    found = nearest_people(lake, scope, faces, max_results if _is_typed("max_results") else NEAREST)
+    _show(lake, scope, Page(found), as_json, "Clusters", list(map(imm.nearest_person, found)), terminal.people)
 
 
 @query.command("files")
@@ -654,11 +683,11 @@ def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
 
 def _refuse_with(option: str, others: tuple[str, ...]) -> None:
     """Raises UsageError where options were given that say nothing together with another one."""
-    ctx = click.get_current_context()
-    given = [
-        "--" + name.replace("_", "-")
-        for name in others
-        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-    ]
+    given = ["--" + name.replace("_", "-") for name in others if _is_typed(name)]
     if given:
         raise UsageError(f"{', '.join(given)} cannot be given together with {option}")
+
+
+def _is_typed(name: str) -> bool:
+    """Whether an option was given on the command line, and has not its default."""
+    return click.get_current_context().get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE

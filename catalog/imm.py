@@ -108,6 +108,13 @@ def figure_cluster(row: Row) -> Document:
     )
 
 
+def nearest_person(row: Row) -> Document:
+    """A Cluster of SearchImageFigureCluster: a person, how similar a face is, which of several, and its box."""
+    boundary = {pascal(side): pixels for side, pixels in (row["boundary"] or {}).items() if pixels is not None}
+    found = _given(Face=row["face"], Boundary=boundary, ClusterId=row["object_id"], Similarity=row["similarity"])
+    return found | figure_cluster(row)
+
+
 def person_file(row: Row, language: str) -> Document:
     """A File that shows a person, with the person's faces in it."""
     return file(row, language) | {"Figures": [{"FigureId": figure_id} for figure_id in row["figure_ids"]]}

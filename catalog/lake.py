@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,17 +67,21 @@ class Lake:
 
     def read(self, statement: str, *tables: str) -> list[Row]:
         """The rows that a statement selects from the tables it names; none if one of them is not there."""
+        found = list(self.batches(statement, *tables))
+        return _to_rows(pa.Table.from_batches(found)) if found else []
+
+    def batches(self, statement: str, *tables: str) -> Iterator[pa.RecordBatch]:
+        """The same rows as Arrow, a batch at a time: for more of them than should be in memory at once."""
         session = QueryBuilder(_SESSION)
         for name in tables:
             table = self.table(TABLES[name])
             if table is None:
-                return []
+                return
             session = session.register(name, table)
         try:
-            found = pa.RecordBatchReader.from_stream(session.execute(statement)).read_all()
+            yield from pa.RecordBatchReader.from_stream(session.execute(statement))
         except Exception as error:  # what fails while a stream is read has no narrower type
             raise LakeError(f"lake {self.root!r}: {', '.join(tables)} cannot be read: {error}") from error
-        return _to_rows(found)
 
     def count(self, source: str, *tables: str) -> int:
         """How many rows a FROM clause has, of the tables it names; none if one of them is not there."""

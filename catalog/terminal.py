@@ -67,7 +67,10 @@ def similar_images(documents: list[Document]) -> None:
 
 
 def people(documents: list[Document]) -> None:
-    """People, a line each: name, how many faces and files, the cover. Ids go without their prefix."""
+    """People, a line each: name, how many faces and files, the cover. Ids go without their prefix.
+
+    Those nearest to a face begin with how similar it is, and which of several it is.
+    """
     datasets = {document["DatasetName"] for document in documents}
     columns: dict[str, Show] = {
         "Name": lambda d: d.get("Name", ""),
@@ -83,7 +86,11 @@ def people(documents: list[Document]) -> None:
         columns = {"Dataset": lambda d: d["DatasetName"], **columns}
     if not any("Name" in document for document in documents):
         del columns["Name"]
-    _print_table(documents, columns, numeric=("Faces", "Pictures", "Videos"))
+    if "Similarity" in documents[0]:
+        columns = {"Similarity": lambda d: f"{d['Similarity']:.3f}", **columns}
+    if "Face" in documents[0]:
+        columns = {"Face": lambda d: str(d["Face"]), **columns}
+    _print_table(documents, columns, numeric=("Face", "Similarity", "Faces", "Pictures", "Videos"))
 
 
 def similar_files(documents: list[Document]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -216,57 +216,62 @@ class LakeMaker:
             **given,
         }
 
-    def face(self, figure_id: str, dataset: str = "ada", **given: Any) -> Row:
-        """A row of `figures`: a face in the picture that has its name."""
+    def figure(
+        self, figure_id: str, embedding: Sequence[float] | None = None, dataset: str = "ada", **given: Any
+    ) -> Row:
+        """A row of `figures`: a good face, in a picture that has its name."""
         uri = f"oss://b/{figure_id}.jpg"
         return {
             **self._key(dataset),
             "figure_id": figure_id,
             "uri": uri,
             "object_id": file_object_id(self.project, dataset, uri),
+            "boundary": {"left": 1, "top": 2, "width": 120, "height": 140},
+            "head_pose": {"yaw": 0.0, "pitch": 0.0, "roll": 0.0},
+            "face_quality": 0.95,
+            "embedding": embedding,
             "update_time": NOON,
             "run_id": RUN,
             **given,
         }
 
-    def person(self, number: int, faces: Sequence[str] = (), dataset: str = "ada", **given: Any) -> None:
-        """Writes person `number` with the faces, each in a picture of its own, that has the face's name."""
+    def faces(
+        self, person: int | None, embeddings: Mapping[str, Any], dataset: str = "ada", role: str | None = "founder"
+    ) -> None:
+        """Writes faces of a person, or of nobody, by their names: in `figures`, `figure_members` and `files`."""
+        rows = [self.figure(name, embedding, dataset) for name, embedding in embeddings.items()]
+        whose = {"object_id": None if person is None else person_id(person), "role": role}
+        same = ("bucket", "project_name", "dataset_name", "figure_id", "uri", "run_id")
+        confidence = None if person is None else 1.0
+        members = [{**{name: row[name] for name in same}, **whose, "confidence": confidence} for row in rows]
+        self.insert("figures", rows)
+        self.insert("figure_members", members)
+        self.insert("files", [self.file(row["uri"], dataset) for row in rows])
+
+    def person(
+        self, number: int, faces: Sequence[str] | Mapping[str, Any] = (), dataset: str = "ada", **given: Any
+    ) -> None:
+        """Writes person `number`, whom the faces found, of these names, or names and embeddings."""
         faces = faces or [f"{number}-{name}" for name in "abc"]
+        self.faces(number, faces if isinstance(faces, Mapping) else dict.fromkeys(faces), dataset)
+        cover = next(iter(faces))
         row = {
             **self._key(dataset),
             "object_id": person_id(number),
             "state": "live",
-            "faces": len(faces),
-            "founders": len(faces),
-            "files": len(faces),
-            "images": len(faces),
+            **dict.fromkeys(("faces", "founders", "files", "images"), len(faces)),
             "videos": 0,
-            "cover_figure_id": faces[0],
-            "cover_uri": f"oss://b/{faces[0]}.jpg",
-            "representative": faces[0],
+            "cover_figure_id": cover,
+            "cover_uri": f"oss://b/{cover}.jpg",
+            "representative": cover,
             "generation": 1,
-            "anchor": faces[0],
+            "anchor": cover,
             "create_time": NOON,
             "update_time": NOON,
             "run_id": RUN,
             **given,
         }
-        members = [
-            {
-                **self._key(dataset),
-                "figure_id": face,
-                "uri": f"oss://b/{face}.jpg",
-                "object_id": person_id(number),
-                "confidence": 1.0,
-                "role": "founder",
-                "run_id": RUN,
-            }
-            for face in faces
-        ]
         self.insert("figure_clusters", [row])
-        self.insert("figure_members", members)
-        self.insert("figures", [self.face(face, dataset) for face in faces])
-        self.insert("files", [self.file(member["uri"], dataset) for member in members])
 
     def _key(self, dataset: str, bucket: bool = True) -> Row:
         key: Row = {"project_name": self.project, "dataset_name": dataset}
