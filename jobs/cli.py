@@ -19,6 +19,7 @@ VERBS = {
     "remove": ("jobs.remove_files", "command", "Delete the metadata of files."),
     "erase": ("jobs.erase_figure", "erase", "Erase a person's faces for good: figure."),
     "cluster": ("jobs.cluster", "cluster", "Group files: location-date, similar-images."),
+    "calibrate": ("jobs.calibrate_figures", "calibrate_command", "Fit the options of a clustering to labels: figures."),
     "query": ("catalog.commands", "query", "Show clusters (location-date, similar-images) or files."),
     "update": (
         "catalog.commands",

@@ -18,7 +18,7 @@ from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figures import MAX_ANGLE, MIN_QUALITY, MIN_SIDE
 from transforms.arrow_tables import ArrowBatches, split_datasets, whole_datasets
 from transforms.location_dates import DATASET_KEY
-from transforms.people import Profile, group_faces
+from transforms.people import IS_GOOD, Profile, group_faces
 
 FACE_KEY = (*DATASET_KEY, "figure_id")
 PERSON = (*DATASET_KEY, "object_id")
@@ -38,13 +38,7 @@ def is_good() -> Column:
 
     Both sides of the box over 75 pixels, yaw, pitch and roll under 30 degrees either way, quality over 0.8.
     """
-    sides = (F.col(f"boundary.{side}") > MIN_SIDE for side in ("width", "height"))
-    angles = (F.abs(F.col(f"head_pose.{angle}")) < MAX_ANGLE for angle in ("yaw", "pitch", "roll"))
-    # 0.8 as a 32-bit number, as the column is one: a face of exactly 0.8 is not over it.
-    good = F.col("face_quality") > F.lit(MIN_QUALITY).cast("float")
-    for condition in (*sides, *angles, F.col("embedding").isNotNull()):
-        good = good & condition
-    return F.coalesce(good, F.lit(False))
+    return F.coalesce(F.expr(IS_GOOD), F.lit(False))
 
 
 def group_figures(faces: DataFrame, *, profile: Profile) -> DataFrame:

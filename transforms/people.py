@@ -15,7 +15,7 @@ A function of the set of faces alone: neither order nor blocks nor threads matte
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import erfc, sqrt
 from typing import Any
 
@@ -24,6 +24,22 @@ from numpy.typing import NDArray
 
 from transforms.linkage import GRID, LIMITS, Limits, add_up, compact, cut, grid, linkage, neighbours, row_hash
 from transforms.machine import kernel
+
+MIN_SIDE = 75
+MAX_ANGLE = 30.0
+MIN_QUALITY = 0.8
+"""What makes a face good enough to found a person, by IMM: each is exceeded, or fallen short of."""
+
+# 0.8 as a 32-bit number, as the column is one: a face of exactly 0.8 is not over it.
+IS_GOOD = " AND ".join(
+    (
+        *(f"boundary['{side}'] > {MIN_SIDE}" for side in ("width", "height")),
+        *(f"abs(head_pose['{angle}']) < {MAX_ANGLE}" for angle in ("yaw", "pitch", "roll")),
+        f"face_quality > CAST({MIN_QUALITY} AS FLOAT)",
+        "embedding IS NOT NULL",
+    )
+)
+"""Whether a face (a row of `figures`) can found a person, in the SQL of Spark and DataFusion; null for not."""
 
 
 @dataclass(frozen=True)
@@ -176,10 +192,15 @@ def cells(x: NDArray[Any], low: float, limits: Limits) -> NDArray[Any]:
     return out
 
 
+def candidate(look: float, limits: Limits) -> float:
+    """Cosine under which a pair of faces is not looked at."""
+    return min(limits.candidate, look - 0.2)
+
+
 def group_looks(x: NDArray[Any], profile: Profile, limits: Limits) -> NDArray[Any]:
     """The look of each good face, by number: grid rows in the order of their hashes to int (n,)."""
     n = len(x)
-    first = np.arange(n)
+    first, low = np.arange(n), candidate(profile.look, limits)
     if n > limits.cells_from:
         cell = cells(x, profile.look, limits)
         order = np.argsort(cell, kind="stable")
@@ -189,17 +210,17 @@ def group_looks(x: NDArray[Any], profile: Profile, limits: Limits) -> NDArray[An
             for a in range(0, len(part), limits.cell_max):
                 rows = part[a : a + limits.cell_max]
                 if len(rows) > 1:
-                    i, j, _ = neighbours(x[rows], limits.candidate, limits)
+                    i, j, _ = neighbours(x[rows], low, limits)
                     lab = linkage(x[rows], np.ones(len(rows)), i, j, profile.look)
                     start = np.full(lab.max() + 1, len(rows), np.int64)
                     np.minimum.at(start, lab, np.arange(len(rows)))
                     first[rows] = rows[start[lab]]
     label = compact(first)
     if label.max(initial=-1) + 1 == n:
-        i, j, _ = neighbours(x, limits.candidate, limits)
+        i, j, _ = neighbours(x, low, limits)
         return linkage(x, np.ones(n), i, j, profile.look)
     sums, count = add_up(x, label)
-    i, j, _ = neighbours(grid(sums), limits.candidate, limits)
+    i, j, _ = neighbours(grid(sums), low, limits)
     look: NDArray[Any] = linkage(sums, count, i, j, profile.look)[label]
     return look
 
@@ -225,7 +246,7 @@ def group_people(x: NDArray[Any], look: NDArray[Any], profile: Profile, limits: 
     """The person of each good face, by number, from its look."""
     sums, count = add_up(x, look)
     label = np.arange(len(sums))
-    low = max(limits.candidate, profile.person - 0.18)
+    low = max(candidate(profile.look, limits), profile.person - 0.18)
     u, w = vectors(sums, count, profile)
     only = None
     same = True
@@ -370,6 +391,11 @@ class References:
     directions: NDArray[Any]  # (d, q) common drift, removed from rows already
     threshold: float
 
+    def limit(self, profile: Profile) -> float:
+        """Cosine that so few strangers reach with any of the references as the profile admits."""
+        z = normal_tail(min(0.4, profile.strangers_admitted / len(self.rows)))
+        return profile.stranger_mean + z * profile.stranger_sd
+
 
 def references(
     x: NDArray[Any], look: NDArray[Any], person: NDArray[Any], directions: NDArray[Any], profile: Profile
@@ -387,9 +413,8 @@ def references(
     rows = np.concatenate([sums, own])
     owner = np.concatenate([owner, np.arange(p)])
     order = np.argsort(owner, kind="stable")
-    rows = without(rows[order], directions)
-    z = normal_tail(min(0.4, profile.strangers_admitted / len(rows)))
-    return References(rows, owner[order], clarity, directions, profile.stranger_mean + z * profile.stranger_sd)
+    people = References(without(rows[order], directions), owner[order], clarity, directions, threshold=0.0)
+    return replace(people, threshold=people.limit(profile))
 
 
 def nearest(x: NDArray[Any], refs: References, limits: Limits) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
