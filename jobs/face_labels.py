@@ -160,8 +160,9 @@ def _rows_of(figure_ids: pa.ChunkedArray, ids: pa.Array, where: str) -> NDArray[
     at = pc.index_in(figure_ids.combine_chunks(), ids)
     if at.null_count:
         missing = pc.unique(figure_ids.combine_chunks().filter(at.is_null()))
-        others = f" and {len(missing) - 1:,} others" if len(missing) > 1 else ""
-        raise NotFound(f"{where}: {missing[0].as_py()!r}{others} are labelled, but no faces of the lake")
+        raise NotFound(
+            f"{where}: {len(missing):,} labelled faces are not in the lake, the first {missing[0].as_py()!r}"
+        )
     return np.asarray(at.to_numpy(), np.int64)
 
 

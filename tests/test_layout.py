@@ -53,7 +53,7 @@ def test_a_query_loads_neither_spark_nor_pandas_nor_pydantic() -> None:
     code = (
         "import sys, jobs.cli, click\n"
         "from jobs.cli import lakealbum\n"
-        "for verb in ('query', 'update', 'delete', 'undelete', 'explain', 'tasks'):\n"
+        "for verb in ('calibrate', 'query', 'update', 'delete', 'undelete', 'explain', 'tasks'):\n"
         "    lakealbum.get_command(click.Context(lakealbum), verb)\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )

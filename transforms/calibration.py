@@ -60,7 +60,7 @@ _AS_WELL = 0.003
 """BCubed F that is about as good: some two faces in a thousand."""
 _AS_LIKELY = 2.0
 """Logarithm of a likelihood ratio that tells nothing: 95 % of what chance brings for one value."""
-_KINS = np.arange(0.40, 1.0, 0.02)
+_KINS = DEFAULTS.kin + 0.02 * np.arange(-12, 17)
 _KIN_SLOPES = (0.02, 0.035, 0.05, 0.075, 0.11)
 _SAMPLE = 2000
 """Faces of a library whose cosines with all others are looked at: the first by the hashes of their embeddings."""
@@ -269,7 +269,8 @@ class _Joining:
     @property
     def shown(self) -> NDArray[Any]:
         """What each face shows of its nearest person."""
-        return self.first / self.people.clarity[self.who]
+        shown: NDArray[Any] = self.first / self.people.clarity[self.who]
+        return shown
 
 
 def _read_joining(library: Library, profile: Profile) -> _Joining | None:

@@ -24,7 +24,7 @@ class Limits:
     neighbours: int = 48
     """Candidates kept of a row."""
     candidate: float = 0.30
-    """Cosine under which a pair is not looked at."""
+    """Cosine under which a pair is not looked at, at most."""
     block: int = 1024
     """Rows of a block of the matrix of similarities."""
     cells_from: int = 30_000

@@ -193,7 +193,7 @@ def cells(x: NDArray[Any], low: float, limits: Limits) -> NDArray[Any]:
 
 
 def candidate(look: float, limits: Limits) -> float:
-    """Cosine under which a pair of faces is not looked at."""
+    """Cosine under which a pair of faces is not looked at: lower for a model whose faces of one look are less alike."""
     return min(limits.candidate, look - 0.2)
 
 
