@@ -54,7 +54,7 @@ FOLDS = 5
 _LOOKS = np.linspace(0.55, 1.04, 8)
 _PEOPLE = np.linspace(0.38, 0.82, 12)
 """Steps that are tried: shares of the way from strangers to faces of one look, or to one look's noise-free 1."""
-_DEFAULT_STEP = (0.76, 0.58)
+_DEFAULT_STEP = (0.72, 0.58)
 """Where the defaults lie, on the libraries that they were made for."""
 _AS_WELL = 0.003
 """BCubed F that is about as good: some two faces in a thousand."""
@@ -195,7 +195,7 @@ def _cosines_of_strangers(library: Library) -> NDArray[Any]:
 
 
 def _cosines_of_one_look(library: Library) -> NDArray[Any]:
-    """The cosine of each good face with the second nearest of its group: mostly one look's."""
+    """The cosine of each good face with the second nearest of its group: of one look, where there are enough faces."""
     order = np.flatnonzero(library.is_good)
     order = order[np.argsort(library.group[order], kind="stable")]
     found = [np.zeros(0)]
@@ -218,7 +218,8 @@ def _fit_founding(libraries: Sequence[Library]) -> Profile:
     """The defaults, with what decides which good faces are one person."""
     good = [library.take(library.is_good) for library in libraries]
     mean, sd = _middle_and_spread(np.concatenate([_cosines_of_strangers(library) for library in good]))
-    one_look = float(np.median(np.concatenate([_cosines_of_one_look(library) for library in good])))
+    # not the middle: people of few faces have no two of one look
+    one_look = float(np.quantile(np.concatenate([_cosines_of_one_look(library) for library in good]), 0.75))
     same_look = (DEFAULTS.same_look - DEFAULTS.person) / (1 - DEFAULTS.person)
     trials = []
     for step in _LOOKS.tolist():
