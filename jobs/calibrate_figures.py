@@ -90,7 +90,7 @@ def calibrate_command() -> None:
 @click.argument("labels", type=click.Path(path_type=Path))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
     default=Path("profile.yaml"),
     show_default=True,
     help="YAML file to write; one that is there is replaced.",
@@ -102,11 +102,10 @@ def command(lake: Lake, scope: Scope, as_json: bool, labels: Path, out: Path) ->
     LABELS is a .csv or .parquet file with the columns figure_id and person (empty: nobody's), or figure_id,
     other_figure_id and same (true or false), and dataset_name where datasets share figure ids.
     """
+    if not out.parent.is_dir():
+        raise UsageError(f"--out {str(out)!r}: there is no directory {str(out.parent)!r}")
     found = fit(read_libraries(lake, scope, labels))
-    try:
-        out.write_text(as_yaml(found), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--out {str(out)!r} cannot be written: {error}") from None
+    out.write_text(as_yaml(found), encoding="utf-8")
     if as_json:
         click.echo(json.dumps(imm.answer(_document(found)), indent=2))
         return

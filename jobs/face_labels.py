@@ -49,7 +49,7 @@ def read_libraries(lake: Lake, scope: Scope, path: Path) -> list[Library]:
 
 
 def _read_labels(path: Path) -> pa.Table:
-    """The labels: texts, and `same` as a truth value; empty persons and no others are null."""
+    """The labels: texts, none empty but persons, and `same` as a truth value."""
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise UsageError(f"{path} ends in {path.suffix!r}; .csv and .parquet are accepted")
     try:
@@ -70,16 +70,14 @@ def _read_labels(path: Path) -> pa.Table:
     kept = [name for name in table.column_names if name in found[0] | {_DATASET}]
     try:
         table = pa.table({name: table[name].cast(pa.string()) for name in kept})
+        for name in (each for each in kept if each != "person"):
+            if missing := pc.sum(pc.fill_null(pc.equal(table[name], ""), True)).as_py():
+                raise UsageError(f"{path}: {name} is empty in {missing:,} of {len(table):,} rows; only person may be")
         if "same" in kept:
             same = pc.utf8_lower(table["same"]).cast(pa.bool_())
             table = table.set_column(kept.index("same"), "same", same)
     except pa.ArrowException as error:
         raise UsageError(f"{path} holds values that are no labels: {error}; same is true or false") from None
-    for name in set(kept) - {"person"}:
-        if missing := table[name].null_count + (
-            0 if name == "same" else pc.sum(pc.equal(table[name], "")).as_py() or 0
-        ):
-            raise UsageError(f"{path}: {name} is empty in {missing:,} of {len(table):,} rows; only person may be")
     if not len(table):
         raise UsageError(f"{path} has no rows")
     return table

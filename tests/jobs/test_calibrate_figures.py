@@ -184,7 +184,7 @@ BAD: dict[str, tuple[dict[str, list[Any]], str, int]] = {
     ),
     "no face": ({"figure_id": ["1", ""], "person": ["a", "b"]}, "figure_id is empty in 1 of 2 rows", 2),
     "truth": ({"figure_id": ["1"], "other_figure_id": ["2"], "same": ["maybe"]}, "same is true or false", 2),
-    "half": ({"figure_id": ["1"], "other_figure_id": ["2"], "same": [""]}, "same is true or false", 2),
+    "half": ({"figure_id": ["1"], "other_figure_id": ["2"], "same": [""]}, "same is empty in 1 of 1 rows", 2),
     "contradiction": (
         {"figure_id": ["1", "2", "1"], "other_figure_id": ["2", "3", "3"], "same": [True, True, False]},
         "'1' and '3' are said to be different people, and by other pairs to be one",
@@ -210,8 +210,10 @@ def test_files_that_are_none_are_refused(maker: LakeMaker, typed: Typed, tmp_pat
     (tmp_path / "labels.parquet").write_text("figure_id,person\n")
     assert "cannot be read" in typed(tmp_path / "labels.parquet", code=2)
     labels = write(tmp_path / "labels.csv", people_table())
-    assert "cannot be written" in typed(labels, "--out", str(tmp_path), code=2)
+    assert "is a directory" in typed(labels, "--out", str(tmp_path), code=2)
+    assert "there is no directory" in typed(labels, "--out", str(tmp_path / "nowhere" / "p.yaml"), code=2)
     assert "no dataset 'cleo'" in typed(labels, "--dataset", "cleo", code=1)
+    assert "228 labelled faces are not in the lake" in typed(labels, "--dataset", "ben", code=1)
     maker.insert("figures", [maker.figure("short", [1.0, 2.0])])
     mixed = pa.table({"figure_id": ["1", "short"], "person": ["a", "b"]})
     assert "have 2 and 128 numbers" in typed(write(tmp_path / "mixed.csv", mixed), code=2)

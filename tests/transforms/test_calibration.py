@@ -94,6 +94,14 @@ def test_people_are_left_out_in_turn() -> None:
     assert before < 0.75
 
 
+def test_strangers_of_one_person_alone_are_enough() -> None:
+    labelled = library(5, people=12, common=0.5)
+    others = np.setdiff1d(np.unique(labelled.group), [0])
+    of_one = replace(labelled, apart=np.stack([np.zeros_like(others), others], axis=1))
+    _, after = cross_validate([of_one])  # once, that person is left out, and no strangers are known
+    assert 0.8 < after <= 1
+
+
 def test_libraries_are_not_compared_with_each_other() -> None:
     one = library(6, people=12, common=0.5)
     same_people_elsewhere = replace(one, image=one.image + 1000)
