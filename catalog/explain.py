@@ -16,7 +16,7 @@ from catalog.sql import all_of, equals, one_of, under
 from catalog.times import TimeRange
 from schemas.cluster_kinds import GROUPS, PEOPLE, TRIPS, ClusterKind
 from schemas.errors import NotFound
-from schemas.figures import MAX_ANGLE, MIN_QUALITY, MIN_SIDE
+from schemas.figures import IS_GOOD
 
 FACES_SHOWN = 100
 """Faces of a person that an explanation shows; `lakealbum query files --cluster ID` pages through all."""
@@ -156,19 +156,8 @@ def _days(lake: Lake, scope: Scope, cluster: Row) -> list[Row]:
 
 def _faces(lake: Lake, scope: Scope, object_id: str) -> list[Row]:
     """The faces of a person, up to `FACES_SHOWN`, founders first, then the surest; `good` by what stands beside it."""
-    sides = (f"boundary['{side}']" for side in ("width", "height"))
-    angles = (f"head_pose['{angle}']" for angle in ("yaw", "pitch", "roll"))
-    # The quality is a 32-bit number: a face of exactly 0.8 is not over it.
-    good = all_of(
-        [
-            *(f"{side} > {MIN_SIDE}" for side in sides),
-            *(f"abs({angle}) < {MAX_ANGLE}" for angle in angles),
-            f"face_quality > CAST({MIN_QUALITY} AS REAL)",
-            "embedding IS NOT NULL",
-        ]
-    )
     looks = (
-        f"SELECT figure_id AS face, coalesce({good}, FALSE) AS good, face_quality, boundary['width'] AS width, "
+        f"SELECT figure_id AS face, coalesce({IS_GOOD}, FALSE) AS good, face_quality, boundary['width'] AS width, "
         "boundary['height'] AS height, head_pose['yaw'] AS yaw, head_pose['pitch'] AS pitch, head_pose['roll'] AS roll "
         f"FROM figures WHERE {scope.condition(lake)}"
     )

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from catalog.lake import Lake, Scope
 from catalog.sql import relation
 from schemas.errors import NotFound, UsageError
+from schemas.figures import IS_GOOD
 from transforms.calibration import Library, group_pairs
-from transforms.people import IS_GOOD
 
 MOST_FACES = 20_000
 """Faces that a profile is fitted to: minutes, with the cross-validation."""

@@ -12,6 +12,17 @@ MAX_ANGLE = 30.0
 MIN_QUALITY = 0.8
 """What makes a face good enough to found a person, by IMM: each is exceeded, or fallen short of."""
 
+# 0.8 as a 32-bit number, as the column is one: a face of exactly 0.8 is not over it.
+IS_GOOD = " AND ".join(
+    (
+        *(f"boundary['{side}'] > {MIN_SIDE}" for side in ("width", "height")),
+        *(f"abs(head_pose['{angle}']) < {MAX_ANGLE}" for angle in ("yaw", "pitch", "roll")),
+        f"face_quality > CAST({MIN_QUALITY} AS FLOAT)",
+        "embedding IS NOT NULL",
+    )
+)
+"""Whether a face (a row of `figures`) can found a person, in the SQL of Spark and DataFusion; null for not."""
+
 FIGURES = Contract(
     name="figures",
     row="face in a file",

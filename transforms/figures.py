@@ -15,10 +15,10 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from schemas.figure_clusters import FIGURE_CLUSTERS
-from schemas.figures import MAX_ANGLE, MIN_QUALITY, MIN_SIDE
+from schemas.figures import IS_GOOD
 from transforms.arrow_tables import ArrowBatches, split_datasets, whole_datasets
 from transforms.location_dates import DATASET_KEY
-from transforms.people import IS_GOOD, Profile, group_faces
+from transforms.people import Profile, group_faces
 
 FACE_KEY = (*DATASET_KEY, "figure_id")
 PERSON = (*DATASET_KEY, "object_id")

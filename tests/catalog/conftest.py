@@ -249,17 +249,17 @@ class LakeMaker:
         self.insert("files", [self.file(row["uri"], dataset) for row in rows])
 
     def person(
-        self, number: int, faces: Sequence[str] | Mapping[str, Any] = (), dataset: str = "ada", **given: Any
+        self, number: int, founders: Sequence[str] | Mapping[str, Any] = (), dataset: str = "ada", **given: Any
     ) -> None:
         """Writes person `number`, whom the faces found, of these names, or names and embeddings."""
-        faces = faces or [f"{number}-{name}" for name in "abc"]
-        self.faces(number, faces if isinstance(faces, Mapping) else dict.fromkeys(faces), dataset)
-        cover = next(iter(faces))
+        founders = founders or [f"{number}-{name}" for name in "abc"]
+        self.faces(number, founders if isinstance(founders, Mapping) else dict.fromkeys(founders), dataset)
+        cover = next(iter(founders))
         row = {
             **self._key(dataset),
             "object_id": person_id(number),
             "state": "live",
-            **dict.fromkeys(("faces", "founders", "files", "images"), len(faces)),
+            **dict.fromkeys(("faces", "founders", "files", "images"), len(founders)),
             "videos": 0,
             "cover_figure_id": cover,
             "cover_uri": f"oss://b/{cover}.jpg",

@@ -35,14 +35,19 @@ def founders(person: int) -> list[list[float]]:
     return [embedding(person), embedding(person, 0.5, 6), embedding(person, 0.5, 7)]
 
 
+def named(person: int, embeddings: list[list[float]]) -> dict[str, list[float]]:
+    """Embeddings by the names of a person's faces: p<person>-<n>."""
+    return {f"p{person}-{n}": each for n, each in enumerate(embeddings)}
+
+
 @pytest.fixture
 def people(maker: LakeMaker) -> LakeMaker:
     """Persons 0 and 1 of ada and 2 of ben, each of three founders; ada's 0 has a face that joined, far from them."""
-    maker.person(0, founders(0), faces=4)
-    maker.person(1, founders(1))
-    maker.person(2, founders(2), "ben")
-    maker.faces(0, [embedding(3)], role="joined", first=9)
-    maker.faces(None, [embedding(1, 1.0)], role=None, first=0)
+    maker.person(0, named(0, founders(0)), faces=4)
+    maker.person(1, named(1, founders(1)))
+    maker.person(2, named(2, founders(2)), "ben")
+    maker.faces(0, {"p0-9": embedding(3)}, role="joined")
+    maker.faces(None, {"pNone-0": embedding(1, 1.0)}, role=None)
     return maker
 
 
@@ -123,7 +128,7 @@ def test_a_face_of_the_lake_is_not_compared_with_itself(people: LakeMaker) -> No
 
 
 def test_people_of_other_embeddings_are_left_out(people: LakeMaker) -> None:
-    people.person(4, [[1.0, 2.0, 3.0]] * 3, "ben")
+    people.person(4, named(4, [[1.0, 2.0, 3.0]] * 3), "ben")
     assert {person for person, _ in found(people, faces(embedding(2)))} == {person_id(number) for number in range(3)}
     assert found(people, faces([1.0, 2.0, 3.0])) == [(person_id(4), pytest.approx(1))]
     with pytest.raises(UsageError, match="has 5 numbers; those of the lake's people have 3 or 8"):
@@ -219,6 +224,6 @@ def test_searching_as_typed(shell: Shell, tmp_path: Path) -> None:
 
 def test_no_more_than_ten_people_unless_asked(shell: Shell) -> None:
     for number in range(3, 12):
-        shell.maker.person(number, founders(number % 6))
+        shell.maker.person(number, named(number, founders(number % 6)))
     assert len(shell.json("query figures --like p1-0")["Clusters"]) == 10
     assert len(shell.json("query figures --like p1-0 --max-results 0")["Clusters"]) == 12

@@ -21,11 +21,12 @@ from jobs.cli import lakealbum, run
 from jobs.cluster_figures import ClusterFigures
 from jobs.face_labels import read_libraries
 from jobs.options import build_config
+from schemas.figures import IS_GOOD
 from tests.catalog.conftest import LakeMaker
 from tests.transforms.test_calibration import Library, library
 from transforms.calibration import DEFAULTS, calibrate
 from transforms.figures import is_good
-from transforms.people import IS_GOOD, Profile
+from transforms.people import Profile
 
 PEOPLE = 12
 LABELLED = library(1, people=PEOPLE, common=0.5)

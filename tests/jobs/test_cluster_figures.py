@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from catalog.edits import append_edit
+from catalog.face_search import find_face, nearest_people
 from catalog.figures import Change, FaceMarks, FigureQuery, files_of_person, query_figures, update_person
 from catalog.lake import Lake, Scope
 from catalog.paging import Page
@@ -96,12 +97,14 @@ def test_people_are_founded_kept_and_obeyed(album: Album) -> None:
     }  # fmt: skip
     assert members["a1"]["confidence"] == 1
     assert 0.3 <= members["a-poor"]["confidence"] < 1
+    lake = Lake(album.lake)
+    [nearest] = nearest_people(lake, SCOPE, find_face(lake, SCOPE, "a-poor"), 1)
+    assert nearest["object_id"] == a
     versions = album.versions()
     album.cluster_figures()
     assert album.versions() == versions
 
     # what people say, and new faces: c is founded now, b joins a by their word, one face of a's is not a's
-    lake = Lake(album.lake)
     update_person(lake, SCOPE, a, Change({"title": "Ada"}, FaceMarks(part=("a-poor",), join=("x",)), merge=(b,)))
     index(album, [face("c3"), face("a4")])
     done = what_changed(album.cluster_figures())
