@@ -97,6 +97,16 @@ def remove(root: str, contract: Contract, condition: str) -> int:
     return _until_committed(contract, write)
 
 
+def change(root: str, contract: Contract, condition: str, updates: dict[str, str]) -> int:
+    """Gives columns of the rows that satisfy a condition new values (SQL), in one commit. Returns how many rows."""
+
+    def write() -> int:
+        changed = open_or_create(root, contract).update(updates, predicate=condition, commit_properties=_NO_RETRY)
+        return int(changed["num_updated_rows"] or 0)
+
+    return _until_committed(contract, write)
+
+
 def to_arrow(contract: Contract, rows: Sequence[Row]) -> pa.Table:
     """The rows as an Arrow table of the contract's types; columns left out are null.
 

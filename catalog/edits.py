@@ -41,8 +41,8 @@ class Curated:
     """What is in force for one cluster, by its edits.
 
     `parted` members are hidden from it, as people say that they are not similar to the others; `emptied` tells that
-    too few are left for a cluster. Of a person who was `erased` nothing is left, and no face is taken in again. `edits`
-    counts what was done to it: IMM's MetaLockVersion.
+    too few are left for a cluster. `edits` counts what was done to it: IMM's MetaLockVersion. Of a person who was
+    `erased` nothing is left, and no face is taken in again.
     """
 
     object_id: str

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from catalog.clusters import why_missing
-from catalog.commits import remove
+from catalog.commits import change, remove
 from catalog.edits import append_edit, read_edits
 from catalog.lake import Lake, Row, Scope
 from catalog.sql import all_of, equals, one_of
@@ -97,18 +97,27 @@ def record_erasure(lake: Lake, erasure: Erasure) -> None:
 def remove_decisions(lake: Lake, erasure: Erasure) -> int:
     """Deletes what people said of an erased person and its faces: names, labels, merging, whose face it is.
 
-    Erasing itself stays, and its undoing. Returns how many edits were deleted. They are named by their numbers, as the
-    table's log keeps the condition.
+    Erasing itself stays, and its undoing; another person's cover that was one of the faces is cleared. Returns how many
+    edits were deleted. They are named by their numbers, as the table's log keeps the condition.
     """
     ids = erasure.object_ids
     own = all_of([erasure.own.condition(lake, bucketed=False), equals("kind", PEOPLE.name)])
     erased = f"SELECT unnest(figure_digests) FROM cluster_edits WHERE {own} AND {_is_of(ids)} AND action = 'erase'"
-    about = f"({_is_of(ids)}) OR (figure_id IS NOT NULL AND {_DIGEST} IN ({erased}))"
-    rows = lake.read(
-        f"SELECT sequence FROM cluster_edits WHERE {own} AND action NOT IN ('erase', 'undelete') AND ({about})",
-        "cluster_edits",
-    )
-    return remove(lake.root, CLUSTER_EDITS, one_of("sequence", [row["sequence"] for row in rows])) if rows else 0
+
+    def numbers(about: str) -> str:
+        statement = (
+            f"SELECT sequence FROM cluster_edits WHERE {own} AND action NOT IN ('erase', 'undelete') AND ({about})"
+        )
+        rows = lake.read(statement, "cluster_edits")
+        return one_of("sequence", [row["sequence"] for row in rows]) if rows else ""
+
+    deleted = 0
+    if condition := numbers(f"{_is_of(ids)} OR (figure_id IS NOT NULL AND {_DIGEST} IN ({erased}))"):
+        deleted = remove(lake.root, CLUSTER_EDITS, condition)
+    cover = _DIGEST.replace("figure_id", "cover_figure_id")
+    if condition := numbers(f"cover_figure_id <> '' AND {cover} IN ({erased})"):
+        change(lake.root, CLUSTER_EDITS, condition, {"cover_figure_id": "''"})
+    return deleted
 
 
 def _is_of(object_ids: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from pyspark.sql import DataFrame, SparkSession
 
 from catalog.erasures import Erasure
-from catalog.figures import FaceMarks, merge_people, undelete_person, update_person
+from catalog.figures import Change, FaceMarks, undelete_person, update_person
 from catalog.lake import Lake
 from catalog.tasks import append_task_state
 from jobs import erase_figure as erasing
@@ -139,10 +139,10 @@ def clustered(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> 
         name: object_id for names, object_id in found.items() for name in ("a1", "b1", "c1") if figure(name) in names
     }
     lake = Lake(album.lake)
-    update_person(lake, SCOPE, named["c1"], {"title": "Countess of Lovelace"}, FaceMarks())
-    update_person(lake, SCOPE, named["a1"], {"title": "Ada Byron", "custom_labels": {"of": "Ockham"}}, FaceMarks())
-    update_person(lake, SCOPE, named["b1"], {"title": "Beatrice"}, FaceMarks(part=(figure("a2"), figure("x"))))
-    merge_people(lake, SCOPE, named["a1"], [named["c1"]])
+    update_person(lake, SCOPE, named["c1"], Change({"title": "Countess of Lovelace"}))
+    update_person(lake, SCOPE, named["a1"], Change({"title": "Ada Byron", "custom_labels": {"of": "Ockham"}}))
+    update_person(lake, SCOPE, named["b1"], Change({"title": "Beatrice"}, FaceMarks(part=(figure("a2"), figure("x")))))
+    update_person(lake, SCOPE, named["a1"], Change(merge=(named["c1"],)))
     album.index(faces("a1", age=30) + faces("a3", age=31) + faces("a3", age=32) + faces("b1", age=33), rows="figures")
     album.cluster_figures()
     return album.root
@@ -238,7 +238,7 @@ def test_the_faces_stay_away_until_the_person_is_undeleted(album: Album, monkeyp
     assert (erasure.is_said, run.ledger.row_counts["figures.deleted"]) == (True, 3)
 
     with pytest.raises(NotFound, match="was erased; after `lakealbum undelete figures"):
-        update_person(Lake(album.lake), SCOPE, ada, {"title": "Ada"}, FaceMarks())
+        update_person(Lake(album.lake), SCOPE, ada, Change({"title": "Ada"}))
     assert not undelete_person(Lake(album.lake), SCOPE, ada)
     album.index(faces("a1", "a2", "a3", age=20), rows="figures")
     album.cluster_figures()
@@ -293,7 +293,7 @@ def test_only_a_person_who_is_there_is_erased_and_only_when_it_is_known_who_is_w
     with pytest.raises(UsageError, match="'you' is not the id of a figure cluster"):
         erase(album, "you")
     assert contents(album) == before
-    update_person(Lake(album.lake), SCOPE, bea, {}, FaceMarks(join=(figure("a3"),)))
+    update_person(Lake(album.lake), SCOPE, bea, Change(marks=FaceMarks(join=(figure("a3"),))))
     with pytest.raises(UsageError, match="run `lakealbum cluster figures --project demo --dataset ada` first"):
         erase(album, ada)
     album.cluster_figures()
