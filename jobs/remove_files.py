@@ -1,6 +1,6 @@
-"""Job: remove. Deletes the metadata of files; trips keep the days that they have seen.
+"""Job: remove. Deletes the metadata of files, and their faces; trips keep the days that they have seen.
 
-files (tombstones) -> file_places; similar_image_clusters -> similar_image_members -> cluster_events
+files (tombstones) -> figures; file_places; similar_image_clusters -> similar_image_members -> cluster_events
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import Field
 from pyspark.sql import functions as F
 
 from jobs.cli import run as run_command
-from jobs.commits import Step, apply_changes, retry_conflicts
+from jobs.commits import Step, apply_changes, replace_rows, retry_conflicts
 from jobs.evidence import derive_cluster_events
 from jobs.lake import check_datasets
 from jobs.locating import refresh_file_places
@@ -22,8 +22,10 @@ from jobs.runs import Run, print_result, run_job
 from jobs.similar_images import drop_removed_members
 from schemas.cluster_kinds import GROUPS
 from schemas.errors import UsageError
+from schemas.figures import FIGURES
 from schemas.files import FILES
 from transforms.changes import ACTION
+from transforms.location_dates import DATASET_KEY
 
 
 class RemoveFiles(JobConfig):
@@ -39,6 +41,8 @@ def remove_files(run: Run, config: RemoveFiles) -> None:
     check_datasets(run.lake, config.project, config.dataset)
     run.progress.stage("removing files", 10)
     retry_conflicts(lambda: _bury(run, config))
+    run.progress.stage("faces", 40)
+    retry_conflicts(lambda: _drop_faces(run, config))
     run.progress.stage("places", 60)
     retry_conflicts(lambda: refresh_file_places(run))
     run.progress.stage("similar images", 80)
@@ -62,11 +66,20 @@ def _bury(run: Run, config: RemoveFiles) -> None:
     run.ledger.count("files.removed", done.updated)
 
 
+def _drop_faces(run: Run, config: RemoveFiles) -> None:
+    """Deletes the faces of removed files; the next clustering takes them out of people."""
+    step = Step.pin(run.lake, FIGURES, run.run_id, dry_run=run.dry_run)
+    ours = (F.col("project_name") == config.project) & F.col("dataset_name").isin(*config.dataset)
+    files = run.lake.read(FILES, run.lake.version(FILES)).where(ours & F.col("deleted_time").isNotNull())
+    faces = step.current().where(ours).join(files.select(*DATASET_KEY, "uri"), [*DATASET_KEY, "uri"], how="left_semi")
+    run.ledger.wrote(FIGURES, replace_rows(step, faces.limit(0), faces))
+
+
 @click.command("remove")
 @click.argument("uri", nargs=-1)
 @job_options
 def command(uri: tuple[str, ...], given: dict[str, Any], as_json: bool) -> None:
-    """Delete the metadata of the files URI... of one dataset."""
+    """Delete the metadata of the files URI... of one dataset, and their faces."""
     config = build_config(RemoveFiles, given, {"uri": uri})
     with run_job(config, job="remove-files", task_type="FileRemoving") as run:
         remove_files(run, config)

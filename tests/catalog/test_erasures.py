@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from catalog.erasures import plan_erasure, record_erasure, remove_decisions
-from tests.catalog.conftest import LakeMaker, edit
-from tests.catalog.test_explain_figures import add_face, person, person_id
+from tests.catalog.conftest import LakeMaker, edit, person_id
+from tests.catalog.test_explain_figures import add_face, person
 
 
 def test_what_was_said_of_the_person_goes_and_of_others_only_the_face(maker: LakeMaker) -> None:

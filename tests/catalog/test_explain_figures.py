@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from uuid import uuid5
 
 import pytest
 
 from catalog.explain import FACES_SHOWN
 from catalog.lake import Row
-from schemas.lake import CLUSTER_NAMESPACE, file_object_id
-from tests.catalog.conftest import DAY, NOON, LakeMaker, edit
+from tests.catalog.conftest import DAY, NOON, LakeMaker, edit, person_id
 from tests.catalog.test_commands import Shell
-
-
-def person_id(number: int) -> str:
-    """The id of the person of a number."""
-    return f"Cluster-{uuid5(CLUSTER_NAMESPACE, f'person {number}')}"
 
 
 def key(maker: LakeMaker) -> Row:
@@ -47,14 +40,11 @@ def add_face(maker: LakeMaker, name: str, role: str, confidence: float, **given:
     """Writes a face of person 0, good unless told otherwise."""
     shown = {**key(maker), "figure_id": name, "uri": f"oss://b/{name}.jpg", "run_id": "run-1"}
     looks = {
-        "object_id": file_object_id("demo", "ada", f"oss://b/{name}.jpg"),
         "boundary": {"left": 0, "top": 0, "width": 76, "height": 90},
         "head_pose": {"yaw": 29.5, "pitch": -29.5, "roll": 0.0},
         "face_quality": 0.85,
-        "embedding": [1.0, 0.0],
-        "update_time": NOON,
     }
-    maker.insert("figures", [{**shown, **looks, **given}])
+    maker.insert("figures", [maker.figure(name, [1.0, 0.0], **looks | given)])
     maker.insert("figure_members", [{**shown, "object_id": person_id(0), "role": role, "confidence": confidence}])
 
 

@@ -133,6 +133,7 @@ def test_people_are_founded_kept_and_obeyed(album: Album) -> None:
     album.remove("s3://ada/c2.jpg", "s3://ada/c3.jpg", dataset="ada")
     album.cluster_figures()
     assert set(live(album)) == {a, b}
+    assert not {"c1", "c2", "c3"} & {row["figure_id"] for row in album.rows("figures")}
     assert {event for event, _ in album.events()} == {
         "created",
         "extended",
