@@ -43,8 +43,9 @@ def add_face(maker: LakeMaker, name: str, role: str, confidence: float, **given:
         "boundary": {"left": 0, "top": 0, "width": 76, "height": 90},
         "head_pose": {"yaw": 29.5, "pitch": -29.5, "roll": 0.0},
         "face_quality": 0.85,
+        "embedding": [1.0, 0.0],
     }
-    maker.insert("figures", [maker.figure(name, [1.0, 0.0], **looks | given)])
+    maker.insert("figures", [maker.figure(name, **looks | given)])
     maker.insert("figure_members", [{**shown, "object_id": person_id(0), "role": role, "confidence": confidence}])
 
 
