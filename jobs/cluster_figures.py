@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 from pydantic import Field
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.cli import run as run_command
@@ -84,6 +85,15 @@ def _commit(changed: Changed, *, config: ClusterFigures) -> int:
     groups = run.cache(groups.withColumn("node", F.col("figure_id")))
 
     run.progress.stage("clusters", 60)
+    with run.few_or_many(pinned.rows_with(faces)):
+        return _commit_people(changed, config, pinned, groups=groups, faces=faces)
+
+
+def _commit_people(
+    changed: Changed, config: ClusterFigures, pinned: MemberClusters, *, groups: DataFrame, faces: DataFrame
+) -> int:
+    """Commits who the people of the groups are, with what people said of them, and of the faces that there are."""
+    run = changed.run
     old_members = pinned.old_members.where(F.col("object_id").isNotNull()).drop("run_id")
     edits = edits_of_kind(run, config, kind=PEOPLE.name, until=changed.scope.edits_version)
     decisions = Decisions.of(edits, old_clusters=pinned.old_clusters, checkpoint=run.cache)

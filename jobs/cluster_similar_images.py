@@ -77,7 +77,8 @@ def _commit(changed: Changed, *, config: ClusterSimilarImages) -> int:
     groups = _group(changed, config)
     changed.run.progress.stage("clusters", 70)
     clusters = MemberClusters.pin(changed.run, GROUPS, changed.datasets)
-    return commit_similar_images(clusters, groups, names=clusters.name(groups))
+    with changed.run.few_or_many(clusters.rows_with(groups)):
+        return commit_similar_images(clusters, groups, names=clusters.name(groups))
 
 
 def _group(changed: Changed, config: ClusterSimilarImages) -> DataFrame:
@@ -87,21 +88,23 @@ def _group(changed: Changed, config: ClusterSimilarImages) -> DataFrame:
         max_distance=config.max_distance, min_similarity=config.min_similarity, crops=config.crops
     )
     pairs = run.cache(changed.read(SIMILAR_IMAGE_PAIRS).where(counts))
+    run.ledger.count("pairs.counted", pairs.count())
     images = changed.read(FILE_FEATURES).where(F.col("fingerprint").isNotNull())
     looks = run.cache_keys(pairs.transform(linked_looks, images=images), "fingerprints.linked")
     images = images.select(*FILE_KEY, "fingerprint", "image_score").join(looks, list(IMAGE_KEY), how="left_semi")
     images = run.cache_keys(images, "images.linked")
     files = changed.read(FILES).where(F.col("deleted_time").isNull()).select(*FILE_KEY, *OF_A_FILE)
-    images = files.join(images, list(FILE_KEY), how="inner")
-    parted = run.cache(_parted(changed, config))
-    if parted.isEmpty():
-        images = run.cache(images.withColumn("node", F.col("fingerprint")))
-        links = run.cache(pairs.transform(link_images, images=images))
-    else:
-        images = run.cache(images.transform(part_images, parted=parted, pairs=pairs))
-        links = run.cache(pairs.transform(link_nodes, images=images))
-    stars = group_stars(links, key=DATASET_KEY, checkpoint=run.cache, log=run.log_round)
-    return run.cache(images.transform(gather_members, stars=stars))
+    images = run.cache(files.join(images, list(FILE_KEY), how="inner"))
+    with run.few_or_many(run.ledger.row_counts["images.linked"] + run.ledger.row_counts["pairs.counted"]):
+        parted = run.cache(_parted(changed, config))
+        if parted.isEmpty():
+            images = images.withColumn("node", F.col("fingerprint"))
+            links = run.cache(pairs.transform(link_images, images=images))
+        else:
+            images = run.cache(images.transform(part_images, parted=parted, pairs=pairs))
+            links = run.cache(pairs.transform(link_nodes, images=images))
+        stars = group_stars(links, key=DATASET_KEY, checkpoint=run.cache, log=run.log_round)
+        return run.cache(images.transform(gather_members, stars=stars))
 
 
 def _parted(changed: Changed, config: ClusterSimilarImages) -> DataFrame:

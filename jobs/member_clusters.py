@@ -48,10 +48,13 @@ def cluster_members(
     version = run.lake.version(kind.table)
     if run.ledger.row_counts["datasets.changed"]:
         version = commit(Changed(run, scope, datasets))
+    changes = sum(run.ledger.row_counts.get(f"{kind.table.name}.{done}", 0) for done in ("inserted", "updated"))
     run.progress.stage("events", 85)
-    derive_cluster_events(run, kind)
+    with run.few_or_many(changes):
+        derive_cluster_events(run, kind)
     run.progress.stage("state", 95)
-    end_clustering(run, config, scope, kind=kind.name, result=kind.table, result_version=version)
+    with run.few_or_many(run.ledger.row_counts["datasets.changed"]):
+        end_clustering(run, config, scope, kind=kind.name, result=kind.table, result_version=version)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,10 @@ class MemberClusters:
             run.cache(step.current().join(datasets, list(DATASET_KEY), how="left_semi")) for step in (clusters, members)
         )
         return cls(run, kind, clusters, members, old_clusters, old_members)
+
+    def rows_with(self, members: DataFrame) -> int:
+        """How many rows naming and committing has to do with: members now, and before."""
+        return members.count() + self.old_members.count()
 
     def name(self, groups: DataFrame, *, several: DataFrame | None = None) -> DataFrame:
         """The ids of groups (transforms.member_clusters.name_groups)."""

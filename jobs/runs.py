@@ -21,7 +21,7 @@ from jobs.commits import Ledger
 from jobs.lake import Lake
 from jobs.options import JobConfig
 from jobs.progress import Progress, configure_logging
-from jobs.session import open_session
+from jobs.session import FOR_FEW_ROWS, open_session, session_settings
 from schemas.errors import LakeAlbumError
 from schemas.settings import LakeSettings
 from schemas.version import VERSION
@@ -29,6 +29,8 @@ from schemas.version import VERSION
 HEARTBEAT_SECONDS = 30.0
 BROADCAST_ROWS = 1_000_000
 """Keys up to this many (some 100 MB) are sent to every worker; more are joined by shuffling both sides."""
+FEW_ROWS = 100_000
+"""Rows up to this many take less time than it takes to compile their plan."""
 log = logging.getLogger("lakealbum")
 
 
@@ -60,6 +62,12 @@ class Run:
         The plan is cut off there: one that grows with every kept frame costs more to plan than to run.
         """
         return rows.localCheckpoint(eager=True, storageLevel=StorageLevel.MEMORY_AND_DISK)
+
+    @contextmanager
+    def few_or_many(self, rows: int) -> Iterator[None]:
+        """Inside, what is planned is planned for about so many rows."""
+        with session_settings(self.lake.spark, FOR_FEW_ROWS if rows <= FEW_ROWS else {}):
+            yield
 
     def log_round(self, what: str, number: int, rows: int) -> None:
         """Logs a round of something that goes on until no rows are left."""

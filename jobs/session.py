@@ -33,6 +33,13 @@ PLANS_DEPEND_ON = {
     # Generated methods above the JVM's limit for compiling (8,000 bytes of code) run interpreted, at half the speed.
     "spark.sql.codegen.hugeMethodLimit": "8000",
 }
+FOR_FEW_ROWS = {
+    # Compiling a plan, or planning anew after each of its stages, takes longer than few rows do.
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+}
 
 
 GEOMETRY_JARS = ("sedona-", "geotools-")
