@@ -15,8 +15,8 @@ SETTINGS = {
     "spark.master": "local[2]",
     "spark.sql.shuffle.partitions": "2",
     "spark.ui.enabled": "false",
+    "spark.driver.extraJavaOptions": "-XX:ReservedCodeCacheSize=512m",
     # Many small plans, each run once: compiling them costs more than it saves (.ci/spark-submit.sh compiles).
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
@@ -25,6 +25,20 @@ SETTINGS = {
     "spark.driver.memory": "2g",
     "spark.log.level": "ERROR",
 }
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option --slow."""
+    parser.addoption("--slow", action="store_true", help="run the slow tests, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves the slow tests out unless --slow is given."""
+    if not config.getoption("--slow"):
+        skip = pytest.mark.skip(reason="slow: --slow runs it")
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -74,6 +74,7 @@ def spans_by_events(album: Album) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize("seed", [1])
+@pytest.mark.slow
 def test_any_split_gives_the_trips_of_one_run_and_events_tell_every_change(
     tmp_path: Path, spark: SparkSession, seed: int
 ) -> None:

@@ -159,6 +159,7 @@ def test_killed_between_areas_and_index_the_next_run_cuts_it(italy: Album, monke
     assert italy.rows("file_places")[0]["city"] == "Città"
 
 
+@pytest.mark.slow
 def test_without_areas_any_more_the_gazetteer_locates(italy: Album) -> None:
     for name in ("provinces", "countries"):
         where = {"level": "country", "code": "code", "where": "false"}
@@ -347,6 +348,7 @@ def shapefile(path: Path, rows: Sequence[Row]) -> str:
     return str(path.with_suffix(".shp"))
 
 
+@pytest.mark.slow
 def test_the_ready_configurations_of_the_usual_sources(album: Album) -> None:
     names = {"primary": "Italia", "common": [("en", "Italy")]}
     kind = pa.struct([("primary", pa.string()), ("common", pa.map_(pa.string(), pa.string()))])

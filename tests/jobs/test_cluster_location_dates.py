@@ -75,6 +75,7 @@ def test_worked_examples_of_the_design(album: Album) -> None:
     assert album.versions() == before, again.ledger.row_counts
 
 
+@pytest.mark.slow
 def test_options_changed_and_changed_back_revive_ids_and_say_why(album: Album) -> None:
     album.index([*days(HANGZHOU, 1, 2, 3, 6), *days(HANGZHOU, 20)])
     album.cluster(gap_days=1)

@@ -239,6 +239,7 @@ def test_kinds_scores_and_the_best_picture(first_run: tuple[Album, Run]) -> None
     assert kinds == {"next": "near-duplicates", "edited-again": "near-duplicates", "unscored": "burst"}
 
 
+@pytest.mark.slow
 def test_people_part_pictures_and_later_runs_obey(album: Album) -> None:
     album.index([picture(f"a{n}", "a", range(n)) for n in range(4)])
     album.cluster_similar_images()
@@ -257,6 +258,7 @@ def test_people_part_pictures_and_later_runs_obey(album: Album) -> None:
     assert groups(album) == {frozenset({"a0", "a1", "a2", "a3", "a4", "a2-copy"})}
 
 
+@pytest.mark.slow
 def test_a_failure_after_every_commit_is_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = [picture("a1", "a"), picture("a2", "a", range(20)), picture("b1", "b"), picture("b2", "b")]
     second = [picture("a3", "a", range(10, 30)), picture("a4", "a", range(40)), picture("b1", "c"), picture("c1", "c")]

@@ -210,6 +210,7 @@ def test_nothing_is_left_in_tables_nor_on_disk(album: Album) -> None:
     assert found_on_disk(album, WORDS, vectors) == set()
 
 
+@pytest.mark.slow
 def test_the_faces_stay_away_until_the_person_is_undeleted(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
     ada = person(album, "a1")
     erase(album, ada)
@@ -257,6 +258,7 @@ def judge_as_if_nobody_was_erased(raw: DataFrame, *, erased: DataFrame, **given:
     return judge_figures(raw, **given)
 
 
+@pytest.mark.slow
 def test_a_kill_between_any_two_commits_is_finished_by_repeating(
     album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +320,7 @@ def test_what_it_says(album: Album) -> None:
     assert {row["task_type"] for row in album.rows("tasks")} > {"FaceErasing"}
 
 
+@pytest.mark.slow
 def test_freeing_waits_for_tasks_but_not_for_those_who_lag(album: Album) -> None:
     erase(album, person(album, "a1"))
     now = datetime.now(UTC)

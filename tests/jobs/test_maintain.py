@@ -90,6 +90,7 @@ def test_files_are_joined_and_freed_no_row_changes_and_jobs_go_on_from_their_wat
     assert [event for event, _ in album.events()] == ["created", "extended"]
 
 
+@pytest.mark.slow
 def test_what_is_still_needed_is_kept_and_where_it_went_all_the_same_tables_are_compared(
     album: Album, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_task_under_way_keeps_what_it_may_read(album: Album, monkeypatch: pyte
         maintain(album, retain_hours=2)
 
 
+@pytest.mark.slow
 def test_maintenance_between_pin_and_commit_makes_the_step_start_over_at_most(
     album: Album, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ def test_kill_9_at_any_moment_is_repaired_by_the_next_run(tmp_path: Path, undist
     assert differences(album, undisturbed) == {}
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_and_an_edit_during_them(tmp_path: Path, undisturbed: dict[str, list[str]]) -> None:
     album = Album(tmp_path)
     first, second, third = deliveries()
