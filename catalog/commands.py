@@ -41,8 +41,8 @@ from schemas.errors import UsageError
 Command = Callable[..., Any]
 
 _NOT_OF_A_FACE = (
-    "object_id", "title", "label", "created_from", "created_to", "updated_from", "updated_to",
-    "sort", "order", "next_token",
+    "object_ids", "title", "label", "created_from", "created_to", "updated_from", "updated_to",
+    "sort", "order", "next_token", "with_total",
 )  # fmt: skip
 _NOT_OF_A_CLUSTER = ("uri", "media_type", "removed", "produced_from", "produced_to", "sort", "order")
 
@@ -683,7 +683,8 @@ def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
 
 def _refuse_with(option: str, others: tuple[str, ...]) -> None:
     """Raises UsageError where options were given that say nothing together with another one."""
-    given = ["--" + name.replace("_", "-") for name in others if _is_typed(name)]
+    options = {parameter.name: max(parameter.opts, key=len) for parameter in click.get_current_context().command.params}
+    given = [options[name] for name in others if _is_typed(name)]
     if given:
         raise UsageError(f"{', '.join(given)} cannot be given together with {option}")
 

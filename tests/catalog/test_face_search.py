@@ -215,8 +215,8 @@ def test_searching_as_typed(shell: Shell, tmp_path: Path) -> None:
     assert printed[2].split()[:3] == ["2", "1.000", "ben"]
     assert shell("query figures --like p1-0 --dataset ada").splitlines()[0].split()[:2] == ["Similarity", "Faces"]
     assert "exclude each other" in shell(f"query figures --face {one} --like p1-0", 2)
-    assert "--title, --sort cannot be given together with --like" in shell(
-        "query figures --like p1-0 --name A --sort FaceCount", 2
+    assert "--object-id, --name, --sort, --total cannot be given together with --like" in shell(
+        f"query figures --like p1-0 --name A --sort FaceCount --total --id {person_id(1)}", 2
     )
     assert "0 to 100" in shell("query figures --like p1-0 --max-results 101", 2)
     assert "has 1 numbers" in shell(f"query figures --face {written(tmp_path / 'short.json', [5])}", 2)
