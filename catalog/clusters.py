@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
@@ -116,7 +116,8 @@ def query_clusters(
     if not keys.rows:
         check_clustered(lake, query.kind_asked)
     total = _count(lake, query, states) if query.with_total else None
-    return Page(_read_clusters(lake, query, keys.rows, states), keys.next_token, total)
+    ids = [key["object_id"] for key in keys.rows]
+    return Page(read_clusters(lake, query.kind_asked, query.scope, ids, states), keys.next_token, total)
 
 
 def resolve_states(lake: Lake, kind: ClusterKind, scope: Scope, edits: Iterable[Row]) -> dict[str, Curated]:
@@ -244,15 +245,16 @@ def _edited_clusters(table: Contract, states: Iterable[Curated]) -> str:
     return f"(SELECT {columns} FROM {table.name} JOIN {edited} ON object_id = edited_id)"
 
 
-def _read_clusters(lake: Lake, query: ClusterQuery, keys: list[Row], states: Mapping[str, Curated]) -> list[Row]:
-    """The clusters of these keys, in their order, as people see them; without those that a run has just removed."""
-    if not keys:
+def read_clusters(
+    lake: Lake, kind: ClusterKind, scope: Scope, object_ids: Sequence[str], states: Mapping[str, Curated]
+) -> list[Row]:
+    """The clusters of these ids, in their order, as people see them; without those that a run has just removed."""
+    if not object_ids:
         return []
-    kind, ids = query.kind_asked, [key["object_id"] for key in keys]
-    condition = all_of([query.scope.condition(lake), kind.live, one_of("object_id", ids)])
+    condition = all_of([scope.condition(lake), kind.live, one_of("object_id", object_ids)])
     rows = lake.read(f"SELECT * FROM {kind.table.name} WHERE {condition}", kind.table.name)
     found = {row["object_id"]: overlay(row, states.get(row["object_id"])) for row in rows}
-    return [found[object_id] for object_id in ids if object_id in found]
+    return [found[object_id] for object_id in object_ids if object_id in found]
 
 
 def _successors(lake: Lake, kind: ClusterKind, scope: Scope, object_ids: Iterable[str]) -> dict[str, str]:

@@ -91,6 +91,12 @@ def in_pages(
     return with_options
 
 
+def by_ids(noun: str) -> Callable[[Command], Command]:
+    """The option --id; the command gets `object_ids`."""
+    told = f"The {noun} of this id; repeatable."
+    return click.option("--object-id", "--id", "object_ids", multiple=True, metavar="ID", help=told)
+
+
 def counted(command: Command) -> Command:
     """The option --total; the command gets `with_total`."""
     return click.option("--total", "with_total", is_flag=True, help="Count all that match, too.")(command)
@@ -121,9 +127,7 @@ def query() -> None:
 
 
 @query.command("location-date")
-@click.option(
-    "--object-id", "--id", "object_ids", multiple=True, metavar="ID", help="The cluster of this id; repeatable."
-)
+@by_ids("cluster")
 @click.option("--title", help="Part of the title, in any case.")
 @click.option("--country", help="Name of the country, in any case; so too for the next four.")
 @click.option("--province", help="Name of the province.")
@@ -167,9 +171,7 @@ def query_location_date(
 
 
 @query.command("similar-images")
-@click.option(
-    "--object-id", "--id", "object_ids", multiple=True, metavar="ID", help="The cluster of this id; repeatable."
-)
+@by_ids("cluster")
 @click.option("--title", help="Part of a title that it was given, in any case.")
 @click.option("--kind", "kinds", multiple=True, help=f"{', '.join(KINDS)}; repeatable, or with commas.")
 @click.option("--label", multiple=True, metavar="KEY=VALUE", help="A custom label it has; repeatable.")
@@ -204,9 +206,7 @@ def query_similar_images_command(
 
 
 @query.command("figures")
-@click.option(
-    "--object-id", "--id", "object_ids", multiple=True, metavar="ID", help="The person of this id; repeatable."
-)
+@by_ids("person")
 @click.option("--name", "title", help="Part of a name that was given, in any case.")
 @click.option("--label", multiple=True, metavar="KEY=VALUE", help="A custom label they have; repeatable.")
 @click.option(
@@ -594,7 +594,7 @@ def _next_command(ctx: click.Context, token: str) -> str:
         if source is not click.core.ParameterSource.COMMANDLINE or parameter.name == "next_token":
             continue
         value = ctx.params[parameter.name or ""]
-        flag = max(parameter.opts, key=len)
+        flag = _flag(parameter)
         if isinstance(value, bool):
             words.append(flag)
         else:
@@ -683,10 +683,15 @@ def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
 
 def _refuse_with(option: str, others: tuple[str, ...]) -> None:
     """Raises UsageError where options were given that say nothing together with another one."""
-    options = {parameter.name: max(parameter.opts, key=len) for parameter in click.get_current_context().command.params}
+    options = {parameter.name: _flag(parameter) for parameter in click.get_current_context().command.params}
     given = [options[name] for name in others if _is_typed(name)]
     if given:
         raise UsageError(f"{', '.join(given)} cannot be given together with {option}")
+
+
+def _flag(parameter: click.Parameter) -> str:
+    """The longest name of an option."""
+    return max(parameter.opts, key=len)
 
 
 def _is_typed(name: str) -> bool:

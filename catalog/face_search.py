@@ -19,11 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from catalog.clusters import check_clustered, resolve_states
-from catalog.edits import Curated, overlay, read_edits
+from catalog.clusters import check_clustered, read_clusters, resolve_states
+from catalog.edits import Curated, read_edits
+from catalog.figures import with_covers
 from catalog.lake import Lake, Row, Scope
 from catalog.paging import page_size
-from catalog.sql import all_of, check_text, equals, one_of
+from catalog.sql import all_of, check_text, equals
 from schemas.cluster_kinds import PEOPLE
 from schemas.errors import NotFound, UsageError
 
@@ -107,9 +108,8 @@ def nearest_people(lake: Lake, scope: Scope, faces: Faces, max_results: int = NE
         _check_length(lake, scope, faces.rows.shape[1])
     best = [np.lexsort((np.arange(len(people)), -row))[: min(most, int(known.sum()))] for row in similarity]
     ids = people.take(pa.array(np.unique(np.concatenate(best)))).to_pylist()
-    where = all_of([scope.condition(lake), PEOPLE.live, one_of("object_id", ids)])
-    rows = lake.read(f"SELECT * FROM {PEOPLE.table.name} WHERE {where}", PEOPLE.table.name)
-    by_id = {row["object_id"]: overlay(row, states.get(row["object_id"])) for row in rows}
+    rows = with_covers(lake, read_clusters(lake, PEOPLE, scope, ids, states), states)
+    by_id = {row["object_id"]: row for row in rows}
     return [
         {
             **by_id[object_id],

@@ -77,7 +77,7 @@ def query_figures(lake: Lake, query: FigureQuery, next_token: str | None = None)
     """
     states = resolve_states(lake, PEOPLE, query.scope, read_edits(lake, query.scope, PEOPLE.name))
     page = query_clusters(lake, query, states, next_token)
-    return replace(page, rows=_with_covers(lake, page.rows, states))
+    return replace(page, rows=with_covers(lake, page.rows, states))
 
 
 def find_person(lake: Lake, scope: Scope, object_id: str) -> Row:
@@ -204,7 +204,7 @@ def _check_cover(lake: Lake, person: Row, figure_id: str) -> None:
         )
 
 
-def _with_covers(lake: Lake, rows: list[Row], states: Mapping[str, Curated]) -> list[Row]:
+def with_covers(lake: Lake, rows: list[Row], states: Mapping[str, Curated]) -> list[Row]:
     """People with the covers that were chosen, as long as these are faces of theirs."""
     chosen = {
         row["object_id"]: figure_id

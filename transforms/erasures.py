@@ -41,13 +41,16 @@ def erased_faces(edits: DataFrame) -> DataFrame:
 
 def keep_erased(faces: DataFrame, *, erased: DataFrame) -> DataFrame:
     """The rows whose face (`figure_id`) was erased."""
-    found = faces.withColumn("figure_digest", face_digest()).join(F.broadcast(erased), list(ERASED), how="left_semi")
-    return found.select(*faces.columns)
+    return _by_digest(faces, erased, how="left_semi")
 
 
 def drop_erased(faces: DataFrame, *, erased: DataFrame) -> DataFrame:
     """The rows whose face (`figure_id`) was not erased."""
-    found = faces.withColumn("figure_digest", face_digest()).join(F.broadcast(erased), list(ERASED), how="left_anti")
+    return _by_digest(faces, erased, how="left_anti")
+
+
+def _by_digest(faces: DataFrame, erased: DataFrame, *, how: str) -> DataFrame:
+    found = faces.withColumn("figure_digest", face_digest()).join(F.broadcast(erased), list(ERASED), how=how)
     return found.select(*faces.columns)
 
 

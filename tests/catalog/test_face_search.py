@@ -14,7 +14,7 @@ import pytest
 
 from catalog.edits import append_edit
 from catalog.face_search import Faces, find_face, nearest_people, read_faces
-from catalog.figures import ignore_person
+from catalog.figures import Change, ignore_person, update_person
 from catalog.lake import Row, Scope
 from schemas.cluster_kinds import PEOPLE
 from schemas.errors import LakeError, NotFound, UsageError
@@ -135,6 +135,14 @@ def test_people_of_other_embeddings_are_left_out(people: LakeMaker) -> None:
         found(people, faces([1.0] * 5))
     with pytest.raises(UsageError, match="has 3 numbers; those of the lake's people have 8"):
         found(people, faces([1.0] * 3), Scope("demo", ("ada",)))
+
+
+def test_people_are_shown_with_the_cover_that_was_chosen(people: LakeMaker) -> None:
+    update_person(people.lake, people.scope, person_id(1), Change({"cover_figure_id": "p1-2"}))
+    (nearest,) = nearest_people(people.lake, people.scope, faces(embedding(1)), 1)
+    assert (nearest["object_id"], nearest["cover_figure_id"], nearest["cover_uri"]) == (
+        *(person_id(1), "p1-2", "oss://b/p1-2.jpg"),
+    )
 
 
 def test_a_lake_without_people_says_so(maker: LakeMaker) -> None:
