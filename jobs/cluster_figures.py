@@ -36,6 +36,7 @@ from transforms.figures import (
     describe_people,
     group_figures,
     is_good,
+    large_libraries,
     merge_people,
     name_people,
     stay_people,
@@ -79,9 +80,10 @@ def _commit(changed: Changed, *, config: ClusterFigures) -> int:
     faces = changed.read(FIGURES).transform(drop_erased, erased=erased)
     faces = faces.join(files, [*DATASET_KEY, "uri"], how="inner").withColumn("is_good", is_good())
     run.progress.stage("people: grouping faces", 10)
-    groups = run.cache(group_figures(faces, profile=config.profile))
-    faces = run.cache(faces.select(*FACE_KEY, "uri", "media_type", "age", "gender", "face_quality"))
-    groups = groups.join(faces.select(*FACE_KEY, "uri"), list(FACE_KEY), how="inner")
+    embedded, faces = faces, run.cache(faces.select(*FACE_KEY, "uri", "media_type", "age", "gender", "face_quality"))
+    large = run.cache(large_libraries(faces))
+    grouped = group_figures(embedded, large=large, profile=config.profile, checkpoint=run.cache, log=run.log_round)
+    groups = run.cache(grouped).join(faces.select(*FACE_KEY, "uri"), list(FACE_KEY), how="inner")
     groups = run.cache(groups.withColumn("node", F.col("figure_id")))
 
     run.progress.stage("clusters", 60)

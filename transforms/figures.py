@@ -5,7 +5,7 @@ The grouping itself is transforms.people; the ids of people through time, transf
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,9 @@ from pyspark.sql import functions as F
 from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figures import IS_GOOD
 from transforms.arrow_tables import ArrowBatches, split_datasets, whole_datasets
+from transforms.components import Checkpoint, Log
+from transforms.large_libraries import LargeLibraries
+from transforms.linkage import LIMITS, Limits
 from transforms.location_dates import DATASET_KEY
 from transforms.people import Profile, group_faces
 
@@ -27,8 +30,6 @@ FACES_AT_ONCE = 20_000
 
 MOST_DOUBLINGS = 20
 """A line of a million heirs is followed to its end in so many."""
-
-Checkpoint = Callable[[DataFrame], DataFrame]
 
 _GROUPED = "figure_id string, representative string, confidence double, role string"
 
@@ -41,29 +42,51 @@ def is_good() -> Column:
     return F.coalesce(F.expr(IS_GOOD), F.lit(False))
 
 
-def group_figures(faces: DataFrame, *, profile: Profile) -> DataFrame:
+def large_libraries(faces: DataFrame, *, limits: Limits = LIMITS) -> DataFrame:
+    """The datasets (DATASET_KEY) that have more faces than one task groups."""
+    return faces.groupBy(*DATASET_KEY).count().where(F.col("count") > limits.faces_per_task).select(*DATASET_KEY)
+
+
+def group_figures(
+    faces: DataFrame,
+    *,
+    large: DataFrame,
+    profile: Profile,
+    checkpoint: Checkpoint,
+    log: Log,
+    limits: Limits = LIMITS,
+) -> DataFrame:
     """One row per face of a person: FACE_KEY, `representative` (names the person), `confidence`, `role`.
 
     `faces` has FACE_KEY, `uri`, `embedding` and `is_good`. A person's representative is the founder nearest to the
     person's mean. Faces whose embeddings have other lengths than most of their dataset's are of no person: lengths tell
     models apart, whose embeddings cannot be compared. A dataset's faces are grouped in one task, many small datasets in
-    each; the result is a function of the set of faces alone.
+    each; those of `large` ones (DATASET_KEY) by many tasks. The result is a function of the set of faces alone.
     """
     fields = [faces.schema[name] for name in DATASET_KEY]
     schema = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in fields)
     asked = faces.where(F.col("embedding").isNotNull())
     asked = asked.select(*FACE_KEY, "uri", "embedding", "is_good", "face_quality")
-    sorted_ = asked.repartition(*DATASET_KEY).sortWithinPartitions(*DATASET_KEY)
-    return sorted_.mapInArrow(lambda batches: _group_batches(batches, profile), schema=f"{schema}, {_GROUPED}")
+    is_any_large = not large.isEmpty()
+    small = asked.join(F.broadcast(large), list(DATASET_KEY), how="left_anti") if is_any_large else asked
+    sorted_ = small.repartition(*DATASET_KEY).sortWithinPartitions(*DATASET_KEY)
+    grouped = sorted_.mapInArrow(
+        lambda batches: _group_batches(batches, profile, limits), schema=f"{schema}, {_GROUPED}"
+    )
+    if not is_any_large:
+        return grouped
+    shared_out = LargeLibraries(DATASET_KEY, profile, limits, checkpoint, log)
+    of_large = asked.join(F.broadcast(large), list(DATASET_KEY), how="left_semi")
+    return grouped.unionByName(shared_out.group(of_large))
 
 
-def _group_batches(batches: ArrowBatches, profile: Profile) -> Iterator[pa.RecordBatch]:
+def _group_batches(batches: ArrowBatches, profile: Profile, limits: Limits) -> Iterator[pa.RecordBatch]:
     for table in whole_datasets(batches, key=DATASET_KEY, rows=FACES_AT_ONCE):
         for dataset in split_datasets(table, key=DATASET_KEY):
-            yield from _group_dataset(dataset, profile).to_batches()
+            yield from _group_dataset(dataset, profile, limits).to_batches()
 
 
-def _group_dataset(faces: pa.Table, profile: Profile) -> pa.Table:
+def _group_dataset(faces: pa.Table, profile: Profile, limits: Limits) -> pa.Table:
     lengths = pc.list_value_length(faces["embedding"]).to_numpy()
     sizes, counts = np.unique(lengths, return_counts=True)
     length = int(sizes[::-1][counts[::-1].argmax()])  # the longer of two as frequent
@@ -72,9 +95,10 @@ def _group_dataset(faces: pa.Table, profile: Profile) -> pa.Table:
     found = group_faces(
         values.reshape(len(faces), length),
         is_good=faces["is_good"].to_numpy(zero_copy_only=False),
-        image=faces["uri"].combine_chunks().dictionary_encode().indices.to_numpy(),
+        image=pc.rank(faces["uri"], tiebreaker="dense").to_numpy(),
         quality=faces["face_quality"].cast(pa.float64()).to_numpy(zero_copy_only=False),
         profile=profile,
+        limits=limits,
     )
     member = np.flatnonzero(found.person >= 0)
     representatives = found.representative[found.person[member]]

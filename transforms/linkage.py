@@ -37,6 +37,10 @@ class Limits:
     """People from which joining goes by a shortlist."""
     shortlist: int = 24
     """People on it."""
+    faces_per_task: int = 250_000
+    """Faces of a library up to which one task groups them; some 1.5 GB of 256 numbers each."""
+    rows_per_share: int = 25_000
+    """Of a larger one, the faces, or groups of them, that a task compares with all that is sent to it."""
 
 
 LIMITS = Limits()

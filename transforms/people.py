@@ -130,11 +130,7 @@ def group_faces(
     person, confidence = np.full(len(rows), -1, np.int32), np.zeros(len(rows), np.float32)
     person[founders], confidence[founders] = of_founder, 1.0
     rest = np.flatnonzero(person < 0)
-    who, first, second = nearest(rows[rest], people, limits)
-    unknown = np.where(good, profile.good_quality, 0.0)
-    clear = np.where(np.isnan(quality[order]), unknown, quality[order])[rest]
-    joins, sure = judge(who, first, second, clear, people, profile)
-    person[rest[joins]], confidence[rest[joins]] = who[joins], sure[joins]
+    person[rest], confidence[rest] = join(rows[rest], good[rest], quality[order][rest], people, profile, limits)
 
     back = np.empty(len(rows), np.int64)
     back[order] = np.arange(len(rows))
@@ -147,10 +143,15 @@ def group_faces(
 def most_central(rows: NDArray[Any], label: NDArray[Any]) -> NDArray[np.int64]:
     """The row of each label that is nearest to the label's mean, the first of several."""
     sums, _ = add_up(rows, label)
-    near = (rows * sums[label]).sum(axis=1, dtype=np.float64)
-    by_label = np.lexsort((np.arange(len(rows)), -near, label))
+    by_label = np.lexsort((np.arange(len(rows)), -centrality(rows, sums[label]), label))
     first: NDArray[np.int64] = by_label[np.searchsorted(label[by_label], np.arange(len(sums)))]
     return first
+
+
+def centrality(rows: NDArray[Any], sums: NDArray[Any]) -> NDArray[np.float64]:
+    """How near each grid row is to the sum of its label's: to compare rows of one label by."""
+    near: NDArray[np.float64] = (rows * sums).sum(axis=1, dtype=np.float64)
+    return near
 
 
 def cells(x: NDArray[Any], low: float, limits: Limits) -> NDArray[Any]:
@@ -165,15 +166,22 @@ def cells(x: NDArray[Any], low: float, limits: Limits) -> NDArray[Any]:
         pivots = left[: max(1, len(left) // every)]
         for a in range(0, len(left), limits.block):
             rows = left[a : a + limits.block]
-            best, at = np.full(len(rows), -np.inf, np.float32), np.zeros(len(rows), np.int64)
-            for b in range(0, len(pivots), 4096):
-                s = x[rows] @ x[pivots[b : b + 4096]].T
-                c = s.argmax(1)
-                v = s[np.arange(len(s)), c]
-                at = np.where(v > best, b + c, at)
-                best = np.maximum(v, best)
-            out[rows] = np.where(best >= low * GRID**2, pivots[at], -1)
+            near = nearest_pivot(x[rows], x[pivots], low)
+            out[rows] = np.where(near >= 0, pivots[near], -1)
     return out
+
+
+def nearest_pivot(x: NDArray[Any], pivots: NDArray[Any], low: float) -> NDArray[np.int64]:
+    """Which of the pivots (grid rows) is nearest to each face at `low` or above, the first of several; -1 for none."""
+    best, at = np.full(len(x), -np.inf, np.float32), np.zeros(len(x), np.int64)
+    for b in range(0, len(pivots), 4096):
+        s = x @ pivots[b : b + 4096].T
+        c = s.argmax(1)
+        v = s[np.arange(len(s)), c]
+        at = np.where(v > best, b + c, at)
+        best = np.maximum(v, best)
+    pivot: NDArray[np.int64] = np.where(best >= low * GRID**2, at, -1)
+    return pivot
 
 
 def candidate(look: float, limits: Limits) -> float:
@@ -183,9 +191,8 @@ def candidate(look: float, limits: Limits) -> float:
 
 def group_looks(x: NDArray[Any], profile: Profile, limits: Limits) -> NDArray[Any]:
     """The look of each good face, by number: grid rows in the order of their hashes to int (n,)."""
-    n = len(x)
-    first, low = np.arange(n), candidate(profile.look, limits)
-    if n > limits.cells_from:
+    first = np.arange(len(x))
+    if len(x) > limits.cells_from:
         cell = cells(x, profile.look, limits)
         order = np.argsort(cell, kind="stable")
         order = order[cell[order] >= 0]
@@ -193,20 +200,24 @@ def group_looks(x: NDArray[Any], profile: Profile, limits: Limits) -> NDArray[An
         for part in np.split(order, cuts):
             for a in range(0, len(part), limits.cell_max):
                 rows = part[a : a + limits.cell_max]
-                if len(rows) > 1:
-                    i, j, _ = neighbours(x[rows], low, limits)
-                    lab = linkage(x[rows], np.ones(len(rows)), i, j, profile.look)
-                    start = np.full(lab.max() + 1, len(rows), np.int64)
-                    np.minimum.at(start, lab, np.arange(len(rows)))
-                    first[rows] = rows[start[lab]]
+                first[rows] = rows[group_cell(x[rows], profile, limits)]
     label = compact(first)
-    if label.max(initial=-1) + 1 == n:
-        i, j, _ = neighbours(x, low, limits)
-        return linkage(x, np.ones(n), i, j, profile.look)
     sums, count = add_up(x, label)
-    i, j, _ = neighbours(grid(sums), low, limits)
+    i, j, _ = neighbours(grid(sums), candidate(profile.look, limits), limits)
     look: NDArray[Any] = linkage(sums, count, i, j, profile.look)[label]
     return look
+
+
+def group_cell(x: NDArray[Any], profile: Profile, limits: Limits) -> NDArray[Any]:
+    """The first row of the group that each face of a cell, or of a part of one, is in."""
+    if len(x) < 2:
+        return np.zeros(len(x), np.int64)
+    i, j, _ = neighbours(x, candidate(profile.look, limits), limits)
+    label = linkage(x, np.ones(len(x)), i, j, profile.look)
+    start = np.full(label.max() + 1, len(x), np.int64)
+    np.minimum.at(start, label, np.arange(len(x)))
+    first: NDArray[Any] = start[label]
+    return first
 
 
 def noise_free(sums: NDArray[Any], count: NDArray[Any], profile: Profile) -> NDArray[Any]:
@@ -226,41 +237,101 @@ def vectors(sums: NDArray[Any], count: NDArray[Any], profile: Profile) -> tuple[
     return np.rint(sums * (weight / (count * noise_free(sums, count, profile)))[:, None]), weight
 
 
+@dataclass(frozen=True)
+class Groups:
+    """Looks, or what they have been put together to."""
+
+    vectors: NDArray[Any]
+    """(m, d): the weighted noise-free sums, integers."""
+    weight: NDArray[Any]
+    """(m,)"""
+
+    @classmethod
+    def of_looks(cls, sums: NDArray[Any], count: NDArray[Any], profile: Profile) -> Groups:
+        """Each look by itself: the sums of their faces' grid rows, and how many these are."""
+        return cls(*vectors(sums, count, profile))
+
+    def near(
+        self, profile: Profile, limits: Limits, only: NDArray[Any] | None = None
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """The pairs of groups that may be one person's (linkage.neighbours)."""
+        return neighbours(grid(self.vectors), near_people(profile, limits), limits, scale=self.scale(), only=only)
+
+    def scale(self) -> NDArray[Any]:
+        """(m,): by how much cosines of the vectors are longer for the noise taken out of them."""
+        length: NDArray[Any] = np.sqrt((self.vectors * self.vectors).sum(1)) / (self.weight * GRID)
+        return length
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What groups have become."""
+
+    label: NDArray[Any]
+    """Of each group before, by number: the group that it is in now."""
+    groups: Groups
+    asks: NDArray[Any]
+    """The groups that may be near to others than those looked at; none at the end."""
+
+
+def near_people(profile: Profile, limits: Limits) -> float:
+    """Cosine, noise taken out, under which a pair of looks is not looked at."""
+    return max(candidate(profile.look, limits), profile.person - 0.18)
+
+
 def group_people(x: NDArray[Any], look: NDArray[Any], profile: Profile, limits: Limits) -> NDArray[Any]:
     """The person of each good face, by number, from its look."""
     sums, count = add_up(x, look)
+    merged = merge_looks(sums, count, *Groups.of_looks(sums, count, profile).near(profile, limits), profile=profile)
+    label = merged.label
+    while len(merged.asks):
+        groups = merged.groups
+        merged = merge_people(groups, *groups.near(profile, limits, only=merged.asks), profile=profile)
+        label = merged.label[label]
+    person: NDArray[Any] = label[look]
+    return person
+
+
+def merge_looks(
+    sums: NDArray[Any],
+    count: NDArray[Any],
+    i: NDArray[Any],
+    j: NDArray[Any],
+    full: NDArray[Any],
+    *,
+    profile: Profile,
+) -> Merged:
+    """Puts looks together, by the pairs that are near; `full` are those that may be near to more.
+
+    Pieces of one look, each chosen for being alike, overstate how alike its faces are. So they are put together first,
+    and the noise is looked at again before it is judged what is one person.
+    """
     label = np.arange(len(sums))
-    low = max(candidate(profile.look, limits), profile.person - 0.18)
-    u, w = vectors(sums, count, profile)
-    only = None
-    same = True
-    while True:
-        size = np.sqrt((u * u).sum(1)) / (w * GRID)
-        i, j, full = neighbours(grid(u), low, limits, scale=size, only=only)
-        merged = False
-        if same:
-            # pieces of one look, each chosen for being alike, overstate how alike its faces are:
-            # put them together and look at the noise again before judging what is one person
-            for _ in range(3):
-                step = linkage(u, w, i, j, profile.same_look)
-                if int(step.max()) + 1 == len(w):
-                    break
-                merged = True
-                i, j, full, label = step[i], step[j], np.unique(step[full]), step[label]
-                i, j = i[i != j], j[i != j]
-                sums, count = add_up(sums, step)[0], np.bincount(step, weights=count)
-                u, w = vectors(sums, count, profile)
-            same = False
-        step = linkage(u, w, i, j, profile.person)
-        label = step[label]
-        merged |= int(step.max()) + 1 < len(w)
-        if not merged or not len(full):
-            person: NDArray[Any] = label[look]
-            return person
-        # a large person's groups have more neighbours than a list holds: those lists are made anew
-        # from what the groups have become, until no list is full or nothing merges any more
-        only = np.unique(step[full])
-        u, w = add_up(u, step)[0], np.bincount(step, weights=w)
+    for _ in range(3):
+        groups = Groups.of_looks(sums, count, profile)
+        step = linkage(groups.vectors, groups.weight, i, j, profile.same_look)
+        if int(step.max()) + 1 == len(count):
+            break
+        i, j, full, label = step[i], step[j], np.unique(step[full]), step[label]
+        i, j = i[i != j], j[i != j]
+        sums, count = add_up(sums, step)[0], np.bincount(step, weights=count)
+    merged = merge_people(Groups.of_looks(sums, count, profile), i, j, full, profile=profile)
+    if len(sums) < len(label) and not len(merged.asks):
+        merged = replace(merged, asks=np.unique(merged.label[full]))
+    return replace(merged, label=merged.label[label])
+
+
+def merge_people(groups: Groups, i: NDArray[Any], j: NDArray[Any], full: NDArray[Any], *, profile: Profile) -> Merged:
+    """Puts groups together that are one person, by the pairs that are near; `full` are those that may be near to more.
+
+    A large person's groups have more neighbours than a list holds: those lists have to be made anew from what the
+    groups have become, until no list is full or nothing merges any more.
+    """
+    step = linkage(groups.vectors, groups.weight, i, j, profile.person)
+    if int(step.max()) + 1 == len(groups.weight):
+        return Merged(step, groups, asks=np.empty(0, np.int64))
+    after = Groups(add_up(groups.vectors, step)[0], np.bincount(step, weights=groups.weight))
+    return Merged(step, after, asks=np.unique(step[full]))
 
 
 def found(person: NDArray[Any], image: NDArray[Any], founders: int) -> NDArray[Any]:
@@ -273,23 +344,42 @@ def found(person: NDArray[Any], image: NDArray[Any], founders: int) -> NDArray[A
 
 
 def drift(x: NDArray[Any], good: NDArray[Any]) -> NDArray[Any]:
-    """Directions (d, m) that poor faces share whoever they show.
+    """Directions (d, m) that poor faces share whoever they show."""
+    return Spread.of(x, good).drift()
 
-    In these poor faces vary more than good ones, by over 1 % of their length and clear of chance.
-    """
-    d = x.shape[1]
-    poor = int((~good).sum())
-    if poor < 20 or poor == len(good):
-        return np.zeros((d, 0))
-    a, b = np.zeros((d, d)), np.zeros((d, d))
-    for at in range(0, len(x), 65536):
-        y = x[at : at + 65536].astype(np.float64)
-        g = good[at : at + 65536]
-        a += y[~g].T @ y[~g]
-        b += y[g].T @ y[g]
-    value, vector = np.linalg.eigh((a / poor - b / (len(good) - poor)) / GRID**2)
-    shared: NDArray[Any] = vector[:, value > max(0.01, 4.0 / sqrt(d * poor))]
-    return shared
+
+@dataclass(frozen=True)
+class Spread:
+    """How poor faces and good ones vary: exact sums, so that those of parts add up to that of the whole."""
+
+    poor: NDArray[np.float64]
+    """(d, d): the sum of their grid rows' outer products."""
+    good: NDArray[np.float64]
+    """(d, d)"""
+    poor_faces: int
+    good_faces: int
+
+    @classmethod
+    def of(cls, x: NDArray[Any], good: NDArray[Any]) -> Spread:
+        """Of grid rows (n, d), and which of them are good ones, bool (n,)."""
+        d = x.shape[1]
+        poor_sum, good_sum = np.zeros((d, d)), np.zeros((d, d))
+        for at in range(0, len(x), 65536):
+            y = x[at : at + 65536].astype(np.float64)
+            g = good[at : at + 65536]
+            poor_sum += y[~g].T @ y[~g]
+            good_sum += y[g].T @ y[g]
+        return cls(poor_sum, good_sum, int((~good).sum()), int(good.sum()))
+
+    def drift(self) -> NDArray[Any]:
+        """Directions (d, m) in which poor faces vary more than good ones, by over 1 % of their length and chance."""
+        d = len(self.poor)
+        if self.poor_faces < 20 or not self.good_faces:
+            return np.zeros((d, 0))
+        more = self.poor / self.poor_faces - self.good / self.good_faces
+        value, vector = np.linalg.eigh(more / GRID**2)
+        shared: NDArray[Any] = vector[:, value > max(0.01, 4.0 / sqrt(d * self.poor_faces))]
+        return shared
 
 
 def without(rows: NDArray[Any], directions: NDArray[Any]) -> NDArray[Any]:
@@ -389,7 +479,14 @@ def references(
     sums, count = add_up(x, lk)
     owner = np.zeros(len(sums), np.int64)
     owner[lk] = person
-    p = int(person.max()) + 1
+    return references_of_looks(sums, count, owner, directions, profile)
+
+
+def references_of_looks(
+    sums: NDArray[Any], count: NDArray[Any], owner: NDArray[Any], directions: NDArray[Any], profile: Profile
+) -> References:
+    """The references of people, from the sums of their looks' grid rows, their counts, and whose each look is."""
+    p = int(owner.max()) + 1
     length = noise_free(sums, count, profile)
     own, _ = add_up(vectors(sums, count, profile)[0], owner)
     clarity = np.zeros(p)
@@ -399,6 +496,21 @@ def references(
     order = np.argsort(owner, kind="stable")
     people = References(without(rows[order], directions), owner[order], clarity, directions, threshold=0.0)
     return replace(people, threshold=people.limit(profile))
+
+
+def join(
+    x: NDArray[Any],
+    is_good: NDArray[Any],
+    quality: NDArray[Any],
+    people: References,
+    profile: Profile,
+    limits: Limits,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The person whom each face (a grid row) joins, -1 for none, and how sure that is, 0 for none."""
+    who, first, second = nearest(x, people, limits)
+    clear = np.where(np.isnan(quality), np.where(is_good, profile.good_quality, 0.0), quality)
+    joins, sure = judge(who, first, second, clear, people, profile)
+    return np.where(joins, who, -1), np.where(joins, sure, np.float32(0))
 
 
 def nearest(x: NDArray[Any], refs: References, limits: Limits) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
