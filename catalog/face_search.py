@@ -1,9 +1,9 @@
 """Whose face it is: the people nearest to faces that are given, or to one in the lake (IMM's SearchImageFigureCluster).
 
-A face is as similar to a person as to the nearest of the faces that found the person: the cosine of their embeddings,
-0 where it is less. On made-up libraries of 500 to 20,000 faces that names 99.8 % of the faces kept back rightly, as the
-mean of the founders does; but with one passer-by in a hundred let through, it knows 87 to 96 % of the others, and the
-mean 81 to 94 %.
+A face is as similar to a person as to the nearest of the faces that found the person, or of all faces of a person whose
+founders are gone: the cosine of their embeddings, 0 where it is less. On made-up libraries of 500 to 20,000 faces that
+names 99.8 % of the faces kept back rightly, as the mean of the founders does; but with one passer-by in a hundred let
+through, it knows 87 to 96 % of the others, and the mean 81 to 94 %.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from catalog.edits import Curated, read_edits
 from catalog.figures import with_covers
 from catalog.lake import Lake, Row, Scope
 from catalog.paging import page_size
-from catalog.sql import all_of, check_text, equals
+from catalog.sql import all_of, check_text, equals, one_of
 from schemas.cluster_kinds import PEOPLE
 from schemas.errors import NotFound, UsageError
 
@@ -96,7 +96,7 @@ def nearest_people(lake: Lake, scope: Scope, faces: Faces, max_results: int = NE
     face in the lake is not compared with itself.
 
     Raises UsageError where all embeddings of the scope's people have another length.
-    Memory: a batch of founders, and 4 bytes a face and person.
+    Memory: a batch of faces, and 4 bytes a face and person.
     """
     most = page_size(max_results)
     check_clustered(lake, PEOPLE)
@@ -133,11 +133,11 @@ def _shown_people(lake: Lake, scope: Scope, states: dict[str, Curated]) -> pa.Ar
 
 
 def _similarities(lake: Lake, scope: Scope, faces: Faces, people: pa.Array) -> NDArray[np.float32]:
-    """The cosine of every face with the nearest founder of every person: float32 (f, p), -inf without one."""
+    """The cosine of every face with the nearest face of every person: float32 (f, p), -inf without one."""
     length = faces.rows.shape[1]
     found = np.full((len(faces.rows), len(people)), -np.inf, np.float32)
     comparable = [f"array_length(embedding) = {length}"] + ([f"NOT ({faces.own})"] if faces.own else [])
-    for batch in lake.batches(_founders(lake, scope, comparable), *_TABLES):
+    for batch in lake.batches(_compared(lake, scope, comparable), *_TABLES):
         person = pc.index_in(batch["object_id"].cast(pa.string()), people)
         shown = person.is_valid()
         values = batch["embedding"].filter(shown).flatten().to_numpy(zero_copy_only=False)
@@ -152,20 +152,23 @@ def _similarities(lake: Lake, scope: Scope, faces: Faces, people: pa.Array) -> N
 _TABLES = (PEOPLE.members.name, "figures")
 
 
-def _founders(lake: Lake, scope: Scope, comparable: list[str], columns: str = "object_id, embedding") -> str:
-    """The statement that reads the founders' embeddings, those that satisfy conditions on `figures`."""
+def _compared(lake: Lake, scope: Scope, comparable: list[str], columns: str = "object_id, embedding") -> str:
+    """The statement that reads the embeddings that stand for people, those that satisfy conditions on `figures`."""
     of_scope = scope.condition(lake)
     key = ", ".join(PEOPLE.members.key)
+    unfounded = f"SELECT object_id FROM {PEOPLE.table.name} WHERE {all_of([of_scope, PEOPLE.live, 'founders = 0'])}"
+    orphans = one_of("object_id", [row["object_id"] for row in lake.read(unfounded, PEOPLE.table.name)])
+    stands = f"({equals('role', 'founder')} OR {orphans})"
     return (
         f"SELECT {columns} FROM (SELECT {key}, object_id FROM {PEOPLE.members.name} "
-        f"WHERE {all_of([of_scope, equals('role', 'founder')])}) "
+        f"WHERE {all_of([of_scope, stands])}) "
         f"JOIN (SELECT {key}, embedding FROM figures WHERE {all_of([of_scope, *comparable])}) USING ({key})"
     )
 
 
 def _check_length(lake: Lake, scope: Scope, length: int) -> None:
-    """Raises UsageError naming the lengths that the founders' embeddings have, where they have any."""
-    lengths = _founders(lake, scope, ["embedding IS NOT NULL"], "DISTINCT array_length(embedding) AS length")
+    """Raises UsageError naming the lengths that the people's embeddings have, where they have any."""
+    lengths = _compared(lake, scope, ["embedding IS NOT NULL"], "DISTINCT array_length(embedding) AS length")
     found = sorted(row["length"] for row in lake.read(lengths, *_TABLES))
     if found and length not in found:
         accepted = " or ".join(f"{each:,}" for each in found)

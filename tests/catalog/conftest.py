@@ -249,7 +249,7 @@ class LakeMaker:
         self.insert("files", [self.file(row["uri"], dataset) for row in rows])
 
     def person(
-        self, number: int, founders: Sequence[str] | Mapping[str, Any] = (), dataset: str = "ada", **given: Any
+        self, number: int, founders: Sequence[str] | Mapping[str, Any] = (), /, dataset: str = "ada", **given: Any
     ) -> None:
         """Writes person `number`, whom the faces found, of these names, or names and embeddings."""
         founders = founders or [f"{number}-{name}" for name in "abc"]

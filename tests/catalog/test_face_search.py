@@ -91,6 +91,12 @@ def test_the_nearest_founder_decides(people: LakeMaker) -> None:
     assert found(people, faces(embedding(3)))[0][1] == pytest.approx(0, abs=1e-6)
 
 
+def test_all_faces_stand_for_a_person_whose_founders_are_gone(people: LakeMaker) -> None:
+    people.person(5, {"p5-0": embedding(5)}, "ben", founders=0)
+    people.faces(5, {"p5-1": embedding(4)}, "ben", role="joined")
+    assert found(people, faces(embedding(4)), max_results=1) == [(person_id(5), pytest.approx(1, abs=1e-6))]
+
+
 def test_each_face_is_answered_by_itself(people: LakeMaker) -> None:
     rows = nearest_people(people.lake, people.scope, faces(embedding(1), embedding(2)), 1)
     assert [(row["face"], row["object_id"], row["faces"]) for row in rows] == [
