@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
-from transforms.linkage import GRID, LIMITS, Limits, add_up, compact, cut, grid, linkage, neighbours, row_hash
+from transforms.linkage import GRID, LIMITS, Limits, add_up, compact, cut, distinct, grid, linkage, neighbours, row_hash
 from transforms.machine import kernel
 
 
@@ -338,7 +339,7 @@ def found(person: NDArray[Any], image: NDArray[Any], founders: int) -> NDArray[A
     """The person of each good face, -1 where that one has good faces in fewer than `founders` images."""
     if not len(person):
         return person
-    pair = np.unique(person.astype(np.int64) * (int(image.max()) + 1) + image)
+    pair = distinct(person.astype(np.int64) * (int(image.max()) + 1) + image)
     images = np.bincount(pair // (int(image.max()) + 1), minlength=int(person.max()) + 1)
     return np.where(images[person] >= founders, person, -1)
 
@@ -365,10 +366,10 @@ class Spread:
         d = x.shape[1]
         poor_sum, good_sum = np.zeros((d, d)), np.zeros((d, d))
         for at in range(0, len(x), 65536):
-            y = x[at : at + 65536].astype(np.float64)
-            g = good[at : at + 65536]
-            poor_sum += y[~g].T @ y[~g]
-            good_sum += y[g].T @ y[g]
+            part, is_good = x[at : at + 65536], good[at : at + 65536]
+            y, z = part[~is_good].astype(np.float64), part[is_good].astype(np.float64)
+            poor_sum += y.T @ y  # of one array with itself: half the work
+            good_sum += z.T @ z
         return cls(poor_sum, good_sum, int((~good).sum()), int(good.sum()))
 
     def drift(self) -> NDArray[Any]:
@@ -377,8 +378,8 @@ class Spread:
         if self.poor_faces < 20 or not self.good_faces:
             return np.zeros((d, 0))
         more = self.poor / self.poor_faces - self.good / self.good_faces
-        value, vector = np.linalg.eigh(more / GRID**2)
-        shared: NDArray[Any] = vector[:, value > max(0.01, 4.0 / sqrt(d * self.poor_faces))]
+        chance = max(0.01, 4.0 / sqrt(d * self.poor_faces))
+        shared: NDArray[Any] = eigh(more / GRID**2, subset_by_value=(chance, np.inf))[1]
         return shared
 
 
