@@ -31,7 +31,7 @@ from transforms.arrow_tables import (
     whole_datasets,
 )
 from transforms.components import Checkpoint, Log
-from transforms.linkage import Limits, add_up, compact, grid, linkage, neighbours, row_hash
+from transforms.linkage import Limits, add_up, compact, distinct, grid, linkage, neighbours, row_hash
 from transforms.people import (
     Groups,
     Merged,
@@ -91,7 +91,10 @@ near to more: the group, from 0, that each goes into, and what these are."""
 
 @dataclass(frozen=True)
 class LargeLibraries:
-    """How large libraries are grouped: `key` (column names) tells them apart."""
+    """How large libraries are grouped: `key` (column names) tells them apart.
+
+    What is sent to tasks refers to these one by one, never to the whole, which may hold a session.
+    """
 
     key: Sequence[str]
     profile: Profile
@@ -190,14 +193,14 @@ class LargeLibraries:
 
     def _compare_with_pivots(self, left: DataFrame, every: int) -> DataFrame:
         """The rows left with the `cell` of the nearest pivot: the first ones, one of so many."""
-        low, limits = self.profile.look, self.limits
+        key, low, limits = self.key, self.profile.look, self.limits
 
         def compare(rows: pa.Table, pivots: pa.Table) -> pa.Table:
             pivots = pivots.sort_by("number")
             x, among = (to_matrix(each["row"], np.int16).astype(np.float32) for each in (rows, pivots))
             near = [nearest_pivot(x[a : a + limits.block], among, low) for a in range(0, len(x), limits.block)]
             cell = np.append(pivots["number"].to_numpy(), -1)[np.concatenate(near)]
-            return rows.select([*self.key, "number", "row"]).append_column("cell", pa.array(cell))
+            return rows.select([*key, "number", "row"]).append_column("cell", pa.array(cell))
 
         turn = F.row_number().over(Window.partitionBy(*self.key).orderBy("number"))
         counts = left.groupBy(*self.key).agg(F.count("*").alias("_count"))
@@ -212,29 +215,16 @@ class LargeLibraries:
         """Good faces put together in every cell, or part of one: _STEP. A face without a cell is a group of its own."""
         inside = Window.partitionBy(*self.key, "cell").orderBy("number")
         part = F.floor((F.row_number().over(inside) - 1) / self.limits.cell_max).alias("part")
-        cell = (*self.key, "cell", "part")
+        cell, key, profile, limits = (*self.key, "cell", "part"), self.key, self.profile, self.limits
 
         def group(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
             for table in whole_datasets(batches, key=cell, rows=ROWS_AT_ONCE):
-                for library in split_datasets(table, key=self.key):
-                    yield from self._group_cells_of(library).to_batches()
+                for library in split_datasets(table, key=key):
+                    yield from _group_cells(library, key, profile, limits).to_batches()
 
         rows = rows.select("*", part)
         rows = rows.repartition(*cell).sortWithinPartitions(*cell, "number")
         return rows.mapInArrow(group, self._schema(rows, _STEP))
-
-    def _group_cells_of(self, table: pa.Table) -> pa.Table:
-        x = to_matrix(table["row"], np.int16).astype(np.float32)
-        first = np.arange(len(x))
-        starts = np.flatnonzero(is_first(table, key=("cell", "part")))
-        is_cell = table["cell"].to_numpy()[starts] >= 0
-        for start, end in zip(starts[is_cell], np.append(starts, len(x))[1:][is_cell], strict=True):
-            first[start:end] = start + group_cell(x[start:end], self.profile, self.limits)
-        label = compact(first)
-        sums, count = add_up(x, label)
-        number = table["number"].to_numpy()
-        told = Told(sums, count, grid(sums), np.ones(len(count)), np.ones(len(count), bool))
-        return _step(table.select(list(self.key)), number, number[np.unique(first)], label, told)
 
     def _group_groups(self, celled: DataFrame) -> tuple[DataFrame, DataFrame]:
         """Groups of good faces put together to looks: _STEP; and these to people: `key`, `number`, `into`."""
@@ -263,6 +253,8 @@ class LargeLibraries:
     def _put_together(self, groups: DataFrame, low: float, how: Linking) -> DataFrame:
         """Groups put together by their neighbours at `low` or above: _STEP."""
 
+        key = list(self.key)
+
         def put(groups: pa.Table, near: pa.Table) -> pa.Table:
             groups = groups.sort_by("number")
             is_full = near["other"].is_null()
@@ -270,7 +262,7 @@ class LargeLibraries:
             sums, weight = to_matrix(groups["sums"], np.float64), groups["weight"].to_numpy()
             label, told = how(sums, weight, pairs["place"].to_numpy(), pairs["other"].to_numpy(), np.sort(full))
             number = groups["number"].to_numpy()
-            return _step(groups.select(list(self.key)), number, np.arange(len(told.weight)), label, told)
+            return _step(groups.select(key), number, np.arange(len(told.weight)), label, told)
 
         near = self._near(groups, low).groupBy(*self.key)
         return self.checkpoint(groups.groupBy(*self.key).cogroup(near).applyInArrow(put, self._schema(groups, _STEP)))
@@ -283,15 +275,17 @@ class LargeLibraries:
         everywhere = groups.join(F.broadcast(asked), list(self.key), how="inner")
         everywhere = everywhere.select(*self.key, "number", "row", "scale", "asks", "_shares", every)
 
+        key, limits = list(self.key), self.limits
+
         def find(table: pa.Table) -> pa.Table:
             share, shares = (table[name][0].as_py() for name in ("_share", "_shares"))
             table = table.sort_by("number")
             x = to_matrix(table["row"], np.int16).astype(np.float32)
             only = np.flatnonzero(table["asks"].to_numpy())[share::shares]
-            i, j, full = neighbours(x, low, self.limits, scale=table["scale"].to_numpy(), only=only)
+            i, j, full = neighbours(x, low, limits, scale=table["scale"].to_numpy(), only=only)
             place, other = np.concatenate([i, full]), np.concatenate([j, np.zeros(len(full), np.int64)])
             other = pa.array(other, mask=np.arange(len(other)) >= len(j))
-            return _with_key(table.select(list(self.key)), place=pa.array(place), other=other)
+            return _with_key(table.select(key), place=pa.array(place), other=other)
 
         return everywhere.groupBy(*self.key, "_share").applyInArrow(find, self._schema(groups, _NEAR))
 
@@ -311,7 +305,7 @@ class LargeLibraries:
 
     def _references(self, looks: DataFrame, people: DataFrame, rows: DataFrame) -> DataFrame:
         """The references of people (of looks: `key`, `number`, `person`): _REFERENCE."""
-        profile = self.profile
+        key, profile = list(self.key), self.profile
         looks = self.checkpoint(looks.join(people, [*self.key, "number"], how="inner"))
 
         def refer(looks: pa.Table, spreads: pa.Table) -> pa.Table:
@@ -325,7 +319,7 @@ class LargeLibraries:
             clarity = np.zeros(len(place))
             clarity[is_last] = people.clarity
             return _with_key(
-                looks.select(list(self.key)),
+                looks.select(key),
                 place=pa.array(place),
                 person=pa.array(person[people.owner]),
                 row=from_matrix(people.rows.astype(np.int16)),
@@ -342,10 +336,12 @@ class LargeLibraries:
     def _spreads(self, rows: DataFrame) -> DataFrame:
         """How faces vary (people.Spread), a row a share."""
 
+        key = list(self.key)
+
         def add(table: pa.Table) -> pa.Table:
             spread = Spread.of(to_matrix(table["row"], np.int16), table["is_good"].to_numpy())
             return _with_key(
-                table.select(list(self.key)),
+                table.select(key),
                 poor=from_matrix(spread.poor.reshape(1, -1)),
                 good=from_matrix(spread.good.reshape(1, -1)),
                 poor_faces=pa.array([spread.poor_faces]),
@@ -358,7 +354,7 @@ class LargeLibraries:
 
     def _join(self, rows: DataFrame, references: DataFrame) -> DataFrame:
         """Founders, whose `person` is known, and the faces that join: `person`, `confidence`, `role`, `centrality`."""
-        profile, limits = self.profile, self.limits
+        key, profile, limits = self.key, self.profile, self.limits
 
         def compare(rows: pa.Table, references: pa.Table) -> pa.Table:
             references = references.sort_by("place")
@@ -372,7 +368,7 @@ class LargeLibraries:
             good, quality = rows["is_good"].to_numpy(), rows["face_quality"].cast(pa.float64()).to_numpy()
             who[rest], sure[rest] = join(x[rest], good[rest], quality[rest], people, profile, limits)
             member = np.flatnonzero(who >= 0)
-            kept = rows.select([*self.key, "figure_id", "number"]).take(pa.array(member))
+            kept = rows.select([*key, "figure_id", "number"]).take(pa.array(member))
             columns = {
                 "person": pa.array(ids[who[member]]),
                 "confidence": pa.array(sure[member].astype(np.float64)),
@@ -387,6 +383,21 @@ class LargeLibraries:
         shared = references.join(shares, list(self.key), how="inner")
         schema = "figure_id string, number long, person long, confidence double, role string, centrality double"
         return self._beside(rows, shared, compare, schema)
+
+
+def _group_cells(table: pa.Table, key: Sequence[str], profile: Profile, limits: Limits) -> pa.Table:
+    """_STEP of faces of one library in the order of cells, their parts, and numbers."""
+    x = to_matrix(table["row"], np.int16).astype(np.float32)
+    first = np.arange(len(x))
+    starts = np.flatnonzero(is_first(table, key=("cell", "part")))
+    is_cell = table["cell"].to_numpy()[starts] >= 0
+    for start, end in zip(starts[is_cell], np.append(starts, len(x))[1:][is_cell], strict=True):
+        first[start:end] = start + group_cell(x[start:end], profile, limits)
+    label = compact(first)
+    sums, count = add_up(x, label)
+    number = table["number"].to_numpy()
+    told = Told(sums, count, grid(sums), np.ones(len(count)), np.ones(len(count), bool))
+    return _step(table.select(list(key)), number, number[distinct(first)], label, told)
 
 
 def _groups(step: DataFrame, key: Sequence[str]) -> DataFrame:

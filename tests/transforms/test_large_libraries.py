@@ -65,6 +65,22 @@ class Faces:
         return spark.createDataFrame(pa.table(rows))
 
 
+class Session:
+    """What keeps frames, as a run does: it cannot be sent to tasks."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self.spark = spark
+        self.rounds: list[int] = []
+
+    def keep(self, rows: DataFrame) -> DataFrame:
+        """Computes rows now."""
+        return rows.localCheckpoint(eager=True)
+
+    def log(self, what: str, number: int, rows: int) -> None:
+        """Takes a round down."""
+        self.rounds.append(number)
+
+
 def test_many_tasks_find_the_people_that_one_does(spark: SparkSession) -> None:
     libraries = {"celled": Faces(1, 9, 128), "other-length": Faces(2, 6, 96), "small": Faces(3, 4, 128)}
     faces = libraries["celled"].frame(spark, "celled")
@@ -73,18 +89,18 @@ def test_many_tasks_find_the_people_that_one_does(spark: SparkSession) -> None:
     # another model's face, and one without an embedding: nobody's
     faces = faces.unionByName(faces.limit(1).withColumns({"figure_id": F.lit("g"), "embedding": F.lit([1.0, 2.0])}))
     faces = faces.unionByName(faces.limit(1).withColumns({"figure_id": F.lit("h"), "embedding": F.lit(None)}))
-    rounds: list[int] = []
+    session = Session(spark)
     large = large_libraries(faces, limits=SMALL)
     found = group_figures(
         faces,
         large=large,
         profile=PROFILE,
-        checkpoint=lambda rows: rows.localCheckpoint(eager=True),
-        log=lambda _, number, __: rounds.append(number),
+        checkpoint=session.keep,
+        log=session.log,
         limits=SMALL,
     ).toArrow()
     assert {row.dataset_name for row in large.collect()} == {"celled", "other-length"}
-    assert rounds == [0]  # lists were full once, and not again
+    assert session.rounds == [0]  # lists were full once, and not again
     for name, library in libraries.items():
         expected = library.group(SMALL)
         rows = found.filter(pa.compute.equal(found["dataset_name"], name)).sort_by("figure_id")
