@@ -24,6 +24,7 @@ from jobs.member_clusters import Changed, MemberClusters, cluster_members
 from jobs.options import JobConfig, build_config, job_options
 from jobs.runs import Run, print_result, run_job
 from schemas.cluster_kinds import PEOPLE
+from schemas.datasets import DATASETS
 from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
@@ -68,7 +69,8 @@ class ClusterFigures(JobConfig):
 def cluster_figures(run: Run, config: ClusterFigures) -> None:
     """Brings the people of the asked datasets up to date. Harmless to repeat; started over when it loses a race."""
     commit = partial(_commit, config=config)
-    retry_conflicts(lambda: cluster_members(run, config, PEOPLE, evidence=EVIDENCE, commit=commit))
+    with run.few_or_many(run.lake.rows(*EVIDENCE, PEOPLE.table, PEOPLE.members, DATASETS)):
+        retry_conflicts(lambda: cluster_members(run, config, PEOPLE, evidence=EVIDENCE, commit=commit))
 
 
 def _commit(changed: Changed, *, config: ClusterFigures) -> int:

@@ -24,6 +24,7 @@ from jobs.options import JobConfig, build_config, job_options
 from jobs.runs import Run, print_result, run_job
 from jobs.similar_images import FILE_KEY, OF_A_FILE, commit_similar_images, refresh_similar_image_pairs
 from schemas.cluster_kinds import GROUPS
+from schemas.datasets import DATASETS
 from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
@@ -66,10 +67,11 @@ class ClusterSimilarImages(JobConfig):
 
 def cluster_similar_images(run: Run, config: ClusterSimilarImages) -> None:
     """Brings the clusters of the asked datasets up to date. Harmless to repeat; started over when it loses a race."""
-    run.progress.stage("pairs: comparing pictures", 10)
-    retry_conflicts(lambda: refresh_similar_image_pairs(run))
-    commit = partial(_commit, config=config)
-    retry_conflicts(lambda: cluster_members(run, config, GROUPS, evidence=EVIDENCE, commit=commit))
+    with run.few_or_many(run.lake.rows(*EVIDENCE, GROUPS.table, GROUPS.members, DATASETS)):
+        run.progress.stage("pairs: comparing pictures", 10)
+        retry_conflicts(lambda: refresh_similar_image_pairs(run))
+        commit = partial(_commit, config=config)
+        retry_conflicts(lambda: cluster_members(run, config, GROUPS, evidence=EVIDENCE, commit=commit))
 
 
 def _commit(changed: Changed, *, config: ClusterSimilarImages) -> int:

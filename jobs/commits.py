@@ -39,7 +39,7 @@ from pyspark.storagelevel import StorageLevel
 
 from catalog.upkeep import commits_after
 from jobs.lake import Lake
-from jobs.session import session_settings
+from jobs.session import gather_few, session_settings
 from schemas.contract import Contract
 from schemas.errors import Conflict
 from transforms.changes import ACTION, diff_rows
@@ -224,7 +224,8 @@ def add_rows(step: Step, rows: DataFrame) -> Committed:
 
 def apply_changes(step: Step, changes: DataFrame) -> Committed:
     """Commits rows that must change: whole rows with `_action` (insert, update or delete), each key once."""
-    changes = _conform(step, changes, ACTION).localCheckpoint(eager=True, storageLevel=StorageLevel.MEMORY_AND_DISK)
+    changes = gather_few(_conform(step, changes, ACTION))
+    changes = changes.localCheckpoint(eager=True, storageLevel=StorageLevel.MEMORY_AND_DISK)
     counts = {row[ACTION]: row["count"] for row in changes.groupBy(ACTION).count().collect()}
     if not counts and step.consumes.items() <= step.mark.consumed.items():
         return Committed(step.base)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -16,6 +18,7 @@ from pyspark.sql.types import StructType
 from catalog.create import ensure_lake
 from catalog.storage import storage_options
 from catalog.upkeep import commits_after, committed_at
+from jobs.session import gather_few
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import LakeError, UsageError
@@ -56,6 +59,11 @@ class Lake:
         """The latest version of a table."""
         return self.log(contract).version()
 
+    def rows(self, *contracts: Contract) -> int:
+        """About how many rows tables have: those of their files, by the log, deleted ones that are still there too."""
+        files = (pa.table(self.log(contract).get_add_actions(flatten=True)) for contract in contracts)
+        return sum(pc.sum(each["num_records"]).as_py() or 0 for each in files)
+
     def last_job_version(self, contract: Contract, *, after: int) -> int | None:
         """The latest version above `after` that a job committed (maintenance commits carry no token of their own)."""
         commits = (entry for entry in commits_after(self.log(contract), after) if _is_of_job(entry))
@@ -84,7 +92,7 @@ class Lake:
         if opened not in self._frames:
             frame = self.spark.read.format("delta").option("versionAsOf", version).load(self.uri(contract))
             self._frames[opened] = frame
-        return self._frames[opened]
+        return gather_few(self._frames[opened])
 
     def changes(self, contract: Contract, after: int, until: int) -> DataFrame | None:
         """The change feed of a table over the versions after `after` up to `until`, both images of an update.
@@ -94,7 +102,7 @@ class Lake:
         if self.settled_version(contract, after) is None:
             return None
         try:
-            return (
+            return gather_few(
                 self.spark.read.format("delta")
                 .option("readChangeFeed", "true")
                 .option("startingVersion", after + 1)

@@ -21,7 +21,7 @@ from jobs.commits import Ledger
 from jobs.lake import Lake
 from jobs.options import JobConfig
 from jobs.progress import Progress, configure_logging
-from jobs.session import FOR_FEW_ROWS, open_session, session_settings
+from jobs.session import FOR_FEW_ROWS, gather_few, get_settings, open_session, session_settings
 from schemas.errors import LakeAlbumError
 from schemas.settings import LakeSettings
 from schemas.version import VERSION
@@ -47,6 +47,11 @@ class Run:
     dry_run: bool
     progress: Progress
     ledger: Ledger = field(default_factory=Ledger)
+    usual: dict[str, str | None] = field(init=False)
+    """The settings of the session that few rows change."""
+
+    def __post_init__(self) -> None:
+        self.usual = get_settings(self.lake.spark, FOR_FEW_ROWS)
 
     def clock(self) -> Column:
         """The run's time, as a column."""
@@ -61,12 +66,12 @@ class Run:
 
         The plan is cut off there: one that grows with every kept frame costs more to plan than to run.
         """
-        return rows.localCheckpoint(eager=True, storageLevel=StorageLevel.MEMORY_AND_DISK)
+        return gather_few(rows).localCheckpoint(eager=True, storageLevel=StorageLevel.MEMORY_AND_DISK)
 
     @contextmanager
     def few_or_many(self, rows: int) -> Iterator[None]:
         """Inside, what is planned is planned for about so many rows."""
-        with session_settings(self.lake.spark, FOR_FEW_ROWS if rows <= FEW_ROWS else {}):
+        with session_settings(self.lake.spark, FOR_FEW_ROWS if rows <= FEW_ROWS else self.usual):
             yield
 
     def log_round(self, what: str, number: int, rows: int) -> None:

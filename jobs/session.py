@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 RESULTS_DEPEND_ON = {
     "spark.sql.session.timeZone": "UTC",
@@ -38,7 +38,11 @@ FOR_FEW_ROWS = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
-    "spark.sql.shuffle.partitions": "2",
+    # One task does all (gather_few): nothing is shuffled, and nothing sent around, which is a Spark job each time.
+    "spark.sql.shuffle.partitions": "1",
+    "spark.sql.autoBroadcastJoinThreshold": "-1",
+    "spark.sql.optimizer.disableHints": "true",
+    "spark.databricks.delta.snapshotPartitions": "1",
 }
 
 
@@ -72,19 +76,33 @@ def use_geometry(spark: SparkSession) -> None:
 
 
 @contextmanager
-def session_settings(spark: SparkSession, settings: dict[str, str]) -> Iterator[None]:
-    """Inside, the session has these settings; afterwards those that it had."""
-    before = {key: spark.conf.get(key, None) for key in settings}
-    for key, value in settings.items():
-        spark.conf.set(key, value)
+def session_settings(spark: SparkSession, settings: Mapping[str, str | None]) -> Iterator[None]:
+    """Inside, the session has these settings (None: Spark's default); afterwards those that it had."""
+    before = get_settings(spark, settings)
+    _set(spark, settings)
     try:
         yield
     finally:
-        for key, old in before.items():
-            if old is None:
-                spark.conf.unset(key)
-            else:
-                spark.conf.set(key, old)
+        _set(spark, before)
+
+
+def get_settings(spark: SparkSession, keys: Iterable[str]) -> dict[str, str | None]:
+    """What the session has set of some keys."""
+    return {key: spark.conf.get(key, None) for key in keys}
+
+
+def _set(spark: SparkSession, settings: Mapping[str, str | None]) -> None:
+    for key, value in settings.items():
+        if value is None:
+            spark.conf.unset(key)
+        else:
+            spark.conf.set(key, value)
+
+
+def gather_few(rows: DataFrame) -> DataFrame:
+    """`rows` in one partition, where the session is set for few rows: no join or grouping of them need shuffle."""
+    key = "spark.sql.shuffle.partitions"
+    return rows.coalesce(1) if rows.sparkSession.conf.get(key) == FOR_FEW_ROWS[key] else rows
 
 
 def _launcher_jars(geometry: bool) -> dict[str, str]:
