@@ -27,19 +27,17 @@ from jobs.sources import Format, detect_format, read_source
 from schemas.datasets import DATASETS
 from schemas.errors import UsageError
 from schemas.figures import FIGURES
-from schemas.file_features import FILE_FEATURES
+from schemas.file_features import FEATURES, FILE_FEATURES
 from schemas.files import FILES
 from schemas.lake import absolute_uri
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
 from transforms.erasures import drop_erased
 from transforms.imm import figures_from_imm, from_imm
-from transforms.perceptual_hashes import fingerprint
-from transforms.pictures import PIXEL_FEATURES
-from transforms.source_columns import map_columns
+from transforms.perceptual_hashes import settle_features
+from transforms.source_columns import map_columns, untold_columns
 from transforms.sources import accepted, judge_figures, judge_files, refused
 
-FEATURES = (*PIXEL_FEATURES, "embedding")
 NO_CHANGE = frozenset({"source", "create_time", "update_time", "run_id"})
 """Columns of a file in which a difference alone is no change."""
 
@@ -83,7 +81,9 @@ def index_files(run: Run, config: IndexFiles) -> None:
     """Reads, judges and stores each source; then locates what changed."""
     for number, uri in enumerate(config.source):
         run.progress.stage(f"reading {uri}", 5 + 60 * number // len(config.source))
-        judged = run.cache(_judge(run, config, uri))
+        raw = _read(run, config, uri)
+        untold = untold_columns(raw)
+        judged = run.cache(_judge(run, config, raw, uri))
         run.progress.stage(f"storing {uri}", 20 + 60 * number // len(config.source))
         count_verdicts(run, judged)
         refusals = refused(judged).withColumn("reject_time", run.clock())
@@ -92,27 +92,30 @@ def index_files(run: Run, config: IndexFiles) -> None:
         names = good.select("project_name", "dataset_name").distinct()
         put(run, DATASETS, names.withColumns(_new_dataset(run)), compare=())
         if config.rows == "files":
-            _store_files(run, good)
+            _store_files(run, good, untold=untold)
         else:
-            _store_figures(run, good, project=config.project)
+            _store_figures(run, good, project=config.project, untold=untold)
     if config.rows == "files":
         run.progress.stage("finding places", 75)
         retry_conflicts(lambda: refresh_file_places(run))
 
 
-def _judge(run: Run, config: IndexFiles, uri: str) -> DataFrame:
+def _read(run: Run, config: IndexFiles, uri: str) -> DataFrame:
     kind = config.format or detect_format(run.lake.spark, uri)
     raw = read_source(run.lake.spark, uri, format=kind, hashes=config.hashes, turned=config.turned)
     if kind == "imm":
         raw = figures_from_imm(raw) if config.rows == "figures" else from_imm(raw, language=run.lake.settings.language)
-    raw = raw.transform(map_columns, config.map) if config.map else raw
+    return raw.transform(map_columns, config.map) if config.map else raw
+
+
+def _judge(run: Run, config: IndexFiles, raw: DataFrame, uri: str) -> DataFrame:
     judge: Callable[..., DataFrame] = partial(judge_files, time_is=config.time_is, media_type=config.media_type)
     if config.rows == "figures":
         judge = partial(judge_figures, erased=read_erased(run, project=config.project))
     return judge(raw, source=absolute_uri(uri), project=config.project, dataset=config.only_dataset)
 
 
-def _store_files(run: Run, good: DataFrame) -> None:
+def _store_files(run: Run, good: DataFrame, *, untold: frozenset[str]) -> None:
     keyed = good.withColumn("object_id", _object_id())
     files = keyed.withColumns(
         {
@@ -121,22 +124,27 @@ def _store_files(run: Run, good: DataFrame) -> None:
             "deleted_time": F.lit(None).cast("timestamp"),
         }
     )
-    put(run, FILES, files, compare=[name for name in FILES.names if name not in NO_CHANGE])
+    put(run, FILES, files, compare=[name for name in FILES.names if name not in NO_CHANGE], untold=untold)
     has_features = reduce(Column.__or__, (F.col(name).isNotNull() for name in FEATURES))
-    looks = [F.col(name) for name in ("perceptual_hash", "perceptual_hash_quality", "content_hash", "embedding")]
-    features = keyed.where(has_features & (F.col("media_type") == "image")).withColumns(
-        {"fingerprint": fingerprint(*looks), "update_time": run.clock()}
+    features = keyed.where(has_features & (F.col("media_type") == "image")).withColumn("update_time", run.clock())
+    settle = partial(settle_features, key=FILE_FEATURES.key, untold=untold)
+    put(
+        run,
+        FILE_FEATURES,
+        features,
+        compare=(*FEATURES, "fingerprint"),
+        settle=lambda rows, current: settle(rows, current=current),
     )
-    put(run, FILE_FEATURES, features, compare=[*FEATURES, "fingerprint"])
 
 
-def _store_figures(run: Run, good: DataFrame, *, project: str) -> None:
+def _store_figures(run: Run, good: DataFrame, *, project: str, untold: frozenset[str]) -> None:
     figures = good.withColumns({"object_id": _object_id(), "update_time": run.clock()})
 
-    def admit(rows: DataFrame) -> DataFrame:
+    def settle(rows: DataFrame, _: DataFrame) -> DataFrame:
         return rows.transform(drop_erased, erased=read_erased(run, project=project))
 
-    put(run, FIGURES, figures, compare=[name for name in FIGURES.names if name not in NO_CHANGE], admit=admit)
+    compare = [name for name in FIGURES.names if name not in NO_CHANGE]
+    put(run, FIGURES, figures, compare=compare, untold=untold, settle=settle)
 
 
 def _object_id() -> Column:

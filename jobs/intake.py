@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -29,20 +29,24 @@ def put(
     contract: Contract,
     rows: DataFrame,
     *,
-    compare: list[str] | tuple[str, ...],
-    admit: Callable[[DataFrame], DataFrame] = lambda rows: rows,
+    compare: Iterable[str],
+    untold: Container[str] = (),
+    settle: Callable[[DataFrame, DataFrame], DataFrame] = lambda rows, current: rows,
 ) -> None:
     """Commits rows that are new, or differ in a column of `compare`; their bucket and run are filled in.
 
-    `admit` picks those that may go in, by what holds once the table is pinned.
+    Columns that are `untold` keep what the table holds. `settle` makes of the rows, and those of the table once it is
+    pinned, the rows that go in.
     """
     if "bucket" in contract.names:
         rows = rows.withColumn("bucket", bucket(run.lake.settings.buckets))
     rows = run.stamp(rows) if "run_id" in contract.names else rows
-    rows = rows.select(*contract.names)
+    kept = [name for name in contract.names if name in untold]
+    told = [name for name in compare if name not in untold]
 
     def commit() -> None:
         step = Step.pin(run.lake, contract, run.run_id, dry_run=run.dry_run)
-        run.ledger.wrote(contract, put_rows(step, admit(rows), compare=compare))
+        settled = settle(rows, step.current()).select(*contract.names)
+        run.ledger.wrote(contract, put_rows(step, settled, compare=told, keep=("create_time", *kept)))
 
     retry_conflicts(commit)

@@ -18,7 +18,8 @@ from pyspark.sql import functions as F
 
 from jobs.text_sources import read_csv, read_json
 from schemas.errors import SourceError, UsageError
-from transforms.pictures import MEDIA_SUFFIXES, PIXEL_FEATURES, list_pictures, read_pictures
+from schemas.file_features import PIXEL_FEATURES
+from transforms.pictures import MEDIA_SUFFIXES, list_pictures, read_pictures
 from transforms.source_columns import MESSAGE, REASON, ROW, quoted, row_json
 
 log = logging.getLogger(__name__)
@@ -158,6 +159,7 @@ def _read_photos(spark: SparkSession, uri: str, *, hashes: bool, turned: bool) -
     uris = spark.createDataFrame(pictures).repartition(tasks)
     read = read_pictures(uris, hashes=hashes, turned=turned)
     rows = read.withColumn(ROW, row_json(read.drop(*PIXEL_FEATURES)))
+    rows = rows.drop(*(() if hashes else PIXEL_FEATURES), *(() if turned else ["turned_hashes"]))
     return rows.withColumnsRenamed({"error_code": REASON, "error_message": MESSAGE})
 
 

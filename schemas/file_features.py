@@ -11,6 +11,16 @@ TURNS = 7
 """Forms of a picture that are rotated or mirrored: `turned_hashes`."""
 THUMBNAIL_SIDE = 32
 """Luminances a row, and rows, of `thumbnail`."""
+PIXEL_FEATURES = (
+    "perceptual_hash",
+    "perceptual_hash_quality",
+    "crop_hashes",
+    "turned_hashes",
+    "thumbnail",
+    "image_score",
+)
+"""The columns that need pixels."""
+FEATURES = (*PIXEL_FEATURES, "embedding")
 
 FILE_FEATURES = Contract(
     name="file_features",

@@ -5,18 +5,21 @@ Source: PDQ (Facebook, "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-H
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pdqhash
 from PIL import Image
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from schemas.file_features import CROPS, THUMBNAIL_SIDE
+from schemas.file_features import CROPS, FEATURES, THUMBNAIL_SIDE
 
 MIN_HASH_QUALITY = 50
 """Hashes below are of flat pictures, alike whatever they show: no match, by PDQ's authors."""
+CONTENT = "content:"
+"""How the fingerprint of a picture begins that is told by its content."""
 
 # PDQ averages over windows of 1/128 of each side, in whole pixels; even ones, and sides that are no multiple of 64 or
 # an even one, shift the picture by a part of a pixel, which changes up to a tenth of the bits. 320 is free of that.
@@ -78,9 +81,26 @@ def fingerprint(perceptual_hash: Column, quality: Column, content_hash: Column, 
     +-------+-------+---------+-------------------+
     """
     good = quality.isNull() | (quality >= MIN_HASH_QUALITY)
-    look = F.coalesce(F.when(good, perceptual_hash), F.concat(F.lit("content:"), content_hash))
+    look = F.coalesce(F.when(good, perceptual_hash), F.concat(F.lit(CONTENT), content_hash))
     digest = F.when(embedding.isNotNull(), F.concat(F.lit("/"), F.lower(F.hex(F.xxhash64(embedding)))))
     return F.coalesce(F.concat(look, digest), look, digest)
+
+
+def settle_features(rows: DataFrame, *, current: DataFrame, key: Sequence[str], untold: Container[str]) -> DataFrame:
+    """Rows of `file_features` with what is known of the features that they do not tell, and their fingerprint.
+
+    `rows` has the features, null where they are `untold`, and the file's `content_hash`; `current` is the table. What
+    is known of a file whose hash is another now was of another picture: it does not stay.
+    """
+    hash_is_told = "perceptual_hash" not in untold
+    old = current.select(*key, *(F.col(name).alias(f"_{name}") for name in (*FEATURES, "fingerprint")))
+    both = rows.join(old, list(key), how="left")
+    is_same = F.col("perceptual_hash").eqNullSafe(F.col("_perceptual_hash")) if hash_is_told else F.lit(True)
+    kept = {name: F.when(is_same, F.col(f"_{name}")) for name in FEATURES if name in untold}
+    content = F.regexp_extract("_fingerprint", f"^{CONTENT}([0-9a-f]{{64}})", 1)
+    kept["content_hash"] = F.coalesce("content_hash", F.when(is_same & (content != ""), content))
+    looks = [F.col(name) for name in ("perceptual_hash", "perceptual_hash_quality", "content_hash", "embedding")]
+    return both.withColumns(kept).withColumn("fingerprint", fingerprint(*looks)).select(*rows.columns, "fingerprint")
 
 
 def _squash(luminance: Image.Image, share: float) -> np.ndarray:

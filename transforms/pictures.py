@@ -83,16 +83,6 @@ PICTURE_SCHEMA = pa.schema(
 )
 """One row per path read; `read_picture` documents the columns."""
 
-PIXEL_FEATURES = (
-    "perceptual_hash",
-    "perceptual_hash_quality",
-    "crop_hashes",
-    "turned_hashes",
-    "thumbnail",
-    "image_score",
-)
-"""The columns that need pixels."""
-
 MAX_WEBP_BYTES = 2**29
 """Pillow holds a WebP file whole while it reads the header; larger ones are refused."""
 

@@ -70,6 +70,15 @@ FIGURE_FIELDS = (
 )
 """What a source can say of a face; `file_uri` is another name of `uri`."""
 
+TOLD_BY: dict[str, tuple[str, ...]] = {
+    "media_type": ("media_type", "content_type"),
+    **dict.fromkeys(("produce_time", "produce_time_raw", "time_is", "utc_offset"), ("produce_time",)),
+    **dict.fromkeys(("latitude", "longitude"), ("latitude", "longitude")),
+    "boundary": ("boundary", *BOX_SIDES),
+    "head_pose": ("head_pose", *ANGLES),
+}
+"""Columns of the lake that a source speaks of where it has any of these fields."""
+
 PARTS: dict[str, tuple[str, ...]] = {"address": LEVELS, "boundary": BOX_SIDES, "head_pose": ANGLES}
 LONGEST_ARRAY_IN_ROW = 8
 
@@ -129,6 +138,13 @@ def columns_by_field(raw: DataFrame, fields: tuple[str, ...]) -> dict[str, Struc
         if name in fields and (name not in found or column.name == name):
             found[name] = column
     return found
+
+
+def untold_columns(raw: DataFrame) -> frozenset[str]:
+    """Columns of `files`, `file_features` and `figures` that a source does not speak of, as it lacks theirs."""
+    told = columns_by_field(raw, FILE_FIELDS + FIGURE_FIELDS).keys()
+    known = {*FILE_FIELDS, *FIGURE_FIELDS} - {"dataset_name", "uri", "figure_id"}
+    return frozenset(name for name in known if told.isdisjoint(TOLD_BY.get(name, (name,))))
 
 
 def data_columns(raw: DataFrame) -> list[str]:

@@ -28,9 +28,9 @@ from bench.make_malformed import write as write_malformed
 from jobs.index_files import command
 from jobs.sources import detect_format, read_source
 from schemas.errors import SourceError, UsageError
+from schemas.file_features import PIXEL_FEATURES
 from transforms.imm import from_imm
 from transforms.perceptual_hashes import MIN_HASH_QUALITY
-from transforms.pictures import PIXEL_FEATURES
 from transforms.source_columns import REASON, ROW, map_columns
 from transforms.sources import accepted, judge_files, refused
 
@@ -320,10 +320,31 @@ def test_photos_become_features_through_the_job(spark: SparkSession, tmp_path: P
     index(lake, source, "--turned")
     assert versions == [DeltaTable(str(lake / name)).version() for name in ("files", "file_features")]
     headers = read_source(spark, str(source), hashes=False).collect()
-    assert not any(row[name] for row in headers for name in PIXEL_FEATURES)
+    assert not set(PIXEL_FEATURES) & set(headers[0].asDict())
     assert sum(row[REASON] is None for row in headers) == len(rows) + 1  # what is cut short has a good header
     with pytest.raises(UsageError, match="--turned without --no-hashes is accepted"):
         index(lake, source, "--turned", "--no-hashes")
+
+    # what a source does not speak of stays
+    (uri,) = (row["uri"] for row in table(lake, "files") if row["uri"].endswith("good.jpg"))
+    (tmp_path / "embeddings.jsonl").write_text(json.dumps({"uri": uri, "embedding": [0.5, 1.0]}))
+    index(lake, tmp_path / "embeddings.jsonl")
+    index(lake, source)
+    assert [versions[0], versions[1] + 1] == [
+        DeltaTable(str(lake / name)).version() for name in ("files", "file_features")
+    ]
+    (embedded,) = (row for row in table(lake, "file_features") if row["uri"] == uri)
+    assert embedded["embedding"] == [0.5, 1.0]
+    assert embedded["fingerprint"].startswith(f"{rows['good.jpg']['perceptual_hash']}/")
+    same = [*PIXEL_FEATURES, "uri", "object_id"]
+    assert {name: embedded[name] for name in same} == {name: rows["good.jpg"][name] for name in same}
+    # but for what was known of another picture
+    Image.linear_gradient("L").resize((900, 700)).rotate(30).save(source / "good.jpg")
+    index(lake, source)
+    (other,) = (row for row in table(lake, "file_features") if row["uri"] == uri)
+    assert other["perceptual_hash"] != embedded["perceptual_hash"]
+    assert [other[name] for name in ("embedding", "turned_hashes")] == [None, None]
+    assert other["fingerprint"] == other["perceptual_hash"]
 
 
 def test_files_with_odd_names(spark: SparkSession, tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ from PIL import Image, ImageFile
 from pyarrow import fs
 from pyspark.sql import SparkSession
 
+from schemas.file_features import PIXEL_FEATURES
 from transforms import pictures
 from transforms.pictures import (
     MEDIA_SUFFIXES,
     PICTURE_SCHEMA,
-    PIXEL_FEATURES,
     list_pictures,
     read_batches,
     read_picture,

@@ -16,11 +16,10 @@ from pyspark.sql.types import BooleanType
 from schemas.contract import LEVELS, plain
 from schemas.errors import SourceError, UsageError
 from schemas.figures import FIGURES
-from schemas.file_features import FILE_FEATURES
+from schemas.file_features import FILE_FEATURES, PIXEL_FEATURES
 from schemas.files import FILES
 from schemas.reasons import REASONS
 from transforms.imm import figures_from_imm, from_imm
-from transforms.pictures import PIXEL_FEATURES
 from transforms.source_columns import FILE_FIELDS, map_columns
 from transforms.sources import accepted, judge_figures, judge_files, refused
 from transforms.times import settled_time, written_time
