@@ -108,9 +108,10 @@ class Album:
         """(title, first day) to id, of one dataset's clusters."""
         return {(r["title"], str(r["first_day"])): r["object_id"] for r in self.clusters()}
 
-    def events(self) -> list[tuple[str, str]]:
-        """(event, id) in the order of commits."""
-        return [(r["event"], r["object_id"]) for r in self.rows("cluster_events", "cluster_version, object_id, event")]
+    def events(self, dataset: str | None = None) -> list[tuple[str, str]]:
+        """(event, id) in the order of commits, of all datasets or of one."""
+        rows = self.rows("cluster_events", "cluster_version, object_id, event")
+        return [(row["event"], row["object_id"]) for row in rows if dataset in (None, row["dataset_name"])]
 
 
 def photo(day: str, place: str, *, dataset: str = "ada", n: int = 0, offset: str = "+08:00", **more: Any) -> Row:

@@ -116,15 +116,49 @@ def kinds_of_kim() -> list[Row]:
     ]
 
 
+def shuffled() -> list[Row]:
+    """Pictures of four looks at many distances, in no order."""
+    rng = random.Random(3)
+    rows = []
+    for number in range(60):
+        look = rng.choice("abcd")
+        start = rng.randrange(0, 120, 10)
+        rows.append(picture(f"p{number:02d}", look, range(start, start + rng.choice([0, 12, 25, 40])), dataset="split"))
+    rng.shuffle(rows)
+    return rows
+
+
+IDA = [
+    picture("a1", "a", dataset="ida"),
+    picture("a2", "a", range(4), dataset="ida"),
+    picture("b1", "b", dataset="ida"),
+    picture("b2", "b", range(4), dataset="ida"),
+]
+
+
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> tuple[Album, Run]:
-    """A lake after its first clustering: ada's pictures about bounds, kim's about kinds, cal's all alike."""
+    """A lake after its first clustering: ada's pictures about bounds, kim's about kinds, cal's all alike, ida's to
+    change, and the same pictures in one batch and in the first of two."""
     album = Album(tmp_path_factory.mktemp("first"))
-    album.index([*BOUNDS, *kinds_of_kim()])
     blank = {"perceptual_hash_quality": 0, "content_hash": "0" * 64}
-    album.index([picture(f"blank{n}", "a", dataset="cal", **blank) for n in range(3000)])
-    album.index([picture(f"same{n}", "b", dataset="cal") for n in range(3000)])
+    blanks = [picture(f"blank{n}", "a", dataset="cal", **blank) for n in range(3000)]
+    album.index([*BOUNDS, *kinds_of_kim(), *IDA, *shuffled()[:35], *blanks])
+    batch = sorted(shuffled(), key=lambda row: str(row["uri"]))
+    again = [row | {"dataset_name": "batch", "uri": row["uri"].replace("split", "batch")} for row in batch]
+    album.index([*again, *(picture(f"same{n}", "b", dataset="cal") for n in range(3000))])
     return album, album.cluster_similar_images()
+
+
+@pytest.fixture(scope="module")
+def second_run(first_run: tuple[Album, Run], tmp_path_factory: pytest.TempPathFactory) -> Album:
+    """The lake after another delivery: of ida's, and of the second batch of two, which overlap."""
+    root = tmp_path_factory.mktemp("second")
+    shutil.copytree(first_run[0].root, root, dirs_exist_ok=True)
+    album = Album(root)
+    album.index([picture("a3", "a", range(8), dataset="ida"), *shuffled()[30:]])
+    album.cluster_similar_images()
+    return album
 
 
 def test_pairs_groups_and_their_bounds(first_run: tuple[Album, Run]) -> None:
@@ -168,51 +202,39 @@ def test_a_dataset_is_clustered_again_for_other_options(first_run: tuple[Album, 
     assert [event for event, _ in album.events()[len(events) :]] == ["revived"] * 2
 
 
-def test_any_split_and_order_gives_the_groups_of_one_batch(tmp_path: Path, spark: SparkSession) -> None:
-    rng = random.Random(3)
-    rows = []
-    for number in range(60):
-        look = rng.choice("abcd")
-        start = rng.randrange(0, 120, 10)
-        rows.append(picture(f"p{number:02d}", look, range(start, start + rng.choice([0, 12, 25, 40]))))
-    batch = Album(tmp_path / "batch")
-    batch.root.mkdir()
-    batch.index(rows)
-    batch.cluster_similar_images()
-    split = Album(tmp_path / "split")
-    split.root.mkdir()
-    rng.shuffle(rows)
-    for part in (rows[:35], rows[30:]):
-        split.index(part)
-        split.cluster_similar_images()
-    assert groups(split) == groups(batch)
-    assert len(groups(batch)) > 3
-    keys = ("fingerprint", "other_fingerprint", "signal", "distance", "similarity")
-    pairs = [{tuple(row[key] for key in keys) for row in a.rows("similar_image_pairs")} for a in (batch, split)]
-    assert pairs[0] == pairs[1]
-    kept = ("uri", "fingerprint", "kind", "similarity", "image_score", "rank")
-    members = [
-        sorted(tuple(row[key] for key in kept) for row in a.rows("similar_image_members")) for a in (batch, split)
-    ]
-    assert members[0] == members[1]
+def test_any_split_and_order_gives_the_groups_of_one_batch(second_run: Album) -> None:
+    album = second_run
+    assert groups(album, "split") == groups(album, "batch")
+    assert len(groups(album, "batch")) > 3
+
+    def of(dataset: str, table: str, *columns: str) -> list[tuple[object, ...]]:
+        rows = (row | {"uri": Path(row.get("uri", "")).name} for row in album.rows(table))
+        return sorted(tuple(row[name] for name in columns) for row in rows if row["dataset_name"] == dataset)
+
+    pairs = ("similar_image_pairs", "fingerprint", "other_fingerprint", "signal", "distance", "similarity")
+    assert of("split", *pairs) == of("batch", *pairs)
+    members = ("similar_image_members", "uri", "fingerprint", "kind", "similarity", "image_score", "rank")
+    assert of("split", *members) == of("batch", *members)
 
 
-def test_ids_are_stable_and_events_tell_what_happened(album: Album) -> None:
-    album.index([picture("a1", "a"), picture("a2", "a", range(4)), picture("b1", "b"), picture("b2", "b", range(4))])
-    album.cluster_similar_images()
-    a, b = id_of(album, "a1"), id_of(album, "b1")
-    album.index([picture("a3", "a", range(8))])
-    album.cluster_similar_images()
+def test_ids_are_stable_and_events_tell_what_happened(
+    first_run: tuple[Album, Run], second_run: Album, tmp_path: Path
+) -> None:
+    a, b = id_of(first_run[0], "a1"), id_of(first_run[0], "b1")
+    shutil.copytree(second_run.root, tmp_path, dirs_exist_ok=True)
+    album = Album(tmp_path)
     assert id_of(album, "a3") == a
-    album.remove("s3://ada/b1.jpg", "s3://ada/a3.jpg", dataset="ada")  # at once, without a clustering
-    assert groups(album) == {frozenset({"a1", "a2"})}
-    assert [row["object_id"] for row in live(album)] == [a]
-    album.index([picture("b3", "b", range(2)), picture("a1", "c"), picture("c2", "c")])  # a1 is another picture now
+    album.remove("s3://ida/b1.jpg", "s3://ida/a3.jpg", dataset="ida")  # at once, without a clustering
+    assert groups(album, "ida") == {frozenset({"a1", "a2"})}
+    assert [row["object_id"] for row in live(album) if row["dataset_name"] == "ida"] == [a]
+    ida = {"dataset": "ida"}
+    # a1 is another picture now
+    album.index([picture("b3", "b", range(2), **ida), picture("a1", "c", **ida), picture("c2", "c", **ida)])
     album.cluster_similar_images()
-    assert groups(album) == {frozenset({"b2", "b3"}), frozenset({"a1", "c2"})}
+    assert groups(album, "ida") == {frozenset({"b2", "b3"}), frozenset({"a1", "c2"})}
     assert id_of(album, "b2") == b  # what went is known again
     assert id_of(album, "a1") == a  # it has one of a's files
-    happened = album.events()
+    happened = album.events("ida")
     assert happened[:3] == [*(("created", object_id) for object_id in sorted((a, b))), ("extended", a)]
     assert sorted(happened[3:]) == sorted([("removed", b), ("shrunk", a), ("revived", b)])
 
