@@ -42,10 +42,10 @@ with zipfile.ZipFile(sys.argv[1], "w") as bundle:
                 bundle.write(file)
 PY
 
-submit() { # JOB ARGS...: unset what only the launcher sets
+submit() { # JOB ARGS...: unset what only the launcher sets; the JVM compiles little, as it does not live long
     (
         unset SPARK_HOME PYTHONPATH LAKEALBUM_JARS LAKEALBUM_PACKAGES LAKEALBUM_EXCLUDES
-        export PYSPARK_PYTHON=$venv/bin/python
+        export PYSPARK_PYTHON=$venv/bin/python JDK_JAVA_OPTIONS=-XX:TieredStopAtLevel=1
         PATH=$venv/bin:$PATH spark-submit --master 'local[2]' --properties-file conf/spark-defaults.conf \
             "${jars[@]}" --py-files "$work/lakealbum.zip" "$@"
     )
@@ -59,8 +59,20 @@ cat > "$work/areas.geojson" << 'JSON'
    "geometry": {"type": "Polygon", "coordinates": [[[120, 30], [121, 30], [121, 31], [120, 31], [120, 30]]]}}]}
 JSON
 
+"$venv/bin/python" - "$work/photos" << 'PY'
+import pathlib, sys
+from PIL import Image
+
+folder = pathlib.Path(sys.argv[1])
+folder.mkdir()
+noise = Image.effect_noise((320, 240), 90).resize((1600, 1200), Image.Resampling.BICUBIC)
+noise.save(folder / "original.jpg")
+noise.resize((400, 300)).save(folder / "small.png")
+noise.transpose(Image.Transpose.ROTATE_180).save(folder / "other.jpg")
+PY
+
 submit jobs/build_areas.py "$work/areas.geojson" --level level --code code "${lake[@]}"
-submit jobs/index_files.py "$work/files.csv" --format csv "${lake[@]}"
+submit jobs/index_files.py "$work/files.csv" "$work/photos" "${lake[@]}"
 submit jobs/cluster_location_dates.py --gap-days 1 --min-days 1 --max-days 15 --levels city,province "${lake[@]}"
 
 ./lakealbum query location-date "${lake[@]}" --json > "$work/clusters.json"
@@ -75,18 +87,6 @@ assert found == [("2024-03-04", "2024-03-07")] * 2, f"a city and a province clus
 print("spark-submit chain: 2 clusters, as expected")
 PY
 
-"$venv/bin/python" - "$work/photos" << 'PY'
-import pathlib, sys
-from PIL import Image
-
-folder = pathlib.Path(sys.argv[1])
-folder.mkdir()
-noise = Image.effect_noise((320, 240), 90).resize((1600, 1200), Image.Resampling.BICUBIC)
-noise.save(folder / "original.jpg")
-noise.resize((400, 300)).save(folder / "small.png")
-noise.transpose(Image.Transpose.ROTATE_180).save(folder / "other.jpg")
-PY
-submit jobs/index_files.py "$work/photos" --format photos "${lake[@]}"
 submit jobs/cluster_similar_images.py "${lake[@]}"
 ./lakealbum query similar-images "${lake[@]}" --json > "$work/similar.json"
 "$venv/bin/python" - "$work/similar.json" << 'PY'
