@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import Protocol
+from typing import Any, Protocol
 
-from pyspark.sql import Column, DataFrame
+import pyarrow as pa
+from deltalake import DeltaTable
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.commits import Step, replace_rows
-from jobs.lake import bucket, check_datasets
+from catalog.sql import all_of, equals
+from jobs.commits import Step, apply_changes
+from jobs.lake import bucket, check_datasets, dataset_names, select_rows
 from jobs.runs import Run
+from jobs.session import gather_few
 from schemas.cluster_edits import CLUSTER_EDITS
 from schemas.contract import Contract
 from schemas.dataset_state import DATASET_STATE
-from schemas.datasets import DATASETS
 from schemas.errors import Conflict
+from schemas.lake import bucket_of
+from transforms.changes import ACTION
 from transforms.location_dates import DATASET_KEY
+
+_NO_STATE = dict.fromkeys(("options", "evidence_versions", "edits_version"))
+_STATE = DATASET_STATE.arrow_schema
+_STATES = pa.schema(
+    [*(_STATE.field(name) for name in DATASET_KEY), *(_STATE.field(name).with_nullable(True) for name in _NO_STATE)]
+).append(pa.field("is_stale", pa.bool_()))
 
 
 class ClusteringConfig(Protocol):
@@ -38,10 +49,12 @@ class Scope:
     """What one clustering run looks at: the datasets asked for, and the versions pinned of what it reads.
 
     `datasets` has a row per dataset, with the state that its last clustering left: `options`, `evidence_versions` (a
-    map), `edits_version`, all null before the first time.
+    map), `edits_version`, all null before the first time; and `is_stale`: whether all of it is clustered again, as it
+    never was, its options change, or --full asks for it. `states` are the same rows.
     """
 
     datasets: DataFrame
+    states: list[dict[str, Any]]
     versions: dict[str, int]
     edits_version: int
 
@@ -55,39 +68,52 @@ def pin_scope(run: Run, config: ClusteringConfig, *, kind: str, evidence: tuple[
     for contract in evidence:
         run.ledger.read(contract, versions[contract.name])
     run.ledger.read(CLUSTER_EDITS, edits_until)
-    return Scope(run.cache(_states(run, config, kind=kind)), versions, edits_until)
-
-
-def is_stale(config: ClusteringConfig) -> Column:
-    """Whether all of a dataset is clustered again: it never was, or its options change, or --full asks for it."""
-    return F.lit(config.full) | ~F.col("options").eqNullSafe(F.lit(config.options))
+    states = _states(run, config, kind=kind)
+    return Scope(_frame(run, states, _STATES), states, versions, edits_until)
 
 
 def changed_datasets(
     run: Run, config: ClusteringConfig, scope: Scope, *, kind: str, evidence: tuple[Contract, ...]
-) -> DataFrame:
-    """The keys of the datasets whose evidence, edits or options changed since each was last clustered."""
-    states, lake = scope.datasets, run.lake
-    fresh = states.where(~is_stale(config))
-    since = {contract.name: F.col("evidence_versions")[contract.name] for contract in evidence}
-    earliest = fresh.agg(*(F.min(version).alias(name) for name, version in since.items())).first()
-    assert earliest is not None
-    changed = [states.where(is_stale(config)).select(*DATASET_KEY)]
-    for contract in evidence:
-        after, until = earliest[contract.name], scope.versions[contract.name]
-        if after is None or after == until:
-            continue
-        changes = lake.changes(contract, after, until)
+) -> DataFrame | None:
+    """The keys of the datasets whose evidence, edits or options changed since each was last clustered; None if none."""
+    states = [state for state in scope.states if not state["is_stale"]]
+    moved = [
+        (contract, after, until)
+        for contract in evidence
+        if (after := _earliest(states, contract)) is not None and after < (until := scope.versions[contract.name])
+    ]
+    is_edited = any(state["edits_version"] < scope.edits_version for state in states)
+    if len(states) == len(scope.states) and not moved and not is_edited:
+        run.ledger.count("datasets.changed", 0)
+        return None
+    rows = sum(run.lake.rows_written(*span) for span in moved)
+    with run.few_or_many(len(scope.states) + rows):
+        feeds = {contract.name: run.lake.changes(contract, *span) for contract, *span in moved}
+        edits = edits_of_kind(run, config, kind=kind, until=scope.edits_version) if is_edited else None
+        return run.cache_keys(_changed_keys(scope.datasets, feeds=feeds, edits=edits), "datasets.changed")
+
+
+def _changed_keys(states: DataFrame, *, feeds: dict[str, DataFrame | None], edits: DataFrame | None) -> DataFrame:
+    """The keys of the datasets that are stale, or that change feeds or edits tell of; of all where a feed is gone."""
+    fresh, changed = states.where("NOT is_stale"), [states.where("is_stale").select(*DATASET_KEY)]
+    for name, changes in feeds.items():
         if changes is None:
-            return run.cache_keys(states.select(*DATASET_KEY), "datasets.changed")
-        seen = F.broadcast(fresh.select(*DATASET_KEY, since[contract.name].alias("_seen")))
+            return states.select(*DATASET_KEY)
+        seen = F.broadcast(fresh.select(*DATASET_KEY, F.col("evidence_versions")[name].alias("_seen")))
         newer = changes.join(seen, list(DATASET_KEY), how="inner").where("_commit_version > _seen")
         changed.append(newer.select(*DATASET_KEY))
-    edits = edits_of_kind(run, config, kind=kind, until=scope.edits_version)
-    seen = F.broadcast(fresh.select(*DATASET_KEY, "edits_version"))
-    edited = edits.join(seen, list(DATASET_KEY), how="inner").where("sequence > edits_version")
-    keys = reduce(DataFrame.unionByName, [*changed, edited.select(*DATASET_KEY)])
-    return run.cache_keys(keys.distinct(), "datasets.changed")
+    if edits is not None:
+        seen = F.broadcast(fresh.select(*DATASET_KEY, "edits_version"))
+        edited = edits.join(seen, list(DATASET_KEY), how="inner").where("sequence > edits_version")
+        changed.append(edited.select(*DATASET_KEY))
+    return reduce(DataFrame.unionByName, changed).distinct()
+
+
+def _earliest(states: list[dict[str, Any]], contract: Contract) -> int | None:
+    """The earliest version of a table that one of the datasets was last clustered from."""
+    return min(
+        (seen[contract.name] for state in states if contract.name in (seen := state["evidence_versions"])), default=None
+    )
 
 
 def edits_of_kind(run: Run, config: ClusteringConfig, *, kind: str, until: int) -> DataFrame:
@@ -97,16 +123,31 @@ def edits_of_kind(run: Run, config: ClusteringConfig, *, kind: str, until: int) 
     return edits.withColumn("bucket", bucket(run.lake.settings.buckets))
 
 
-def _states(run: Run, config: ClusteringConfig, *, kind: str) -> DataFrame:
+def _states(run: Run, config: ClusteringConfig, *, kind: str) -> list[dict[str, Any]]:
     """One row per dataset asked for, with the state of its clustering (nulls before the first time)."""
-    lake = run.lake
-    known = lake.read(DATASETS, lake.version(DATASETS)).where(F.col("project_name") == config.project)
-    if config.dataset:
-        known = known.where(F.col("dataset_name").isin(*config.dataset))
-    known = known.select("project_name", "dataset_name", bucket(lake.settings.buckets).alias("bucket"))
-    state = lake.read(DATASET_STATE, lake.version(DATASET_STATE)).where(F.col("kind") == kind)
-    state = state.select(*DATASET_KEY, "options", "evidence_versions", "edits_version")
-    return known.join(state, list(DATASET_KEY), how="left")
+    lake, project = run.lake, config.project
+    known = _states_of_kind(lake.log(DATASET_STATE), project=project, kind=kind)
+    names = sorted(set(config.dataset)) or dataset_names(lake, project)
+    keys = {name: (bucket_of(project, name, lake.settings.buckets), project, name) for name in names}
+    return [
+        {
+            **dict(zip(DATASET_KEY, key, strict=True)),
+            **(state := known.get(name, _NO_STATE)),
+            "is_stale": config.full or state["options"] != config.options,
+        }
+        for name, key in keys.items()
+    ]
+
+
+def _states_of_kind(table: DeltaTable, *, project: str, kind: str) -> dict[str, dict[str, Any]]:
+    """What `dataset_state` says of a kind of clustering, by dataset."""
+    ours = all_of([equals("project_name", project), equals("kind", kind)])
+    rows = select_rows(table, ("dataset_name", *_NO_STATE), ours)
+    return {row.pop("dataset_name"): row for row in rows}
+
+
+def _frame(run: Run, rows: list[dict[str, Any]], schema: pa.Schema) -> DataFrame:
+    return gather_few(run.lake.spark.createDataFrame(pa.Table.from_pylist(rows, schema)))
 
 
 def end_clustering(
@@ -118,22 +159,23 @@ def end_clustering(
     then state and result would not belong together, and the clustering is done again.
     """
     step = Step.pin(run.lake, DATASET_STATE, run.run_id, dry_run=run.dry_run)
-    wanted = scope.datasets.select(
-        *DATASET_KEY,
-        F.lit(kind).alias("kind"),
-        F.lit(config.options).alias("options"),
-        F.create_map(*(F.lit(each) for pair in sorted(scope.versions.items()) for each in pair))
-        .cast("map<string,bigint>")
-        .alias("evidence_versions"),
-        F.lit(scope.edits_version).cast("bigint").alias("edits_version"),
-        run.clock().alias("update_time"),
-    )
-    current = step.current().where(F.col("kind") == kind)
-    current = current.join(F.broadcast(scope.datasets.select(*DATASET_KEY)), list(DATASET_KEY), how="left_semi")
+    known = _states_of_kind(step.log, project=config.project, kind=kind)
+    state = dict(zip(_NO_STATE, (config.options, scope.versions, scope.edits_version), strict=True))
+    own = {"kind": kind, **state, "update_time": run.now, "run_id": run.run_id}
+    changes = [
+        {
+            **{name: each[name] for name in DATASET_KEY},
+            **own,
+            ACTION: "update" if each["dataset_name"] in known else "insert",
+        }
+        for each in scope.states
+        if known.get(each["dataset_name"]) != state
+    ]
     _check_unmoved(run, result, result_version)
-    done = replace_rows(step, run.stamp(wanted), current, ignore=("run_id", "update_time"))
-    run.ledger.wrote(DATASET_STATE, done)
-    _check_unmoved(run, result, result_version)
+    if changes:
+        rows = _frame(run, changes, _STATE.append(pa.field(ACTION, pa.string())))
+        run.ledger.wrote(DATASET_STATE, apply_changes(step, rows))
+        _check_unmoved(run, result, result_version)
 
 
 def _check_unmoved(run: Run, result: Contract, version: int) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
+from deltalake import DeltaTable, QueryBuilder
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -16,6 +17,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from catalog.create import ensure_lake
+from catalog.sql import equals
 from catalog.storage import storage_options
 from catalog.upkeep import commits_after, committed_at
 from jobs.session import gather_few
@@ -63,6 +65,11 @@ class Lake:
         """About how many rows tables have: those of their files, by the log, deleted ones that are still there too."""
         files = (pa.table(self.log(contract).get_add_actions(flatten=True)) for contract in contracts)
         return sum(pc.sum(each["num_records"]).as_py() or 0 for each in files)
+
+    def rows_written(self, contract: Contract, after: int, until: int) -> int:
+        """About how many rows a table's versions above `after` up to `until` wrote, by its log."""
+        entries = (entry for entry in commits_after(self.log(contract), after) if entry["version"] <= until)
+        return sum(int((entry.get("operationMetrics") or {}).get("numOutputRows", 0)) for entry in entries)
 
     def last_job_version(self, contract: Contract, *, after: int) -> int | None:
         """The latest version above `after` that a job committed (maintenance commits carry no token of their own)."""
@@ -166,12 +173,24 @@ def check_datasets(lake: Lake, project: str, names: tuple[str, ...]) -> None:
     """Raises UsageError for a dataset that the project does not have, listing some that it has."""
     if not names:
         return
-    known = lake.read(DATASETS, lake.version(DATASETS)).where(F.col("project_name") == project)
-    asked = lake.spark.createDataFrame([(name,) for name in names], "dataset_name string")
-    missing = [row.dataset_name for row in asked.join(known, "dataset_name", how="left_anti").collect()]
+    known = dataset_names(lake, project)
+    missing = sorted(set(names).difference(known))
     if missing:
-        some = [row.dataset_name for row in known.select("dataset_name").sort("dataset_name").limit(10).collect()]
         raise UsageError(
-            f"project {project!r} has no dataset {', '.join(map(repr, sorted(missing)))}; it has "
-            + (", ".join(some) if some else "none yet")
+            f"project {project!r} has no dataset {', '.join(map(repr, missing))}; it has "
+            + (", ".join(known[:10]) if known else "none yet")
         )
+
+
+def dataset_names(lake: Lake, project: str) -> list[str]:
+    """The names of a project's datasets, in order."""
+    rows = select_rows(lake.log(DATASETS), ("dataset_name",), equals("project_name", project))
+    return sorted(row["dataset_name"] for row in rows)
+
+
+def select_rows(table: DeltaTable, columns: Sequence[str], condition: str) -> list[dict[str, Any]]:
+    """Columns of those rows of a table that satisfy a condition (catalog.sql), without Spark: for few rows."""
+    statement = f"SELECT {', '.join(columns)} FROM rows WHERE {condition}"
+    found = pa.table(QueryBuilder().register("rows", table).execute(statement).read_all())
+    rows: list[dict[str, Any]] = found.to_pylist(maps_as_pydicts="strict")
+    return rows

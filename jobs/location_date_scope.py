@@ -8,7 +8,7 @@ from typing import Protocol
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.clustering import ClusteringConfig, Scope, edits_of_kind, is_stale, pin_scope
+from jobs.clustering import ClusteringConfig, Scope, edits_of_kind, pin_scope
 from jobs.runs import Run
 from schemas.place_days import PLACE_DAYS
 from transforms.location_dates import DATASET_KEY, PLACE_KEY, explode_levels
@@ -58,7 +58,7 @@ def find_places(run: Run, config: TripConfig, *, kind: str) -> PlaceScope:
     states, until = pinned.datasets, pinned.versions[PLACE_DAYS.name]
     days = lake.read(PLACE_DAYS, until).where(F.col("project_name") == config.project)
     scope = PlaceScope(**vars(pinned), days=days)
-    fresh = states.where(~is_stale(config)).withColumn("evidence_version", F.col("evidence_versions")[PLACE_DAYS.name])
+    fresh = states.where("NOT is_stale").withColumn("evidence_version", F.col("evidence_versions")[PLACE_DAYS.name])
     seen = fresh.agg(F.count("*").alias("datasets"), F.min("evidence_version").alias("evidence")).first()
     assert seen is not None
     changes = lake.changes(PLACE_DAYS, seen.evidence, until) if seen.datasets and seen.evidence < until else None
@@ -68,7 +68,7 @@ def find_places(run: Run, config: TripConfig, *, kind: str) -> PlaceScope:
     if changes is not None:
         places = places.unionByName(_changed_places(changes, fresh=fresh, levels=config.levels))
     places = run.cache_keys(places.distinct(), "places.changed")
-    stale = states.where(is_stale(config)).select(*DATASET_KEY)
+    stale = states.where("is_stale").select(*DATASET_KEY)
     changed = run.ledger.row_counts["places.changed"] > 0 or not stale.isEmpty()
     return PlaceScope(**vars(pinned), days=days, stale=F.broadcast(stale), places=places, changed=changed)
 

@@ -46,14 +46,14 @@ def cluster_members(
     scope = pin_scope(run, config, kind=kind.name, evidence=evidence)
     datasets = changed_datasets(run, config, scope, kind=kind.name, evidence=evidence)
     version = run.lake.version(kind.table)
-    if run.ledger.row_counts["datasets.changed"]:
+    if datasets is not None and run.ledger.row_counts["datasets.changed"]:
         version = commit(Changed(run, scope, datasets))
     changes = sum(run.ledger.row_counts.get(f"{kind.table.name}.{done}", 0) for done in ("inserted", "updated"))
     run.progress.stage("events", 85)
     with run.few_or_many(changes):
         derive_cluster_events(run, kind)
     run.progress.stage("state", 95)
-    with run.few_or_many(run.ledger.row_counts["datasets.changed"]):
+    with run.few_or_many(len(scope.states)):
         end_clustering(run, config, scope, kind=kind.name, result=kind.table, result_version=version)
 
 
@@ -74,9 +74,11 @@ class MemberClusters:
         clusters, members = (
             Step.pin(run.lake, contract, run.run_id, dry_run=run.dry_run) for contract in (kind.table, kind.members)
         )
-        old_clusters, old_members = (
-            run.cache(step.current().join(datasets, list(DATASET_KEY), how="left_semi")) for step in (clusters, members)
-        )
+        with run.few_or_many(run.lake.rows(kind.table, kind.members)):
+            old_clusters, old_members = (
+                run.cache(step.current().join(datasets, list(DATASET_KEY), how="left_semi"))
+                for step in (clusters, members)
+            )
         return cls(run, kind, clusters, members, old_clusters, old_members)
 
     def rows_with(self, members: DataFrame) -> int:
