@@ -22,9 +22,8 @@ from jobs.commits import retry_conflicts
 from jobs.erasures import read_erased
 from jobs.member_clusters import Changed, MemberClusters, cluster_members
 from jobs.options import JobConfig, build_config, job_options
-from jobs.runs import Run, print_result, run_job
+from jobs.runs import COMPARED, Run, print_result, run_job
 from schemas.cluster_kinds import PEOPLE
-from schemas.datasets import DATASETS
 from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
@@ -69,7 +68,7 @@ class ClusterFigures(JobConfig):
 def cluster_figures(run: Run, config: ClusterFigures) -> None:
     """Brings the people of the asked datasets up to date. Harmless to repeat; started over when it loses a race."""
     commit = partial(_commit, config=config)
-    with run.few_or_many(run.lake.rows(*EVIDENCE, PEOPLE.table, PEOPLE.members, DATASETS)):
+    with run.few_or_many(run.lake.rows(*EVIDENCE, PEOPLE.table, PEOPLE.members)):
         retry_conflicts(lambda: cluster_members(run, config, PEOPLE, evidence=EVIDENCE, commit=commit))
 
 
@@ -84,8 +83,10 @@ def _commit(changed: Changed, *, config: ClusterFigures) -> int:
     run.progress.stage("people: grouping faces", 10)
     embedded, faces = faces, run.cache(faces.select(*FACE_KEY, "uri", "media_type", "age", "gender", "face_quality"))
     large = run.cache(large_libraries(faces))
-    grouped = group_figures(embedded, large=large, profile=config.profile, checkpoint=run.cache, log=run.log_round)
-    groups = run.cache(grouped).join(faces.select(*FACE_KEY, "uri"), list(FACE_KEY), how="inner")
+    with run.few_or_many(COMPARED * run.lake.rows(FIGURES)):
+        grouped = group_figures(embedded, large=large, profile=config.profile, checkpoint=run.cache, log=run.log_round)
+        grouped = run.cache(grouped)
+    groups = grouped.join(faces.select(*FACE_KEY, "uri"), list(FACE_KEY), how="inner")
     groups = run.cache(groups.withColumn("node", F.col("figure_id")))
 
     run.progress.stage("clusters", 60)

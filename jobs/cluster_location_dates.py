@@ -21,7 +21,10 @@ from jobs.options import JobConfig, build_config, job_options
 from jobs.runs import Run, print_result, run_job
 from schemas.cluster_kinds import TRIPS
 from schemas.contract import LEVELS
+from schemas.file_places import FILE_PLACES
+from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
+from schemas.place_days import PLACE_DAYS
 from transforms.location_dates import drop_deleted_days, explode_levels, segment_days, within_span
 from transforms.segments import begin_segments, carry_segments
 
@@ -65,11 +68,13 @@ class ClusterLocationDates(JobConfig):
 
 def cluster_location_dates(run: Run, config: ClusterLocationDates) -> None:
     """Brings the clusters of the asked datasets up to date. Harmless to repeat; started over when it loses a race."""
-    if config.rebuild:
-        retry_conflicts(lambda: drop_removed_places(run, project=config.project, datasets=config.dataset))
-    run.progress.stage("evidence: days with files", 10)
-    retry_conflicts(lambda: refresh_place_days(run))
-    retry_conflicts(lambda: _cluster(run, config))
+    tables = (FILE_PLACES, PLACE_DAYS, LOCATION_DATE_SEGMENTS, LOCATION_DATE_CLUSTERS)
+    with run.few_or_many(run.lake.rows(*tables)):
+        if config.rebuild:
+            retry_conflicts(lambda: drop_removed_places(run, project=config.project, datasets=config.dataset))
+        run.progress.stage("evidence: days with files", 10)
+        retry_conflicts(lambda: refresh_place_days(run))
+        retry_conflicts(lambda: _cluster(run, config))
 
 
 def _cluster(run: Run, config: ClusterLocationDates) -> None:

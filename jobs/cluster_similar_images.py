@@ -21,19 +21,18 @@ from jobs.clustering import edits_of_kind
 from jobs.commits import retry_conflicts
 from jobs.member_clusters import Changed, MemberClusters, cluster_members
 from jobs.options import JobConfig, build_config, job_options
-from jobs.runs import Run, print_result, run_job
+from jobs.runs import COMPARED, Run, print_result, run_job
 from jobs.similar_images import FILE_KEY, OF_A_FILE, commit_similar_images, refresh_similar_image_pairs
 from schemas.cluster_kinds import GROUPS
-from schemas.datasets import DATASETS
 from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
 from transforms.hash_pairs import HASH_DISTANCE
 from transforms.location_dates import DATASET_KEY
 from transforms.similarity import (
-    IMAGE_KEY,
     MIN_SIMILARITY,
     gather_members,
+    hash_look,
     link_images,
     link_nodes,
     linked_looks,
@@ -67,10 +66,11 @@ class ClusterSimilarImages(JobConfig):
 
 def cluster_similar_images(run: Run, config: ClusterSimilarImages) -> None:
     """Brings the clusters of the asked datasets up to date. Harmless to repeat; started over when it loses a race."""
-    with run.few_or_many(run.lake.rows(*EVIDENCE, GROUPS.table, GROUPS.members, DATASETS)):
-        run.progress.stage("pairs: comparing pictures", 10)
+    run.progress.stage("pairs: comparing pictures", 10)
+    with run.few_or_many(COMPARED * run.lake.rows(FILE_FEATURES)):
         retry_conflicts(lambda: refresh_similar_image_pairs(run))
-        commit = partial(_commit, config=config)
+    commit = partial(_commit, config=config)
+    with run.few_or_many(run.lake.rows(*EVIDENCE, GROUPS.table, GROUPS.members)):
         retry_conflicts(lambda: cluster_members(run, config, GROUPS, evidence=EVIDENCE, commit=commit))
 
 
@@ -89,11 +89,13 @@ def _group(changed: Changed, config: ClusterSimilarImages) -> DataFrame:
     counts = within_thresholds(
         max_distance=config.max_distance, min_similarity=config.min_similarity, crops=config.crops
     )
-    pairs = run.cache(changed.read(SIMILAR_IMAGE_PAIRS).where(counts))
-    run.ledger.count("pairs.counted", pairs.count())
+    with run.few_or_many(run.lake.rows(SIMILAR_IMAGE_PAIRS)):
+        pairs = run.cache(changed.read(SIMILAR_IMAGE_PAIRS).where(counts))
+        run.ledger.count("pairs.counted", pairs.count())
     images = changed.read(FILE_FEATURES).where(F.col("fingerprint").isNotNull())
     looks = run.cache_keys(pairs.transform(linked_looks, images=images), "fingerprints.linked")
-    images = images.select(*FILE_KEY, "fingerprint", "image_score").join(looks, list(IMAGE_KEY), how="left_semi")
+    images = images.select(*FILE_KEY, "fingerprint", "image_score", hash_look().alias("look"))
+    images = images.join(looks, "look", how="left_semi").drop("look")
     images = run.cache_keys(images, "images.linked")
     files = changed.read(FILES).where(F.col("deleted_time").isNull()).select(*FILE_KEY, *OF_A_FILE)
     images = run.cache(files.join(images, list(FILE_KEY), how="inner"))

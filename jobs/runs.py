@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from jobs.commits import Ledger
 from jobs.lake import Lake
 from jobs.options import JobConfig
 from jobs.progress import Progress, configure_logging
-from jobs.session import FOR_FEW_ROWS, gather_few, get_settings, open_session, session_settings
+from jobs.session import FOR_FEW_ROWS, FOR_SOME_ROWS, gather_few, get_settings, open_session, session_settings
 from schemas.errors import LakeAlbumError
 from schemas.settings import LakeSettings
 from schemas.version import VERSION
@@ -30,7 +30,11 @@ HEARTBEAT_SECONDS = 30.0
 BROADCAST_ROWS = 1_000_000
 """Keys up to this many (some 100 MB) are sent to every worker; more are joined by shuffling both sides."""
 FEW_ROWS = 100_000
-"""Rows up to this many take less time than it takes to compile their plan."""
+"""Rows up to this many are done in one task sooner than they are shuffled."""
+SOME_ROWS = 10_000_000
+"""Rows up to this many take less time than it takes to compile their plans."""
+COMPARED = 5
+"""As many rows a picture or a face counts for that is compared with others: so much sooner tasks share them."""
 log = logging.getLogger("lakealbum")
 
 
@@ -71,7 +75,11 @@ class Run:
     @contextmanager
     def few_or_many(self, rows: int) -> Iterator[None]:
         """Inside, what is planned is planned for about so many rows."""
-        with session_settings(self.lake.spark, FOR_FEW_ROWS if rows <= FEW_ROWS else self.usual):
+        if rows <= FEW_ROWS:
+            settings: Mapping[str, str | None] = FOR_FEW_ROWS
+        else:
+            settings = self.usual | (FOR_SOME_ROWS if rows <= SOME_ROWS else {})
+        with session_settings(self.lake.spark, settings):
             yield
 
     def log_round(self, what: str, number: int, rows: int) -> None:

@@ -33,10 +33,13 @@ PLANS_DEPEND_ON = {
     # Generated methods above the JVM's limit for compiling (8,000 bytes of code) run interpreted, at half the speed.
     "spark.sql.codegen.hugeMethodLimit": "8000",
 }
-FOR_FEW_ROWS = {
-    # Compiling a plan, or planning anew after each of its stages, takes longer than few rows do.
+FOR_SOME_ROWS = {
+    # Compiling a plan takes longer than to interpret it for a million rows.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+FOR_FEW_ROWS = FOR_SOME_ROWS | {
+    # So does planning anew after each of its stages.
     "spark.sql.adaptive.enabled": "false",
     # One task does all (gather_few): nothing is shuffled, and nothing sent around, which is a Spark job each time.
     "spark.sql.shuffle.partitions": "1",

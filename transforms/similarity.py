@@ -91,15 +91,19 @@ def within_thresholds(*, max_distance: int, min_similarity: float, crops: bool) 
 
 
 def linked_looks(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
-    """The fingerprints (IMAGE_KEY) that another picture is similar to, or has too: of the others no group can come.
+    """The looks (hash_look) that another picture is similar to, or has too: of the others no group can come.
 
-    `images` has a row per file. Few others may come along: how many files have a fingerprint is counted by its hash.
+    `images` has a row per file. By chance the look of another picture may have the same hash, and come along.
     """
-    ends = F.explode(F.array("fingerprint", "other_fingerprint")).alias("fingerprint")
-    hashed = images.select(*IMAGE_KEY, F.xxhash64(*IMAGE_KEY).alias("_look"))
-    shared = hashed.groupBy("_look").count().where("count >= 2").select("_look")
-    copies = hashed.join(shared, "_look", how="left_semi").select(*IMAGE_KEY)
-    return pairs.select(*DATASET_KEY, ends).unionByName(copies).distinct()
+    either = F.explode(F.array("fingerprint", "other_fingerprint")).alias("fingerprint")
+    shared = images.groupBy(hash_look().alias("look")).count().where("count >= 2").select("look")
+    ends = pairs.select(*DATASET_KEY, either).select(hash_look().alias("look"))
+    return ends.unionByName(shared).distinct()
+
+
+def hash_look() -> Column:
+    """A number for the fingerprint of a dataset."""
+    return F.xxhash64(*IMAGE_KEY)
 
 
 def link_images(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
