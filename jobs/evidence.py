@@ -126,7 +126,7 @@ def _derive_events(
     if after == until or run.dry_run:
         return
     known = step.current().where(F.col("kind") == kind)
-    is_first = consumed is None and known.isEmpty()
+    is_first = consumed is None and (step.is_empty() or known.isEmpty())
     changes = lake.changes(clusters, after, until) if consumed is not None or is_first else None
     if changes is None:
         changes = lake.read(clusters, until).transform(compare, events=known, version=until, now=run.now)

@@ -133,14 +133,15 @@ class Decisions:
         merges = merges.where("action = 'merge'").select(*PERSON, F.col("other_id").alias("into"))
         went = old_clusters.where("state = 'gone' AND successor_id IS NOT NULL")
         went = went.select(*PERSON, F.col("successor_id").alias("into")).join(merges, list(PERSON), how="left_anti")
-        heirs = checkpoint(_follow(merges.unionByName(went), checkpoint=checkpoint))
+        heirs = _follow(merges.unionByName(went), checkpoint=checkpoint)
         told = edits.where(F.col("action").isin("join", "leave", "part", "rejoin"))
         last = _last(told, by=(*FACE_KEY, "object_id"), kept=("action", "sequence")).transform(_resolve, heirs=heirs)
+        last = checkpoint(last)
         joined = last.where("action = 'join'")
         chosen = joined.groupBy(*FACE_KEY).agg(F.max_by("object_id", "sequence").alias("object_id"))
         barred = last.where("action = 'part'").select(*FACE_KEY, "object_id").distinct()
         merged = heirs.join(merges.select(*PERSON), list(PERSON), how="left_semi")
-        return cls(checkpoint(chosen), checkpoint(barred), checkpoint(merged))
+        return cls(chosen, barred, checkpoint(merged))
 
 
 def _last(edits: DataFrame, *, by: Sequence[str], kept: Sequence[str]) -> DataFrame:
