@@ -160,7 +160,7 @@ class LargeLibraries:
 
     def _add_shares(self, rows: DataFrame, by: str) -> DataFrame:
         """Rows with their library's number of `_shares`, and the `_share` that they are in, by a column's hash."""
-        shares = F.ceil(F.count("*") / self.limits.rows_per_share).cast("int").alias("_shares")
+        shares = F.ceil(F.count("*") / self.limits.faces_per_share).cast("int").alias("_shares")
         rows = rows.join(F.broadcast(rows.groupBy(*self.key).agg(shares)), list(self.key), how="inner")
         return rows.withColumn("_share", F.pmod(F.xxhash64(by), "_shares").cast("int"))
 
@@ -269,7 +269,7 @@ class LargeLibraries:
 
     def _near(self, groups: DataFrame, low: float) -> DataFrame:
         """The neighbours, at `low` or above, of groups that ask for them: _NEAR."""
-        shares = F.ceil(F.count_if("asks") / self.limits.rows_per_share).cast("int").alias("_shares")
+        shares = F.ceil(F.count_if("asks") / self.limits.groups_per_share).cast("int").alias("_shares")
         asked = groups.groupBy(*self.key).agg(shares).where("_shares > 0")
         every = F.explode(F.sequence(F.lit(0), F.col("_shares") - 1)).alias("_share")
         everywhere = groups.join(F.broadcast(asked), list(self.key), how="inner")

@@ -39,8 +39,10 @@ class Limits:
     """People on it."""
     faces_per_task: int = 250_000
     """Faces of a library up to which one task groups them; some 1.5 GB of 256 numbers each."""
-    rows_per_share: int = 25_000
-    """Of a larger one, the faces, or groups of them, that a task compares with all that is sent to it."""
+    faces_per_share: int = 25_000
+    """Of a larger one, the faces that a task compares with all that is sent to it."""
+    groups_per_share: int = 10_000
+    """Of it, the groups of faces whose neighbours a task seeks among all groups."""
 
 
 LIMITS = Limits()

@@ -13,7 +13,14 @@ from transforms.linkage import Limits
 from transforms.people import People, group_faces
 
 SMALL = Limits(
-    neighbours=4, cells_from=120, pivot_every=(16, 4), cell_max=20, faces_per_task=150, rows_per_share=40, block=32
+    neighbours=4,
+    cells_from=120,
+    pivot_every=(16, 4),
+    cell_max=20,
+    faces_per_task=150,
+    faces_per_share=60,
+    groups_per_share=40,
+    block=32,
 )
 """All that large libraries have: cells, their parts, full lists of neighbours, shares."""
 
