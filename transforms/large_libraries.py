@@ -31,7 +31,7 @@ from transforms.arrow_tables import (
     whole_datasets,
 )
 from transforms.components import Checkpoint, Log
-from transforms.linkage import Limits, add_up, compact, distinct, grid, linkage, neighbours, row_hash
+from transforms.linkage import Limits, add_up, compact, distinct, grid, linkage, near_pairs, nearest_pairs, row_hash
 from transforms.people import (
     Groups,
     Merged,
@@ -52,8 +52,8 @@ from transforms.people import (
 ROWS_AT_ONCE = 10_000
 """Faces that come to Python together where it may choose."""
 
-_NEAR = "place long, other long"
-"""Places of groups, by their numbers, of which one is among the other's nearest; no `other`: `place` may have more."""
+_NEAR = "place long, other long, near float"
+"""Groups that are near, by their places in the order of their numbers, and how near (linkage.near_pairs)."""
 _STEP = "number long, into long, sums binary, weight double, row binary, scale double, asks boolean"
 """What has become of a group (or a face): the number of the group that it went `into`. One row of each such group tells
 what that is: its sums, float64 (d,), its weight, its grid row, int16 (d,), by how much its cosines are longer, and
@@ -253,14 +253,13 @@ class LargeLibraries:
     def _put_together(self, groups: DataFrame, low: float, how: Linking) -> DataFrame:
         """Groups put together by their neighbours at `low` or above: _STEP."""
 
-        key = list(self.key)
+        key, limits = list(self.key), self.limits
 
         def put(groups: pa.Table, near: pa.Table) -> pa.Table:
             groups = groups.sort_by("number")
-            is_full = near["other"].is_null()
-            pairs, full = near.filter(pc.invert(is_full)), near.filter(is_full)["place"].to_numpy()
+            i, j, nearness = (near[name].to_numpy() for name in ("place", "other", "near"))
             sums, weight = to_matrix(groups["sums"], np.float64), groups["weight"].to_numpy()
-            label, told = how(sums, weight, pairs["place"].to_numpy(), pairs["other"].to_numpy(), np.sort(full))
+            label, told = how(sums, weight, *nearest_pairs(i, j, nearness, len(groups), limits, _asking(groups)))
             number = groups["number"].to_numpy()
             return _step(groups.select(key), number, np.arange(len(told.weight)), label, told)
 
@@ -268,7 +267,7 @@ class LargeLibraries:
         return self.checkpoint(groups.groupBy(*self.key).cogroup(near).applyInArrow(put, self._schema(groups, _STEP)))
 
     def _near(self, groups: DataFrame, low: float) -> DataFrame:
-        """The neighbours, at `low` or above, of groups that ask for them: _NEAR."""
+        """The pairs of groups, at `low` or above, of which one asks for its neighbours: _NEAR."""
         shares = F.ceil(F.count_if("asks") / self.limits.groups_per_share).cast("int").alias("_shares")
         asked = groups.groupBy(*self.key).agg(shares).where("_shares > 0")
         every = F.explode(F.sequence(F.lit(0), F.col("_shares") - 1)).alias("_share")
@@ -281,11 +280,9 @@ class LargeLibraries:
             share, shares = (table[name][0].as_py() for name in ("_share", "_shares"))
             table = table.sort_by("number")
             x = to_matrix(table["row"], np.int16).astype(np.float32)
-            only = np.flatnonzero(table["asks"].to_numpy())[share::shares]
-            i, j, full = neighbours(x, low, limits, scale=table["scale"].to_numpy(), only=only)
-            place, other = np.concatenate([i, full]), np.concatenate([j, np.zeros(len(full), np.int64)])
-            other = pa.array(other, mask=np.arange(len(other)) >= len(j))
-            return _with_key(table.select(key), place=pa.array(place), other=other)
+            place, other, near = near_pairs(x, low, limits, table["scale"].to_numpy(), _asking(table), share, shares)
+            pairs = {"place": place, "other": other, "near": near.astype(np.float32)}
+            return _with_key(table.select(key), **{name: pa.array(column) for name, column in pairs.items()})
 
         return everywhere.groupBy(*self.key, "_share").applyInArrow(find, self._schema(groups, _NEAR))
 
@@ -398,6 +395,12 @@ def _group_cells(table: pa.Table, key: Sequence[str], profile: Profile, limits: 
     number = table["number"].to_numpy()
     told = Told(sums, count, grid(sums), np.ones(len(count)), np.ones(len(count), bool))
     return _step(table.select(list(key)), number, number[distinct(first)], label, told)
+
+
+def _asking(groups: pa.Table) -> Numbers | None:
+    """The places of those groups whose neighbours are sought; None where all are."""
+    asks = groups["asks"].to_numpy()
+    return None if asks.all() else np.flatnonzero(asks)
 
 
 def _groups(step: DataFrame, key: Sequence[str]) -> DataFrame:

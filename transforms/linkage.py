@@ -7,6 +7,7 @@ partial sum is below 2**24), so no answer depends on blocks, threads, the machin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -140,8 +141,25 @@ def neighbours(
 
     Memory: some 16 bytes a row and neighbour, and a block of similarities. Time: quadratic in rows.
     """
+    return nearest_pairs(*near_pairs(x, low, limits, scale, only), len(x), limits, only)
+
+
+def near_pairs(
+    x: NDArray[Any],
+    low: float,
+    limits: Limits,
+    scale: NDArray[Any] | None = None,
+    only: NDArray[Any] | None = None,
+    share: int = 0,
+    shares: int = 1,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Pairs i < j of grid rows that are near, and how near: of one share of all blocks of pairs.
+
+    All that nearest_pairs may keep when it has those of all shares: where a row has more than `limits.neighbours` near
+    ones in this share, the nearest of them.
+    """
     n = len(x)
-    k = min(limits.neighbours, max(n - 1, 1))
+    k = _list_length(n, limits)
     scale = np.ones(n, np.float32) if scale is None else scale.astype(np.float32)
     unit = np.float32(1.0 / GRID**2)
     m = n if only is None else len(only)
@@ -149,16 +167,16 @@ def neighbours(
     idx = np.zeros((m, 2 * k), np.int32)
     cnt = np.zeros(m, np.int64)
     thr = np.full(m, low, np.float32)
-    for a in range(0, m, limits.block):
-        rows = np.arange(a, min(m, a + limits.block)) if only is None else only[a : a + limits.block]
-        e = a + len(rows)
-        for b in range(a if only is None else 0, n, limits.block):
-            s = x[rows] @ x[b : b + limits.block].T
-            if only is None:
-                _scan(s, a, b, scale, unit, k, val, idx, cnt, thr)
-            else:
-                _scan_rows(s, rows, b, scale, unit, k, val[a:e], idx[a:e], cnt[a:e], thr[a:e])
-    pairs = []
+    blocks = ((a, b) for a in range(0, m, limits.block) for b in range(a if only is None else 0, n, limits.block))
+    for a, b in islice(blocks, share, None, shares):
+        e = min(m, a + limits.block)
+        rows = np.arange(a, e) if only is None else only[a:e]
+        s = x[rows] @ x[b : b + limits.block].T
+        if only is None:
+            _scan(s, a, b, scale, unit, k, val, idx, cnt, thr)
+        else:
+            _scan_rows(s, rows, b, scale, unit, k, val[a:e], idx[a:e], cnt[a:e], thr[a:e])
+    keys, near = [], []
     for a in range(0, m, 16384):
         v = val[a : a + 16384]
         v[np.arange(2 * k) >= cnt[a : a + 16384, None]] = -9.0
@@ -166,10 +184,50 @@ def neighbours(
         r, c = np.nonzero(v >= np.maximum(kth, np.float32(low))[:, None])
         i, j = a + r, idx[a + r, c].astype(np.int64)
         i = i if only is None else only[i]
-        pairs.append(np.minimum(i, j) * n + np.maximum(i, j))
-    key = distinct(np.concatenate(pairs)) if pairs else np.zeros(0, np.int64)
-    full = np.flatnonzero((cnt >= k) & (k < n - 1))
-    return key // max(n, 1), key % max(n, 1), full if only is None else only[full]
+        keys.append(np.minimum(i, j) * n + np.maximum(i, j))
+        near.append(v[r, c])
+    key, nearness = (np.concatenate(each) if each else np.zeros(0) for each in (keys, near))
+    key, nearness = _strongest(key.astype(np.int64), nearness)
+    return key // max(n, 1), key % max(n, 1), nearness
+
+
+def nearest_pairs(
+    i: NDArray[Any],
+    j: NDArray[Any],
+    near: NDArray[Any],
+    n: int,
+    limits: Limits,
+    only: NDArray[Any] | None = None,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Of pairs i < j of n rows, those of which one is among the other's nearest; and the rows with full lists.
+
+    The arguments are what near_pairs has found, of all shares; the result is that of neighbours.
+    """
+    k = _list_length(n, limits)
+    key, near = _strongest(i * n + j, near)
+    i, j = key // max(n, 1), key % max(n, 1)
+    ends, both = np.concatenate([i, j]), np.concatenate([near, near])
+    order = np.lexsort((-both, ends))
+    count = np.bincount(ends, minlength=n)
+    start = np.cumsum(count) - count
+    has_list = np.full(n, only is None)
+    has_list[only if only is not None else []] = True
+    full = has_list & (count >= k) & (k < n - 1)
+    kth = np.where(has_list, np.float32(-9.0), np.float32(np.inf))
+    kth[full] = both[order[start[full] + k - 1]]
+    kept = (near >= kth[i]) | (near >= kth[j])
+    return i[kept], j[kept], np.flatnonzero(full)
+
+
+def _list_length(n: int, limits: Limits) -> int:
+    return min(limits.neighbours, max(n - 1, 1))
+
+
+def _strongest(key: NDArray[Any], near: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Each key once, in their order, with the greatest of its values."""
+    order = np.lexsort((-near, key))
+    first = order[np.append(True, np.diff(key[order]) != 0)] if len(key) else order
+    return key[first], near[first]
 
 
 @kernel
