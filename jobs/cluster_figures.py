@@ -22,7 +22,7 @@ from jobs.commits import retry_conflicts
 from jobs.erasures import read_erased
 from jobs.member_clusters import Changed, MemberClusters, cluster_members
 from jobs.options import JobConfig, build_config, job_options
-from jobs.runs import COMPARED, Run, print_result, run_job
+from jobs.runs import EMBEDDED, Run, print_result, run_job
 from schemas.cluster_kinds import PEOPLE
 from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figure_members import FIGURE_MEMBERS
@@ -83,7 +83,7 @@ def _commit(changed: Changed, *, config: ClusterFigures) -> int:
     run.progress.stage("people: grouping faces", 10)
     embedded, faces = faces, run.cache(faces.select(*FACE_KEY, "uri", "media_type", "age", "gender", "face_quality"))
     large = run.cache(large_libraries(faces))
-    with run.few_or_many(COMPARED * run.lake.rows(FIGURES)):
+    with run.few_or_many(EMBEDDED * run.lake.rows(FIGURES)):
         grouped = group_figures(embedded, large=large, profile=config.profile, checkpoint=run.cache, log=run.log_round)
         grouped = run.cache(grouped)
     groups = grouped.join(faces.select(*FACE_KEY, "uri"), list(FACE_KEY), how="inner")

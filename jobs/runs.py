@@ -31,10 +31,12 @@ BROADCAST_ROWS = 1_000_000
 """Keys up to this many (some 100 MB) are sent to every worker; more are joined by shuffling both sides."""
 FEW_ROWS = 100_000
 """Rows up to this many are done in one task sooner than they are shuffled."""
-SOME_ROWS = 10_000_000
+SOME_ROWS = 500_000
 """Rows up to this many take less time than it takes to compile their plans."""
 COMPARED = 5
-"""As many rows a picture or a face counts for that is compared with others: so much sooner tasks share them."""
+"""As many rows a picture counts for that is compared with others: so much sooner tasks share them."""
+EMBEDDED = 50
+"""As many rows a face counts for: its embedding's numbers, handled one by one where no code is generated for it."""
 log = logging.getLogger("lakealbum")
 
 

@@ -105,9 +105,10 @@ class LargeLibraries:
     def group(self, faces: DataFrame) -> DataFrame:
         """One row per face of a person: `key`, `figure_id`, `representative`, `confidence`, `role`.
 
-        `faces` has `key`, `figure_id`, `uri`, `embedding`, `is_good`, `face_quality`. They are read twice.
+        `faces` has `key`, `figure_id`, `uri`, `embedding`, `is_good`, `face_quality`.
         """
-        rows = self.checkpoint(self._number(self._put_on_grid(self._of_one_length(faces))))
+        rows = self._of_one_length(self.checkpoint(self._put_on_grid(faces)))
+        rows = self.checkpoint(self._number(rows))
         good = rows.where("is_good")
         celled = self.checkpoint(self._group_cells(self._find_cells(good.select(*self.key, "number", "row"))))
         looks, people = self._group_groups(celled)
@@ -126,12 +127,12 @@ class LargeLibraries:
 
     # ---------------------------------------------------------------- rows
 
-    def _of_one_length(self, faces: DataFrame) -> DataFrame:
+    def _of_one_length(self, rows: DataFrame) -> DataFrame:
         """Those whose embeddings are as long as most of the library's; of two lengths as frequent, the longer."""
-        faces = faces.withColumn("_length", F.size("embedding"))
-        counts = faces.groupBy(*self.key, "_length").count()
+        rows = rows.withColumn("_length", F.octet_length("row"))
+        counts = rows.groupBy(*self.key, "_length").count()
         most = counts.groupBy(*self.key).agg(F.max_by("_length", F.struct("count", "_length")).alias("_length"))
-        return faces.join(F.broadcast(most), [*self.key, "_length"], how="left_semi").drop("_length")
+        return rows.join(F.broadcast(most), [*self.key, "_length"], how="left_semi").drop("_length")
 
     def _put_on_grid(self, faces: DataFrame) -> DataFrame:
         """Faces with their grid row, int16 (d,), and its `hash`, for their embedding."""
