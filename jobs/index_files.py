@@ -128,13 +128,7 @@ def _store_files(run: Run, good: DataFrame, *, untold: frozenset[str]) -> None:
     has_features = reduce(Column.__or__, (F.col(name).isNotNull() for name in FEATURES))
     features = keyed.where(has_features & (F.col("media_type") == "image")).withColumn("update_time", run.clock())
     settle = partial(settle_features, key=FILE_FEATURES.key, untold=untold)
-    put(
-        run,
-        FILE_FEATURES,
-        features,
-        compare=(*FEATURES, "fingerprint"),
-        settle=lambda rows, current: settle(rows, current=current),
-    )
+    put(run, FILE_FEATURES, features, compare=(*FEATURES, "fingerprint"), settle=settle)
 
 
 def _store_figures(run: Run, good: DataFrame, *, project: str, untold: frozenset[str]) -> None:

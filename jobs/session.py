@@ -34,7 +34,7 @@ PLANS_DEPEND_ON = {
     "spark.sql.codegen.hugeMethodLimit": "8000",
 }
 FOR_SOME_ROWS = {
-    # Compiling a plan takes longer than to interpret it for a million rows.
+    # Compiling a plan takes longer than to interpret it, up to SOME_ROWS (jobs.runs).
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
 }

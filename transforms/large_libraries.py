@@ -145,8 +145,8 @@ class LargeLibraries:
                     alike = table.filter(pa.array(lengths == length))
                     values = alike["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
                     row = grid(values.reshape(len(alike), length))
-                    columns = [*alike.select(kept).columns, pa.array(row_hash(row).view(np.int64))]
-                    yield from _batches([*columns, from_matrix(row.astype(np.int16))], [*kept, "hash", "row"])
+                    alike = alike.select(kept).append_column("hash", pa.array(row_hash(row).view(np.int64)))
+                    yield from alike.append_column("row", from_matrix(row.astype(np.int16))).to_batches()
 
         fields = ", ".join(f"{name} {faces.schema[name].dataType.simpleString()}" for name in kept)
         return faces.select(*kept, "embedding").mapInArrow(put, f"{fields}, hash long, row binary")
@@ -160,9 +160,10 @@ class LargeLibraries:
         return rows.drop("hash").join(numbers, [*self.key, "figure_id"], how="left")
 
     def _add_shares(self, rows: DataFrame, by: str) -> DataFrame:
-        """Rows with their library's number of `_shares`, and the `_share` that they are in, by a column's hash."""
-        shares = F.ceil(F.count("*") / self.limits.faces_per_share).cast("int").alias("_shares")
-        rows = rows.join(F.broadcast(rows.groupBy(*self.key).agg(shares)), list(self.key), how="inner")
+        """Rows with their library's `_rows` and `_shares`, and the `_share` that they are in, by a column's hash."""
+        counts = rows.groupBy(*self.key).agg(F.count("*").alias("_rows"))
+        counts = counts.withColumn("_shares", F.ceil(F.col("_rows") / self.limits.faces_per_share).cast("int"))
+        rows = rows.join(F.broadcast(counts), list(self.key), how="inner")
         return rows.withColumn("_share", F.pmod(F.xxhash64(by), "_shares").cast("int"))
 
     def _beside(self, rows: DataFrame, shared: DataFrame, do: Callable[..., pa.Table], schema: str) -> DataFrame:
@@ -204,13 +205,10 @@ class LargeLibraries:
             return rows.select([*key, "number", "row"]).append_column("cell", pa.array(cell))
 
         turn = F.row_number().over(Window.partitionBy(*self.key).orderBy("number"))
-        counts = left.groupBy(*self.key).agg(F.count("*").alias("_count"))
-        turned = left.select("*", turn.alias("_turn")).join(F.broadcast(counts), list(self.key), how="inner")
-        rows = self._add_shares(turned, by="number")
-        pivots = rows.where(F.col("_turn") <= F.greatest(F.lit(1), F.expr(f"_count div {every}")))
+        rows = self._add_shares(left.select("*", turn.alias("_turn")), by="number")
+        pivots = rows.where(F.col("_turn") <= F.greatest(F.lit(1), F.expr(f"_rows div {every}")))
         pivots = pivots.select(*self.key, "_shares", "number", "row")
-        rows = rows.drop("_turn", "_count")
-        return self._beside(rows, pivots, compare, "number long, row binary, cell long")
+        return self._beside(rows.drop("_turn"), pivots, compare, "number long, row binary, cell long")
 
     def _group_cells(self, rows: DataFrame) -> DataFrame:
         """Good faces put together in every cell, or part of one: _STEP. A face without a cell is a group of its own."""
@@ -444,10 +442,6 @@ def _with_key(key: pa.Table, **columns: Any) -> pa.Table:
     rows = len(next(iter(columns.values())))
     keys = {name: pa.array([key[name][0].as_py()] * rows, key.schema.field(name).type) for name in key.column_names}
     return pa.table({**keys, **columns})
-
-
-def _batches(columns: Sequence[Any], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    return iter(pa.table(list(columns), names=list(names)).to_batches())
 
 
 def _add_spreads(spreads: pa.Table) -> Spread:

@@ -373,7 +373,7 @@ class Spread:
         return cls(poor_sum, good_sum, int((~good).sum()), int(good.sum()))
 
     def drift(self) -> NDArray[Any]:
-        """Directions (d, m) in which poor faces vary more than good ones, by over 1 % of their length and chance."""
+        """Directions (d, m) in which poor faces vary more than good ones, by 1 % of length and clear of chance."""
         d = len(self.poor)
         if self.poor_faces < 20 or not self.good_faces:
             return np.zeros((d, 0))

@@ -86,7 +86,7 @@ def fingerprint(perceptual_hash: Column, quality: Column, content_hash: Column, 
     return F.coalesce(F.concat(look, digest), look, digest)
 
 
-def settle_features(rows: DataFrame, *, current: DataFrame, key: Sequence[str], untold: Container[str]) -> DataFrame:
+def settle_features(rows: DataFrame, current: DataFrame, *, key: Sequence[str], untold: Container[str]) -> DataFrame:
     """Rows of `file_features` with what is known of the features that they do not tell, and their fingerprint.
 
     `rows` has the features, null where they are `untold`, and the file's `content_hash`; `current` is the table. What
