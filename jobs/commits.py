@@ -35,11 +35,10 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.storagelevel import StorageLevel
 
 from catalog.upkeep import commits_after
 from jobs.lake import Lake
-from jobs.session import gather_few, session_settings
+from jobs.session import keep, session_settings
 from schemas.contract import Contract
 from schemas.errors import Conflict
 from transforms.changes import ACTION, diff_rows
@@ -224,8 +223,7 @@ def add_rows(step: Step, rows: DataFrame) -> Committed:
 
 def apply_changes(step: Step, changes: DataFrame) -> Committed:
     """Commits rows that must change: whole rows with `_action` (insert, update or delete), each key once."""
-    changes = gather_few(_conform(step, changes, ACTION))
-    changes = changes.localCheckpoint(eager=True, storageLevel=StorageLevel.MEMORY_AND_DISK)
+    changes = keep(_conform(step, changes, ACTION))
     counts = {row[ACTION]: row["count"] for row in changes.groupBy(ACTION).count().collect()}
     if not counts and step.consumes.items() <= step.mark.consumed.items():
         return Committed(step.base)

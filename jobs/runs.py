@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -21,7 +20,7 @@ from jobs.commits import Ledger
 from jobs.lake import Lake
 from jobs.options import JobConfig
 from jobs.progress import Progress, configure_logging
-from jobs.session import FOR_FEW_ROWS, FOR_SOME_ROWS, gather_few, get_settings, open_session, session_settings
+from jobs.session import FOR_FEW_ROWS, FOR_SOME_ROWS, get_settings, keep, open_session, session_settings
 from schemas.errors import LakeAlbumError
 from schemas.settings import LakeSettings
 from schemas.version import VERSION
@@ -68,11 +67,8 @@ class Run:
         return rows.withColumn("run_id", F.lit(self.run_id))
 
     def cache(self, rows: DataFrame) -> DataFrame:
-        """Computes `rows` now and keeps them (in memory, else on local disk) as long as they are referred to.
-
-        The plan is cut off there: one that grows with every kept frame costs more to plan than to run.
-        """
-        return gather_few(rows).localCheckpoint(eager=True, storageLevel=StorageLevel.MEMORY_AND_DISK)
+        """Computes `rows` now and keeps them as long as they are referred to (jobs.session.keep)."""
+        return keep(rows)
 
     @contextmanager
     def few_or_many(self, rows: int) -> Iterator[None]:

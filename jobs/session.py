@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 RESULTS_DEPEND_ON = {
@@ -104,8 +105,23 @@ def _set(spark: SparkSession, settings: Mapping[str, str | None]) -> None:
 
 def gather_few(rows: DataFrame) -> DataFrame:
     """`rows` in one partition, where the session is set for few rows: no join or grouping of them need shuffle."""
+    return rows.coalesce(1) if _is_for_few(rows) else rows
+
+
+def keep(rows: DataFrame) -> DataFrame:
+    """Computes `rows` now and keeps them, on local disk unless they are few, as long as they are referred to.
+
+    The plan is cut off there: one that grows with every kept frame costs more to plan than to run. Memory is left to
+    what works with them: Spark brings blocks back from disk whole, for which there may be room by its reckoning alone.
+    """
+    rows = gather_few(rows)
+    level = StorageLevel.MEMORY_AND_DISK if _is_for_few(rows) else StorageLevel.DISK_ONLY
+    return rows.localCheckpoint(eager=True, storageLevel=level)
+
+
+def _is_for_few(rows: DataFrame) -> bool:
     key = "spark.sql.shuffle.partitions"
-    return rows.coalesce(1) if rows.sparkSession.conf.get(key) == FOR_FEW_ROWS[key] else rows
+    return rows.sparkSession.conf.get(key) == FOR_FEW_ROWS[key]
 
 
 def _launcher_jars(geometry: bool) -> dict[str, str]:
