@@ -22,14 +22,22 @@ from jobs.commits import retry_conflicts
 from jobs.member_clusters import Changed, MemberClusters, cluster_members
 from jobs.options import JobConfig, build_config, job_options
 from jobs.runs import COMPARED, Run, print_result, run_job
-from jobs.similar_images import FILE_KEY, OF_A_FILE, commit_similar_images, refresh_similar_image_pairs
+from jobs.similar_images import (
+    FILE_KEY,
+    OF_A_FILE,
+    commit_similar_images,
+    parts_of,
+    refresh_similar_image_pairs,
+)
 from schemas.cluster_kinds import GROUPS
 from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
+from transforms.changes import keep_keys
 from transforms.hash_pairs import HASH_DISTANCE
 from transforms.location_dates import DATASET_KEY
 from transforms.similarity import (
+    IMAGE_KEY,
     MIN_SIMILARITY,
     gather_members,
     hash_look,
@@ -75,10 +83,14 @@ def cluster_similar_images(run: Run, config: ClusterSimilarImages) -> None:
 
 
 def _commit(changed: Changed, *, config: ClusterSimilarImages) -> int:
+    return [_commit_part(part, config) for part in parts_of(changed)][-1]
+
+
+def _commit_part(changed: Changed, config: ClusterSimilarImages) -> int:
     changed.run.progress.stage("groups", 50)
     groups = _group(changed, config)
     changed.run.progress.stage("clusters", 70)
-    clusters = MemberClusters.pin(changed.run, GROUPS, changed.datasets)
+    clusters = MemberClusters.pin(changed.run, GROUPS, changed.datasets, looks=changed.looks)
     with changed.run.few_or_many(clusters.rows_with(groups)):
         return commit_similar_images(clusters, groups, names=clusters.name(groups))
 
@@ -90,10 +102,17 @@ def _group(changed: Changed, config: ClusterSimilarImages) -> DataFrame:
         max_distance=config.max_distance, min_similarity=config.min_similarity, crops=config.crops
     )
     with run.few_or_many(run.lake.rows(SIMILAR_IMAGE_PAIRS)):
-        pairs = run.cache(changed.read(SIMILAR_IMAGE_PAIRS).where(counts))
+        pairs = changed.read(SIMILAR_IMAGE_PAIRS).where(counts)
+        if changed.looks is not None:
+            pairs = pairs.transform(keep_keys, keys=changed.looks, on=IMAGE_KEY)
+        pairs = run.cache(pairs)
         run.ledger.count("pairs.counted", pairs.count())
     images = changed.read(FILE_FEATURES).where(F.col("fingerprint").isNotNull())
-    looks = run.cache_keys(pairs.transform(linked_looks, images=images), "fingerprints.linked")
+    if changed.looks is None:
+        looks = pairs.transform(linked_looks, images=images)
+    else:
+        looks = changed.looks.select(hash_look().alias("look"))
+    looks = run.cache_keys(looks, "fingerprints.linked")
     images = images.select(*FILE_KEY, "fingerprint", "image_score", hash_look().alias("look"))
     images = images.join(looks, "look", how="left_semi").drop("look")
     images = run.cache_keys(images, "images.linked")

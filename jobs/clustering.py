@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, Protocol
 
@@ -59,6 +60,19 @@ class Scope:
     edits_version: int
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What became of datasets since each was last clustered.
+
+    `datasets` has the keys of those that changed, and `is_whole`: whether not evidence alone did, but all of it is
+    asked for, or edited, or a change feed is gone. `feeds` are the rows of the change feeds of the evidence that are
+    new to the dataset that they are of, by table; without tables that did not move.
+    """
+
+    datasets: DataFrame
+    feeds: Mapping[str, DataFrame]
+
+
 def pin_scope(run: Run, config: ClusteringConfig, *, kind: str, evidence: tuple[Contract, ...]) -> Scope:
     """Pins the tables that clusters are made of, and people's edits. UsageError for a dataset that there is not."""
     lake = run.lake
@@ -74,8 +88,8 @@ def pin_scope(run: Run, config: ClusteringConfig, *, kind: str, evidence: tuple[
 
 def changed_datasets(
     run: Run, config: ClusteringConfig, scope: Scope, *, kind: str, evidence: tuple[Contract, ...]
-) -> DataFrame | None:
-    """The keys of the datasets whose evidence, edits or options changed since each was last clustered; None if none."""
+) -> Changes | None:
+    """The datasets whose evidence, edits or options changed since each was last clustered; None if none."""
     states = [state for state in scope.states if not state["is_stale"]]
     moved = [
         (contract, after, until)
@@ -90,23 +104,28 @@ def changed_datasets(
     with run.few_or_many(len(scope.states) + rows):
         feeds = {contract.name: run.lake.changes(contract, *span) for contract, *span in moved}
         edits = edits_of_kind(run, config, kind=kind, until=scope.edits_version) if is_edited else None
-        return run.cache_keys(_changed_keys(scope.datasets, feeds=feeds, edits=edits), "datasets.changed")
+        changes = _changes(scope.datasets, feeds=feeds, edits=edits)
+        datasets = run.cache_keys(changes.datasets, "datasets.changed")
+    return replace(changes, datasets=datasets) if run.ledger.row_counts["datasets.changed"] else None
 
 
-def _changed_keys(states: DataFrame, *, feeds: dict[str, DataFrame | None], edits: DataFrame | None) -> DataFrame:
-    """The keys of the datasets that are stale, or that change feeds or edits tell of; of all where a feed is gone."""
-    fresh, changed = states.where("NOT is_stale"), [states.where("is_stale").select(*DATASET_KEY)]
+def _changes(states: DataFrame, *, feeds: Mapping[str, DataFrame | None], edits: DataFrame | None) -> Changes:
+    """The datasets that are stale, or that change feeds or edits tell of; all where a feed is gone."""
+    fresh, whole = states.where("NOT is_stale"), states.where("is_stale").select(*DATASET_KEY)
+    newer = {}
     for name, changes in feeds.items():
         if changes is None:
-            return states.select(*DATASET_KEY)
+            return Changes(states.select(*DATASET_KEY, F.lit(True).alias("is_whole")), {})
         seen = F.broadcast(fresh.select(*DATASET_KEY, F.col("evidence_versions")[name].alias("_seen")))
-        newer = changes.join(seen, list(DATASET_KEY), how="inner").where("_commit_version > _seen")
-        changed.append(newer.select(*DATASET_KEY))
+        newer[name] = changes.join(seen, list(DATASET_KEY), how="inner").where("_commit_version > _seen")
     if edits is not None:
         seen = F.broadcast(fresh.select(*DATASET_KEY, "edits_version"))
         edited = edits.join(seen, list(DATASET_KEY), how="inner").where("sequence > edits_version")
-        changed.append(edited.select(*DATASET_KEY))
-    return reduce(DataFrame.unionByName, changed).distinct()
+        whole = whole.unionByName(edited.select(*DATASET_KEY))
+    found = [whole.withColumn("is_whole", F.lit(True))]
+    found += [each.select(*DATASET_KEY, F.lit(False).alias("is_whole")) for each in newer.values()]
+    datasets = reduce(DataFrame.unionByName, found).groupBy(*DATASET_KEY).agg(F.bool_or("is_whole").alias("is_whole"))
+    return Changes(datasets, newer)
 
 
 def _earliest(states: list[dict[str, Any]], contract: Contract) -> int | None:

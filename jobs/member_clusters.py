@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from jobs.clustering import ClusteringConfig, Scope, changed_datasets, end_clustering, pin_scope
 from jobs.commits import Step, apply_changes, replace_rows
@@ -14,16 +15,27 @@ from jobs.runs import Run
 from schemas.cluster_kinds import MemberKind
 from schemas.contract import Contract
 from transforms.location_dates import DATASET_KEY
-from transforms.member_clusters import change_clusters, live_clusters, name_groups
+from transforms.member_clusters import (
+    change_clusters,
+    clusters_of_looks,
+    clusters_within_looks,
+    live_clusters,
+    name_groups,
+)
 
 
 @dataclass(frozen=True)
 class Changed:
-    """The datasets that a run clusters (their keys), and the tables as it pinned them."""
+    """The datasets that a run clusters (their keys), what changed of them, and the tables as it pinned them.
+
+    `looks` are those (dataset and the kind's column `look`) of which alone anything can have changed; None: all.
+    """
 
     run: Run
     scope: Scope
     datasets: DataFrame
+    feeds: Mapping[str, DataFrame]
+    looks: DataFrame | None = None
 
     def read(self, contract: Contract) -> DataFrame:
         """The rows of the datasets in a table of the evidence."""
@@ -44,13 +56,13 @@ def cluster_members(
     `commit` commits what becomes of them, and returns the version of the kind's table.
     """
     scope = pin_scope(run, config, kind=kind.name, evidence=evidence)
-    datasets = changed_datasets(run, config, scope, kind=kind.name, evidence=evidence)
+    changes = changed_datasets(run, config, scope, kind=kind.name, evidence=evidence)
     version = run.lake.version(kind.table)
-    if datasets is not None and run.ledger.row_counts["datasets.changed"]:
-        version = commit(Changed(run, scope, datasets))
-    changes = sum(run.ledger.row_counts.get(f"{kind.table.name}.{done}", 0) for done in ("inserted", "updated"))
+    if changes is not None:
+        version = commit(Changed(run, scope, changes.datasets, changes.feeds))
+    changed_rows = sum(run.ledger.row_counts.get(f"{kind.table.name}.{done}", 0) for done in ("inserted", "updated"))
     run.progress.stage("events", 85)
-    with run.few_or_many(changes):
+    with run.few_or_many(changed_rows):
         derive_cluster_events(run, kind)
     run.progress.stage("state", 95)
     with run.few_or_many(len(scope.states)):
@@ -59,7 +71,10 @@ def cluster_members(
 
 @dataclass(frozen=True)
 class MemberClusters:
-    """Clusters and members of some datasets: the steps that change them, and their rows as pinned."""
+    """Clusters and members of some datasets: the steps that change them, and their rows as pinned.
+
+    `known_clusters` are `old_clusters` and those others of the datasets that names of new ones depend on.
+    """
 
     run: Run
     kind: MemberKind
@@ -67,19 +82,30 @@ class MemberClusters:
     members: Step
     old_clusters: DataFrame
     old_members: DataFrame
+    known_clusters: DataFrame
 
     @classmethod
-    def pin(cls, run: Run, kind: MemberKind, datasets: DataFrame) -> MemberClusters:
-        """Pins both tables, and keeps the rows of `datasets` (their keys)."""
+    def pin(cls, run: Run, kind: MemberKind, datasets: DataFrame, *, looks: DataFrame | None = None) -> MemberClusters:
+        """Pins both tables, and keeps the rows of `datasets` (their keys); of `looks` alone, where they are given.
+
+        `looks` must have all looks of a cluster, or none.
+        """
         clusters, members = (
             Step.pin(run.lake, contract, run.run_id, dry_run=run.dry_run) for contract in (kind.table, kind.members)
         )
         with run.few_or_many(run.lake.rows(kind.table, kind.members)):
-            old_clusters, old_members = (
-                run.cache(step.current().join(datasets, list(DATASET_KEY), how="left_semi"))
+            known, old_members = (
+                step.current().join(F.broadcast(datasets), list(DATASET_KEY), how="left_semi")
                 for step in (clusters, members)
             )
-        return cls(run, kind, clusters, members, old_clusters, old_members)
+            if looks is not None:
+                old_members = old_members.join(looks, [*DATASET_KEY, kind.look], how="left_semi")
+                known = known.transform(clusters_of_looks, kind=kind, looks=looks)
+            known, old_members = run.cache(known), run.cache(old_members)
+            old = known
+            if looks is not None:
+                old = run.cache(known.transform(clusters_within_looks, kind=kind, looks=looks))
+        return cls(run, kind, clusters, members, old, old_members, known)
 
     def rows_with(self, members: DataFrame) -> int:
         """How many rows naming and committing has to do with: members now, and before."""
@@ -91,7 +117,7 @@ class MemberClusters:
             groups,
             kind=self.kind,
             old_members=self.old_members,
-            old_clusters=self.old_clusters,
+            old_clusters=self.known_clusters,
             checkpoint=self.run.cache,
             several=several,
         )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import reduce
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.commits import Step, replace_rows
-from jobs.member_clusters import MemberClusters
-from jobs.runs import Run
+from jobs.member_clusters import Changed, MemberClusters
+from jobs.runs import FEW_ROWS, Run
 from schemas.cluster_kinds import GROUPS
 from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
@@ -16,9 +20,13 @@ from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
 from transforms.changes import drop_keys, keep_keys
 from transforms.location_dates import DATASET_KEY
 from transforms.member_clusters import GROUP, keep_names
-from transforms.similarity import IMAGE_KEY, describe_groups, describe_members, find_similar_pairs
+from transforms.similarity import IMAGE_KEY, connected_looks, describe_groups, describe_members, find_similar_pairs
 
 FILE_KEY = (*DATASET_KEY, "uri")
+GROUPED_WHOLE = FEW_ROWS
+"""Pictures of a lake up to which a changed dataset is grouped whole."""
+FEW_LOOKS = 200_000
+"""Looks that changed up to which they and what is connected with them are grouped; for more, whole datasets."""
 OF_A_FILE = ("content_hash", "camera_make", "camera_model", "produce_time", "image_width", "image_height")
 
 
@@ -43,6 +51,48 @@ def refresh_similar_image_pairs(run: Run) -> None:
         current = one.unionByName(rest.transform(keep_keys, keys=others, on=(*DATASET_KEY, "other_fingerprint")))
     pairs = features.transform(find_similar_pairs, touched=touched, checkpoint=run.cache)
     run.ledger.wrote(SIMILAR_IMAGE_PAIRS, replace_rows(step, run.stamp(pairs), current))
+
+
+def parts_of(changed: Changed) -> Iterator[Changed]:
+    """What changed in two parts: datasets that are grouped whole, and the looks that changed of others, if few.
+
+    Which looks of a dataset changed is not asked where lakes are so small that grouping all is no more work.
+    """
+    run = changed.run
+    counts = {row.is_whole: row["count"] for row in changed.datasets.groupBy("is_whole").count().collect()}
+    if not counts.get(False) or run.lake.rows(FILE_FEATURES) <= GROUPED_WHOLE:
+        yield changed
+        return
+    part = replace(changed, datasets=run.cache_keys(changed.datasets.where(~F.col("is_whole")), "datasets.in_part"))
+    with run.few_or_many(run.lake.rows(SIMILAR_IMAGE_PAIRS)):
+        looks = run.cache_keys(_touched_looks(part), "looks.touched")
+        if run.ledger.row_counts["looks.touched"] > FEW_LOOKS:
+            yield changed
+            return
+        pairs = part.read(SIMILAR_IMAGE_PAIRS)
+        looks = looks.transform(connected_looks, pairs=pairs, checkpoint=run.cache, log=run.log_round)
+        looks = run.cache_keys(looks, "looks.connected")
+    yield replace(part, looks=looks)
+    if counts.get(True):
+        yield replace(changed, datasets=run.cache_keys(changed.datasets.where("is_whole"), "datasets.whole"))
+
+
+def _touched_looks(changed: Changed) -> DataFrame:
+    """The fingerprints (IMAGE_KEY) of which a file, its features or a pair came, went or is another now."""
+    feeds = changed.feeds
+    nothing = changed.read(FILE_FEATURES).select(*FILE_KEY, "fingerprint").limit(0)
+    features = feeds[FILE_FEATURES.name].select(*nothing.columns) if FILE_FEATURES.name in feeds else nothing
+    found = [features.select(*IMAGE_KEY)]
+    if FILES.name in feeds:
+        files = feeds[FILES.name].select(*FILE_KEY).distinct()
+        files = changed.run.cache_keys(files.join(features, list(FILE_KEY), how="left_anti"), "files.touched")
+        if changed.run.ledger.row_counts["files.touched"]:
+            found.append(changed.read(FILE_FEATURES).join(files, list(FILE_KEY), how="left_semi").select(*IMAGE_KEY))
+    if SIMILAR_IMAGE_PAIRS.name in feeds:
+        either = F.explode(F.array("fingerprint", "other_fingerprint")).alias("fingerprint")
+        found.append(feeds[SIMILAR_IMAGE_PAIRS.name].select(*DATASET_KEY, either))
+    looks = reduce(DataFrame.unionByName, found).where(F.col("fingerprint").isNotNull()).distinct()
+    return looks.join(F.broadcast(changed.datasets), list(DATASET_KEY), how="left_semi")
 
 
 def commit_similar_images(clusters: MemberClusters, groups: DataFrame, *, names: DataFrame) -> int:

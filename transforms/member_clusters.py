@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import reduce
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from schemas.cluster_kinds import MemberKind
@@ -18,6 +18,8 @@ from transforms.stable_ids import most_shared, number_new, uuid5
 
 GROUP = (*DATASET_KEY, "representative")
 CLUSTER = (*DATASET_KEY, "object_id")
+PARTED = "#"
+"""In a node, between the look and the name of a member that a person set apart from others of the look."""
 REMEMBERED = 100
 """Members by whose looks a cluster that went is known again."""
 
@@ -86,6 +88,27 @@ def _shared(members: DataFrame, *, kind: MemberKind, old_members: DataFrame, old
         for rows, turn in ((by_member, 0), (by_node, 0), (by_look, 1))
     )
     return reduce(DataFrame.unionByName, turns).groupBy(*GROUP, "object_id", "turn").agg(F.count("*").alias("shared"))
+
+
+def clusters_of_looks(clusters: DataFrame, *, kind: MemberKind, looks: DataFrame) -> DataFrame:
+    """The clusters that names of groups of `looks` depend on: whose representative, first or now, or last members look
+    so."""
+    ends = F.array(*(_look_of_node(name) for name in ("representative", "anchor")))
+    own = F.array_union(F.coalesce(kind.last, F.array().cast("array<string>")), ends)
+    related = clusters.select(*CLUSTER, F.explode(own).alias(kind.look))
+    related = related.join(looks, [*DATASET_KEY, kind.look], how="left_semi").select(*CLUSTER).distinct()
+    return clusters.join(related, list(CLUSTER), how="left_semi")
+
+
+def clusters_within_looks(clusters: DataFrame, *, kind: MemberKind, looks: DataFrame) -> DataFrame:
+    """Of clusters_of_looks those that went, and those whose representative looks so now: all of their members do."""
+    marked = clusters.withColumn(kind.look, _look_of_node("representative"))
+    near = marked.join(looks, [*DATASET_KEY, kind.look], how="left_semi").where(kind.live)
+    return near.drop(kind.look).unionByName(clusters.where(~F.expr(kind.live)))
+
+
+def _look_of_node(name: str) -> Column:
+    return F.split_part(F.col(name), F.lit(PARTED), F.lit(1))
 
 
 def live_clusters(groups: DataFrame, *, kind: MemberKind, names: DataFrame, now: datetime) -> DataFrame:

@@ -13,9 +13,11 @@ from pyspark.sql import functions as F
 
 from schemas.similar_image_pairs import SIGNALS
 from transforms.alignment import verify_crops
+from transforms.components import Log, label_components
 from transforms.embedding_pairs import find_embedding_pairs
 from transforms.hash_pairs import find_hash_pairs
 from transforms.location_dates import DATASET_KEY
+from transforms.member_clusters import PARTED
 
 IMAGE_KEY = (*DATASET_KEY, "fingerprint")
 PAIR_KEY = (*IMAGE_KEY, "other_fingerprint")
@@ -23,8 +25,6 @@ MIN_SIMILARITY = 0.9
 """Cosine similarity of embeddings from which a pair is kept."""
 BURST_SECONDS = 3.0
 """Pictures of a burst are taken no further apart, from one to the next."""
-PARTED = "#"
-"""Between the fingerprint and the URI of a picture that a person set apart from others."""
 
 Checkpoint = Callable[[DataFrame], DataFrame]
 
@@ -99,6 +99,15 @@ def linked_looks(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
     shared = images.groupBy(hash_look().alias("look")).count().where("count >= 2").select("look")
     ends = pairs.select(*DATASET_KEY, either).select(hash_look().alias("look"))
     return ends.unionByName(shared).distinct()
+
+
+def connected_looks(looks: DataFrame, *, pairs: DataFrame, checkpoint: Checkpoint, log: Log) -> DataFrame:
+    """`looks` (IMAGE_KEY) and those that pairs connect with one of them, over however many others: each once."""
+    components = checkpoint(label_components(pairs, key=DATASET_KEY, checkpoint=checkpoint, log=log))
+    component = [*DATASET_KEY, "component"]
+    touched = components.join(looks, list(IMAGE_KEY), how="left_semi").select(*component).distinct()
+    near = components.join(touched, component, how="left_semi").select(*IMAGE_KEY)
+    return near.unionByName(looks.select(*IMAGE_KEY)).distinct()
 
 
 def hash_look() -> Column:

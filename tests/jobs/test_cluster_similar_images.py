@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
+import jobs.similar_images
 from catalog.edits import append_edit
 from catalog.lake import Lake
 from jobs.cluster_similar_images import ClusterSimilarImages
@@ -134,6 +136,14 @@ IDA = [
     picture("b1", "b", dataset="ida"),
     picture("b2", "b", range(4), dataset="ida"),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _grouped_in_part() -> Iterator[None]:
+    """A changed dataset is grouped in part, as large ones are; the other tests' are grouped whole."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs.similar_images, "GROUPED_WHOLE", 0)
+        yield
 
 
 @pytest.fixture(scope="module")
