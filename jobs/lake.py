@@ -20,13 +20,15 @@ from catalog.create import ensure_lake
 from catalog.sql import equals
 from catalog.storage import storage_options
 from catalog.upkeep import commits_after, committed_at
-from jobs.session import gather_few
+from jobs.session import gather_few, is_for_few
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import LakeError, UsageError
 from schemas.lake import CONTRACT_VERSION, absolute_uri, table_uri
 from schemas.settings import LakeSettings
 
+SMALL_BYTES = 8 << 20
+"""Bytes of a table's files up to which it is sent along with the tasks that read it."""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -37,7 +39,7 @@ class Lake:
     spark: SparkSession
     root: str
     settings: LakeSettings
-    _frames: dict[tuple[str, int], DataFrame] = field(default_factory=dict, compare=False, repr=False)
+    _frames: dict[tuple[str, int, bool], DataFrame] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def open(cls, spark: SparkSession, root: str, create: LakeSettings | None = None) -> Lake:
@@ -63,8 +65,7 @@ class Lake:
 
     def rows(self, *contracts: Contract) -> int:
         """About how many rows tables have: those of their files, by the log, deleted ones that are still there too."""
-        files = (pa.table(self.log(contract).get_add_actions(flatten=True)) for contract in contracts)
-        return sum(pc.sum(each["num_records"]).as_py() or 0 for each in files)
+        return sum(_sum_of_files(self.log(contract), "num_records") for contract in contracts)
 
     def rows_written(self, contract: Contract, after: int, until: int) -> int:
         """About how many rows a table's versions above `after` up to `until` wrote, by its log."""
@@ -94,12 +95,26 @@ class Lake:
         return None if max(vacuums, default=_LONG_AGO) > committed_at(changed) else int(changed["version"]) - 1
 
     def read(self, contract: Contract, version: int) -> DataFrame:
-        """A table as it was at `version`; opened once, as each opening makes Delta read its log anew."""
-        opened = contract.name, version
+        """A table as it was at `version`; opened once, as each opening makes Delta read its log anew.
+
+        Where the session is set for few rows, a small table is read here: Delta takes several Spark jobs to plan that.
+        """
+        opened = contract.name, version, is_for_few(self.spark)
         if opened not in self._frames:
-            frame = self.spark.read.format("delta").option("versionAsOf", version).load(self.uri(contract))
-            self._frames[opened] = frame
-        return gather_few(self._frames[opened])
+            self._frames[opened] = self._read_small(contract, version) if opened[-1] else None
+            if self._frames[opened] is None:
+                frame = self.spark.read.format("delta").option("versionAsOf", version).load(self.uri(contract))
+                self._frames[opened] = gather_few(frame)
+        return self._frames[opened]
+
+    def _read_small(self, contract: Contract, version: int) -> DataFrame | None:
+        table = DeltaTable(self.uri(contract), version=version, storage_options=storage_options(self.root))
+        if _sum_of_files(table, "size_bytes") > SMALL_BYTES:
+            return None
+        names = ", ".join(f'"{name}"' for name in contract.names)
+        rows = pa.table(QueryBuilder().register("rows", table).execute(f"SELECT {names} FROM rows").read_all())
+        rows = rows.cast(contract.arrow_schema) if len(rows) else contract.arrow_schema.empty_table()
+        return gather_few(self.spark.createDataFrame(rows, spark_schema(contract)))
 
     def changes(self, contract: Contract, after: int, until: int) -> DataFrame | None:
         """The change feed of a table over the versions after `after` up to `until`, both images of an update.
@@ -127,6 +142,11 @@ class Lake:
     def bucket(self) -> Column:
         """The bucket of a row, from its project_name and dataset_name (see schemas.lake.bucket_of)."""
         return bucket(self.settings.buckets)
+
+
+def _sum_of_files(table: DeltaTable, what: str) -> int:
+    files = pa.table(table.get_add_actions(flatten=True))
+    return sum(number or 0 for number in files[what].to_pylist()) if what in files.column_names else 0
 
 
 def _is_of_job(entry: dict[str, Any]) -> bool:

@@ -105,7 +105,7 @@ def _set(spark: SparkSession, settings: Mapping[str, str | None]) -> None:
 
 def gather_few(rows: DataFrame) -> DataFrame:
     """`rows` in one partition, where the session is set for few rows: no join or grouping of them need shuffle."""
-    return rows.coalesce(1) if _is_for_few(rows) else rows
+    return rows.coalesce(1) if is_for_few(rows.sparkSession) else rows
 
 
 def keep(rows: DataFrame) -> DataFrame:
@@ -115,13 +115,14 @@ def keep(rows: DataFrame) -> DataFrame:
     what works with them: Spark brings blocks back from disk whole, for which there may be room by its reckoning alone.
     """
     rows = gather_few(rows)
-    level = StorageLevel.MEMORY_AND_DISK if _is_for_few(rows) else StorageLevel.DISK_ONLY
+    level = StorageLevel.MEMORY_AND_DISK if is_for_few(rows.sparkSession) else StorageLevel.DISK_ONLY
     return rows.localCheckpoint(eager=True, storageLevel=level)
 
 
-def _is_for_few(rows: DataFrame) -> bool:
+def is_for_few(spark: SparkSession) -> bool:
+    """Whether the session is set for few rows."""
     key = "spark.sql.shuffle.partitions"
-    return rows.sparkSession.conf.get(key) == FOR_FEW_ROWS[key]
+    return spark.conf.get(key) == FOR_FEW_ROWS[key]
 
 
 def _launcher_jars(geometry: bool) -> dict[str, str]:
