@@ -9,7 +9,8 @@ from pyspark.sql import functions as F
 
 from jobs.commits import Step, put_rows, retry_conflicts
 from jobs.lake import bucket
-from jobs.runs import Run
+from jobs.runs import EMBEDDED, Run
+from jobs.session import gather_few
 from schemas.contract import Contract
 
 
@@ -36,7 +37,7 @@ def put(
     """Commits rows that are new, or differ in a column of `compare`; their bucket and run are filled in.
 
     Columns that are `untold` keep what the table holds. `settle` makes of the rows, and those of the table once it is
-    pinned, the rows that go in.
+    pinned, the rows that go in. They are among those that count_verdicts counted.
     """
     if "bucket" in contract.names:
         rows = rows.withColumn("bucket", bucket(run.lake.settings.buckets))
@@ -46,7 +47,9 @@ def put(
 
     def commit() -> None:
         step = Step.pin(run.lake, contract, run.run_id, dry_run=run.dry_run)
-        settled = settle(rows, step.current()).select(*contract.names)
+        settled = settle(gather_few(rows), step.current()).select(*contract.names)
         run.ledger.wrote(contract, put_rows(step, settled, compare=told, keep=("create_time", *kept)))
 
-    retry_conflicts(commit)
+    weight = EMBEDDED if "embedding" in contract.names else 1
+    with run.few_or_many(weight * (run.ledger.row_counts["input"] + run.lake.rows(contract))):
+        retry_conflicts(commit)

@@ -36,13 +36,15 @@ def refresh_file_places(run: Run) -> None:
     run.ledger.read(FILES, until)
     if consumed == until:
         return
-    files, current = lake.read(FILES, until), step.current()
-    changes = lake.changes(FILES, consumed, until) if consumed is not None else None
-    if changes is not None:
-        files = changes.transform(latest_rows, key=FILES.key, columns=files.columns)
-        keys = run.cache_keys(changes.transform(keys_before, key=FILES.key), "files.replaced")
-        current = current.transform(keep_keys, keys=keys, on=FILES.key)
-    run.ledger.wrote(FILE_PLACES, _place(run, step, files, current, locator_of(run)))
+    locator = locator_of(run)
+    with run.few_or_many(lake.rows(FILES, FILE_PLACES)):
+        files, current = lake.read(FILES, until), step.current()
+        changes = lake.changes(FILES, consumed, until) if consumed is not None else None
+        if changes is not None:
+            files = changes.transform(latest_rows, key=FILES.key, columns=files.columns)
+            keys = run.cache_keys(changes.transform(keys_before, key=FILES.key), "files.replaced")
+            current = current.transform(keep_keys, keys=keys, on=FILES.key)
+        run.ledger.wrote(FILE_PLACES, _place(run, step, files, current, locator))
 
 
 def relocate_files(run: Run) -> None:

@@ -18,7 +18,7 @@ from jobs.evidence import derive_cluster_events
 from jobs.lake import check_datasets
 from jobs.locating import refresh_file_places
 from jobs.options import JobConfig, build_config, job_options
-from jobs.runs import Run, print_result, run_job
+from jobs.runs import EMBEDDED, Run, print_result, run_job
 from jobs.similar_images import drop_removed_members
 from schemas.cluster_kinds import GROUPS
 from schemas.errors import UsageError
@@ -40,14 +40,17 @@ def remove_files(run: Run, config: RemoveFiles) -> None:
         raise UsageError("--dataset: exactly one must be given, the dataset of the files")
     check_datasets(run.lake, config.project, config.dataset)
     run.progress.stage("removing files", 10)
-    retry_conflicts(lambda: _bury(run, config))
+    with run.few_or_many(run.lake.rows(FILES)):
+        retry_conflicts(lambda: _bury(run, config))
     run.progress.stage("faces", 40)
-    retry_conflicts(lambda: _drop_faces(run, config))
+    with run.few_or_many(run.lake.rows(FILES) + EMBEDDED * run.lake.rows(FIGURES)):
+        retry_conflicts(lambda: _drop_faces(run, config))
     run.progress.stage("places", 60)
     retry_conflicts(lambda: refresh_file_places(run))
     run.progress.stage("similar images", 80)
-    retry_conflicts(lambda: drop_removed_members(run, project=config.project, datasets=config.dataset))
-    retry_conflicts(lambda: derive_cluster_events(run, GROUPS))
+    with run.few_or_many(run.lake.rows(FILES, GROUPS.table, GROUPS.members)):
+        retry_conflicts(lambda: drop_removed_members(run, project=config.project, datasets=config.dataset))
+        retry_conflicts(lambda: derive_cluster_events(run, GROUPS))
 
 
 def _bury(run: Run, config: RemoveFiles) -> None:
