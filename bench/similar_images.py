@@ -216,9 +216,9 @@ def measure_hashes(spark: SparkSession, counts: list[int], flat_up_to: int, mult
             pq.write_table(pa.table({"fingerprint": fingerprints}), source, row_group_size=100_000)
             for attempt in ("first", "again"):
                 with clock(f"find_hash_pairs, {attempt}", times):
-                    _dataset(spark.read.parquet(source)).transform(
-                        find_hash_pairs, key=DATASET_KEY, all_new=True
-                    ).write.mode("overwrite").parquet(target)
+                    _dataset(spark.read.parquet(source)).transform(find_hash_pairs, key=DATASET_KEY).write.mode(
+                        "overwrite"
+                    ).parquet(target)
             seconds[count] = times["find_hash_pairs, again"]
             found = pq.read_table(target, columns=["fingerprint", "other_fingerprint", "distance"])
         ours = {(a, b): d for a, b, d in zip(*(column.to_pylist() for column in found.columns), strict=True)}
@@ -268,7 +268,6 @@ def _dataset(rows: DataFrame) -> DataFrame:
             "dataset_name": F.lit("all"),
             "crop_hashes": nothing,
             "turned_hashes": nothing,
-            "is_new": F.lit(True),
         }
     )
 

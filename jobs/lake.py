@@ -98,15 +98,18 @@ class Lake:
 
         Where the session is set for few rows, a small table is read here: Delta takes several Spark jobs to plan that.
         """
-        opened = contract.name, version, is_for_few(self.spark)
+        few = is_for_few(self.spark)
+        opened = contract.name, version, few
         if opened not in self._frames:
-            self._frames[opened] = self._read_small(contract, version) if opened[-1] else None
-            if self._frames[opened] is None:
-                frame = self.spark.read.format("delta").option("versionAsOf", version).load(self.uri(contract))
-                self._frames[opened] = gather_few(frame)
+            small = self._read_small(contract, version) if few else None
+            self._frames[opened] = gather_few(self._open(contract, version)) if small is None else small
         return self._frames[opened]
 
+    def _open(self, contract: Contract, version: int) -> DataFrame:
+        return self.spark.read.format("delta").option("versionAsOf", version).load(self.uri(contract))
+
     def _read_small(self, contract: Contract, version: int) -> DataFrame | None:
+        """The rows of a table, unless their files are larger than SMALL_BYTES."""
         table = DeltaTable(self.uri(contract), version=version, storage_options=storage_options(self.root))
         if _sum_of_files(table, "size_bytes") > SMALL_BYTES:
             return None

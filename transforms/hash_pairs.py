@@ -261,28 +261,35 @@ def search_slot(
     return found, len(keys)
 
 
-def find_hash_pairs(images: DataFrame, *, key: Sequence[str], all_new: bool = False) -> DataFrame:
-    """Pairs of fingerprints of one dataset by their hashes, at least one of each new: one row per pair and signal.
+def find_hash_pairs(new: DataFrame, *, key: Sequence[str], old: DataFrame | None = None) -> DataFrame:
+    """Pairs of fingerprints of one dataset by their hashes, at least one of each `new`: one row per pair and signal.
 
-    `images` has the columns `key` of the dataset, `fingerprint`, `crop_hashes`, `turned_hashes` (both may be null) and
-    `is_new`. Of several pictures of one fingerprint that with the least crop hashes stands for all. Rows of the result:
-    `key`, `fingerprint`, `other_fingerprint` (the greater), `signal` (hash, turned, or crop: a candidate), `distance`
-    in bits, and for crop the numbers of the nearest two crops in CROP_SCALES. `all_new` spares looking for old ones.
+    `new` and `old` have the columns `key` of the dataset, `fingerprint`, `crop_hashes` and `turned_hashes` (both may be
+    null), and no fingerprint of a dataset in common. Of several pictures of one fingerprint that with the least crop
+    hashes stands for all. Rows of the result: `key`, `fingerprint`, `other_fingerprint` (the greater), `signal` (hash,
+    turned, or crop: a candidate), `distance` in bits, and for crop the numbers of the nearest two crops in CROP_SCALES.
     """
-    hashed = images.where(F.col("fingerprint").rlike(IS_HASH)).select(*key, *_COMPARED)
-    found = _compare_datasets(hashed, key=key) if all_new else _compare_new(hashed, key=key)
+    hashed = _with_hashes(new, key=key, is_new=True)
+    if old is None:
+        found = _compare_datasets(hashed, key=key)
+    else:
+        found = _compare_new(hashed, _with_hashes(old, key=key, is_new=False), key=key)
     nearest = F.min(F.struct("distance", "crop", "other_crop")).alias("nearest")
     pair = (*key, "fingerprint", "other_fingerprint", "signal")
     return found.groupBy(*pair).agg(nearest).select(*pair, "nearest.*")
 
 
-def _compare_new(hashed: DataFrame, *, key: Sequence[str]) -> DataFrame:
+def _with_hashes(images: DataFrame, *, key: Sequence[str], is_new: bool) -> DataFrame:
+    hashed = images.where(F.col("fingerprint").rlike(IS_HASH)).withColumn("is_new", F.lit(is_new))
+    return hashed.select(*key, *_COMPARED)
+
+
+def _compare_new(new: DataFrame, old: DataFrame, *, key: Sequence[str]) -> DataFrame:
     """The candidates with a new picture: few new ones are sent to where the old ones are read."""
-    few = hashed.where("is_new").limit(FEW + 1).toArrow()
+    few = new.limit(FEW + 1).toArrow()
     if len(few) > FEW:
-        return _compare_datasets(hashed, key=key)
-    among_new = _compare_datasets(hashed.sparkSession.createDataFrame(few, hashed.schema), key=key)
-    old = hashed.where(~F.col("is_new"))
+        return _compare_datasets(new.unionByName(old), key=key)
+    among_new = _compare_datasets(new.sparkSession.createDataFrame(few, new.schema), key=key)
     return among_new.unionByName(
         old.mapInArrow(lambda batches: _compare_with(few, batches, key=key), schema=among_new.schema)
     )

@@ -37,14 +37,12 @@ def find_similar_pairs(features: DataFrame, *, touched: DataFrame | None, checkp
     thumbnails: as good as any, and the same whichever comes first.
     """
     images = features.where(F.col("fingerprint").isNotNull())
-    is_new = F.lit(True)
+    new, old = images, None
     if touched is not None:
-        datasets = F.broadcast(touched.select(*DATASET_KEY).distinct())
-        images = images.join(datasets, list(DATASET_KEY), how="left_semi")
-        images = images.join(touched.withColumn("_touched", F.lit(True)), list(IMAGE_KEY), how="left")
-        is_new = F.col("_touched").isNotNull()
-    images = images.withColumn("is_new", is_new)
-    near = checkpoint(find_hash_pairs(images, key=DATASET_KEY, all_new=touched is None))
+        images = images.join(F.broadcast(touched.select(*DATASET_KEY).distinct()), list(DATASET_KEY), how="left_semi")
+        new, old = (images.join(touched, list(IMAGE_KEY), how=how) for how in ("left_semi", "left_anti"))
+        new = checkpoint(new.select(*IMAGE_KEY, "crop_hashes", "turned_hashes", "embedding"))
+    near = checkpoint(find_hash_pairs(new, key=DATASET_KEY, old=old))
     whole = (
         near.where("signal != 'crop'").withColumn("similarity", 1 - F.col("distance") / 256).drop("crop", "other_crop")
     )
@@ -52,10 +50,8 @@ def find_similar_pairs(features: DataFrame, *, touched: DataFrame | None, checkp
     candidates = near.where("signal = 'crop'")
     if not candidates.isEmpty():
         found.append(_add_thumbnails(candidates, images).transform(verify_crops))
-    vectors = images.where(F.col("embedding").isNotNull())
-    if not vectors.isEmpty():
-        vectors = vectors.dropDuplicates(list(IMAGE_KEY)).select(*IMAGE_KEY, "embedding", "is_new")
-        vectors = checkpoint(vectors)
+    if not new.where(F.col("embedding").isNotNull()).isEmpty():
+        vectors = checkpoint(_vectors(new, old))
         alike = find_embedding_pairs(vectors, key=DATASET_KEY, min_similarity=MIN_SIMILARITY)
         found.append(alike.withColumns({"signal": F.lit("embedding"), "distance": F.lit(None).cast("int")}))
     columns = (*PAIR_KEY, "signal", "distance", "similarity")
@@ -63,6 +59,13 @@ def find_similar_pairs(features: DataFrame, *, touched: DataFrame | None, checkp
     order = F.array_position(F.lit(list(SIGNALS)), F.col("signal"))
     first = F.min(F.struct(order.alias("order"), "distance", "similarity", "signal")).alias("first")
     return pairs.groupBy(*PAIR_KEY).agg(first).select(*PAIR_KEY, "first.signal", "first.distance", "first.similarity")
+
+
+def _vectors(new: DataFrame, old: DataFrame | None) -> DataFrame:
+    """The embedding of each fingerprint that has one, and whether it `is_new`."""
+    sides = [side.withColumn("is_new", F.lit(side is new)) for side in (new, old) if side is not None]
+    chosen = (side.select(*IMAGE_KEY, "embedding", "is_new").where(F.col("embedding").isNotNull()) for side in sides)
+    return reduce(DataFrame.unionByName, chosen).dropDuplicates(list(IMAGE_KEY))
 
 
 def _add_thumbnails(candidates: DataFrame, images: DataFrame) -> DataFrame:

@@ -179,11 +179,10 @@ def test_runs_add_up_to_one_batch_in_every_dataset(
     rows += [(1, "p", "ada", f"content:{number}", None, None, True) for number in range(3)]
     schema = "bucket int, project_name string, dataset_name string, fingerprint string, crop_hashes binary, "
     frame = spark.createDataFrame(rows, schema + "turned_hashes binary, is_new boolean")
-    batch = frame.withColumn("is_new", frame.is_new | True)
-    first = frame.where("NOT is_new").withColumn("is_new", frame.is_new | True)
+    new, old = frame.where("is_new"), frame.where("NOT is_new")
     found = [
-        {tuple(row) for row in part.transform(find_hash_pairs, key=KEY).drop("crop", "other_crop").collect()}
-        for part in (batch, first, frame)
+        {tuple(row) for row in find_hash_pairs(side, key=KEY, old=other).drop("crop", "other_crop").collect()}
+        for side, other in ((frame, None), (old, None), (new, old))
     ]
     assert found[1] | found[2] == found[0]
     assert not found[1] & found[2]
