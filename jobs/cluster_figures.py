@@ -39,6 +39,7 @@ from transforms.figures import (
     large_libraries,
     merge_people,
     name_people,
+    restore_members,
     stay_people,
 )
 from transforms.location_dates import DATASET_KEY
@@ -107,7 +108,9 @@ def _commit_people(
     members = groups.join(names.select(*GROUP, "object_id"), list(GROUP), how="inner")
     members = members.select(*FACE_KEY, "uri", "object_id", "confidence", "role")
     merged = run.cache(members.transform(merge_people, decisions=decisions))
-    staying = stay_people(merged, old_members=old_members, faces=faces)
+    restored = restore_members(decisions, old_clusters=pinned.old_clusters, faces=faces)
+    before = old_members.select(*restored.columns).unionByName(restored)
+    staying = stay_people(merged, old_members=before, faces=faces)
     decided = merged.unionByName(staying.select(*merged.columns))
     decided = run.cache(decided.transform(decide_members, decisions=decisions, faces=faces))
     independent = faces.join(decided.select(*FACE_KEY), list(FACE_KEY), how="left_anti").select(*FACE_KEY, "uri")

@@ -113,10 +113,12 @@ class Lake:
         table = DeltaTable(self.uri(contract), version=version, storage_options=storage_options(self.root))
         if _sum_of_files(table, "size_bytes") > SMALL_BYTES:
             return None
-        names = ", ".join(f'"{name}"' for name in contract.names)
+        there = {column.name for column in table.schema().fields}  # an old version may lack some
+        schema = pa.schema([column for column in contract.arrow_schema if column.name in there])
+        names = ", ".join(f'"{name}"' for name in schema.names)
         rows = pa.table(QueryBuilder().register("rows", table).execute(f"SELECT {names} FROM rows").read_all())
-        rows = rows.cast(contract.arrow_schema) if len(rows) else contract.arrow_schema.empty_table()
-        return gather_few(self.spark.createDataFrame(rows, spark_schema(contract)))
+        rows = rows.cast(schema) if len(rows) else schema.empty_table()
+        return gather_few(self.spark.createDataFrame(rows, from_arrow_schema(schema, prefer_timestamp_ntz=True)))
 
     def changes(self, contract: Contract, after: int, until: int) -> DataFrame | None:
         """The change feed of a table over the versions after `after` up to `until`, both images of an update.

@@ -116,12 +116,13 @@ class Decisions:
     """What people decided about the faces of some datasets.
 
     `chosen` and `barred` have FACE_KEY and `object_id`: the face is that person's, or is not. `merged` has PERSON and
-    `into`: all faces of a person are another's.
+    `into`: all faces of a person are another's. `unmerged` are PERSONs of whom that is no longer so.
     """
 
     chosen: DataFrame
     barred: DataFrame
     merged: DataFrame
+    unmerged: DataFrame
 
     @classmethod
     def of(cls, edits: DataFrame, *, old_clusters: DataFrame, checkpoint: Checkpoint) -> Decisions:
@@ -130,6 +131,7 @@ class Decisions:
         People who went stand for those who took most of their faces (`old_clusters`).
         """
         merges = _last(edits.where(F.col("action").isin("merge", "unmerge")), by=PERSON, kept=("action", "other_id"))
+        unmerged = merges.where("action = 'unmerge'").select(*PERSON)
         merges = merges.where("action = 'merge'").select(*PERSON, F.col("other_id").alias("into"))
         went = old_clusters.where("state = 'gone' AND successor_id IS NOT NULL")
         went = went.select(*PERSON, F.col("successor_id").alias("into")).join(merges, list(PERSON), how="left_anti")
@@ -141,7 +143,7 @@ class Decisions:
         chosen = joined.groupBy(*FACE_KEY).agg(F.max_by("object_id", "sequence").alias("object_id"))
         barred = last.where("action = 'part'").select(*FACE_KEY, "object_id").distinct()
         merged = heirs.join(merges.select(*PERSON), list(PERSON), how="left_semi")
-        return cls(chosen, barred, checkpoint(merged))
+        return cls(chosen, barred, checkpoint(merged), unmerged)
 
 
 def _last(edits: DataFrame, *, by: Sequence[str], kept: Sequence[str]) -> DataFrame:
@@ -185,6 +187,18 @@ def name_people(members: DataFrame, *, names: DataFrame, old_clusters: DataFrame
     people = members.select(*PERSON).distinct()
     named = either.join(people, list(PERSON), how="left_semi").groupBy(*PERSON).agg(first)
     return named.select(*PERSON, *(f"_first.{name}" for name in columns))
+
+
+def restore_members(decisions: Decisions, *, old_clusters: DataFrame, faces: DataFrame) -> DataFrame:
+    """The faces that people had before they were merged, of those who went and were unmerged since.
+
+    FACE_KEY, `uri`, `object_id`, `confidence` and `role` a row; of `faces`, which has those that there are. As a person
+    who went remembers no more than some of the faces, and not how they came, all count as joined, without doubt.
+    """
+    went = old_clusters.where("state = 'gone'").join(decisions.unmerged, list(PERSON), how="left_semi")
+    remembered = went.select(*PERSON, F.explode("last_figures").alias("figure_id"))
+    there = remembered.join(faces.select(*FACE_KEY, "uri"), list(FACE_KEY), how="inner")
+    return there.select(*FACE_KEY, "uri", "object_id", F.lit(1.0).alias("confidence"), F.lit("joined").alias("role"))
 
 
 def stay_people(members: DataFrame, *, old_members: DataFrame, faces: DataFrame) -> DataFrame:
