@@ -404,7 +404,7 @@ def paged(tmp_path_factory: pytest.TempPathFactory) -> LakeMaker:
     return maker
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_pages_are_the_sorted_whole(paged: LakeMaker, data: st.DataObject) -> None:
     sort = data.draw(st.sampled_from(sorted(SORTS)))

@@ -109,6 +109,7 @@ def test_areas_their_parents_and_the_files_in_them(italy: Album) -> None:
     assert {row["index_version"] for row in places.values()} == {"areas-2/5000m"}
 
 
+@pytest.mark.slow
 def test_loading_again_changes_nothing_and_a_change_changes_little(italy: Album) -> None:
     before, versions = by_id(italy), italy.versions()
     names = {"names": {"en": "en"}, "code": "code", "level": "province"}
@@ -129,6 +130,7 @@ def test_loading_again_changes_nothing_and_a_change_changes_little(italy: Album)
     assert again.ledger.row_counts["files.to_relocate"] == 1  # the one that no area has
 
 
+@pytest.mark.slow
 def test_only_files_near_changed_tiles_are_looked_up_again(italy: Album) -> None:
     italy.index([photo_at("left", 10.5, 45.5), photo_at("right", 11.9, 45.5)])
     far = {"code": "ZZ", "name": "Far", "en": None, "geometry": box(100, 0, 101, 1)}
@@ -145,6 +147,7 @@ def test_only_files_near_changed_tiles_are_looked_up_again(italy: Album) -> None
     assert {row["uri"]: row["city"] for row in italy.rows("file_places")} == {"left": "Sinistra", "right": "Far"}
 
 
+@pytest.mark.slow
 def test_killed_between_areas_and_index_the_next_run_cuts_it(italy: Album, monkeypatch: pytest.MonkeyPatch) -> None:
     italy.index([photo_at("left", 10.5, 45.5)])
     areas = [{"code": "C", "name": "Città", "geometry": box(10.4, 45.4, 10.6, 45.6)}]
@@ -207,6 +210,7 @@ def test_bad_areas_are_refused_with_a_reason(album: Album) -> None:
     assert len(album.rows("rejected")) == 7
 
 
+@pytest.mark.slow
 def test_beyond_the_antimeridian_and_by_the_projected_metre(album: Album) -> None:
     wide = [{"code": "fiji", "name": "Fiji", "geometry": box(177, -19, 182, -15)}]
     load(album, geoparquet(album.root / "wide.parquet", wide), level="country", code="code")
@@ -256,6 +260,7 @@ def test_a_config_that_does_not_fit_says_so(album: Album, tmp_path: Path) -> Non
         load(album, str(tmp_path / "plain.parquet"), level="province", code="a")
 
 
+@pytest.mark.slow
 def test_gcj02_areas_land_where_wgs84_has_them(album: Album) -> None:
     truth = np.array([(116.3, 39.9), (116.5, 39.9), (116.5, 40.1), (116.3, 40.1)])
     shifted = Polygon(np.column_stack(wgs84_to_gcj02(truth[:, 0], truth[:, 1])))

@@ -14,7 +14,7 @@ from catalog.location_dates import delete_cluster, undelete_cluster
 from jobs.cluster_location_dates import ClusterLocationDates
 from jobs.options import build_config
 from schemas.errors import UsageError
-from tests.jobs.albums import PROJECT, Album, photo
+from tests.jobs.albums import PROJECT, Album, Row, photo
 
 HANGZHOU, JIAXING = "China/Zhejiang/Hangzhou", "China/Zhejiang/Jiaxing"
 pytestmark = pytest.mark.usefixtures("spark")
@@ -140,17 +140,11 @@ def test_options_changed_and_changed_back_revive_ids_and_say_why(album: Album) -
     assert len(created) == len(set(created))
 
 
-def test_growth_bridges_corrections_removed_files_and_deleted_clusters(first_run: Album, tmp_path: Path) -> None:
-    shutil.copytree(first_run.root, tmp_path, dirs_exist_ok=True)
-    album = Album(tmp_path)
-    first = {
-        (row["dataset_name"], str(row["first_day"])): row["object_id"]
-        for row in album.clusters()
-        if row["level"] == "city"
-    }
-    deleted = first["dee", "2026-03-03"]
-
-    # Growth keeps the id, a bridge merges, a correction moves a day, a removed file stays; a deleted cluster goes.
+def grown(first_run: Album, root: Path) -> tuple[Album, str]:
+    """A copy of the lake in which some days grew, one was corrected, one removed and one cluster deleted; its id."""
+    shutil.copytree(first_run.root, root, dirs_exist_ok=True)
+    album = Album(root)
+    deleted = cities(album)["dee", "2026-03-03"]["object_id"]
     corrected, unseen = (
         photo("2026-05-01", JIAXING, dataset="ann", uri="a"),
         photo("2026-03-09", HANGZHOU, dataset="rex"),
@@ -159,19 +153,37 @@ def test_growth_bridges_corrections_removed_files_and_deleted_clusters(first_run
     album.remove(REX[0]["uri"], unseen["uri"], dataset="rex")
     _edit(album, deleted, delete_cluster)
     album.cluster(levels=LEVELS)
+    return album, deleted
+
+
+def cities(album: Album) -> dict[tuple[str, str], Row]:
+    """The city trips, by dataset and first day."""
+    return {(row["dataset_name"], str(row["first_day"])): row for row in album.clusters() if row["level"] == "city"}
+
+
+def test_growth_bridges_corrections_removed_files_and_deleted_clusters(first_run: Album, tmp_path: Path) -> None:
+    first = {key: row["object_id"] for key, row in cities(first_run).items()}
+    # Growth keeps the id, a bridge merges, a correction moves a day, a removed file stays; a deleted cluster goes.
+    album, deleted = grown(first_run, tmp_path)
     others = {
         ("ada", "Hangzhou", "2026-03-01", "2026-03-07"),
         ("ann", "Hangzhou", "2026-03-04", "2026-03-04"),
         ("ann", "Jiaxing", "2026-05-01", "2026-05-01"),
     }
     assert changing(album) == {*others, ("rex", "Hangzhou", "2026-03-03", "2026-03-04")}
-    now = {(row["dataset_name"], str(row["first_day"])): row for row in album.clusters() if row["level"] == "city"}
+    now = cities(album)
     assert now["ada", "2026-03-01"]["object_id"] == first["ada", "2026-03-01"]
     assert now["ann", "2026-03-04"]["object_id"] == first["ann", "2026-03-03"]
     assert ("merged_into", first["ada", "2026-03-07"]) in album.events()
     seen = now["rex", "2026-03-03"]
     assert (seen["object_id"], seen["files"], seen["cover_uri"]) == (first["rex", "2026-03-03"], 2, REX[1]["uri"])
     assert ("removed", deleted) in album.events()
+
+
+@pytest.mark.slow
+def test_what_was_deleted_stays_away_until_it_is_undone(first_run: Album, tmp_path: Path) -> None:
+    album, deleted = grown(first_run, tmp_path)
+    others = changing(album) - {("rex", "Hangzhou", "2026-03-03", "2026-03-04")}
 
     # A deleted day stays away with a picture more, and new ones beside it make a cluster of their own.
     album.index([*days(HANGZHOU, 4, n=1, dataset="dee"), *days(HANGZHOU, 6, 7, dataset="dee")])

@@ -197,6 +197,7 @@ def test_identical_pictures_do_not_explode(first_run: tuple[Album, Run]) -> None
     assert not [row for row in album.rows("similar_image_pairs") if row["dataset_name"] == "cal"]
 
 
+@pytest.mark.slow
 def test_a_dataset_is_clustered_again_for_other_options(first_run: tuple[Album, Run], tmp_path: Path) -> None:
     shutil.copytree(first_run[0].root, tmp_path, dirs_exist_ok=True)
     album = Album(tmp_path)
@@ -227,6 +228,7 @@ def test_any_split_and_order_gives_the_groups_of_one_batch(second_run: Album) ->
     assert of("split", *members) == of("batch", *members)
 
 
+@pytest.mark.slow
 def test_ids_are_stable_and_events_tell_what_happened(
     first_run: tuple[Album, Run], second_run: Album, tmp_path: Path
 ) -> None:

@@ -62,6 +62,7 @@ def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr("jobs.maintain.TABLES", {name: TABLES[name] for name in names})
 
 
+@pytest.mark.slow
 def test_files_are_joined_and_freed_no_row_changes_and_jobs_go_on_from_their_watermarks(
     album: Album, monkeypatch: pytest.MonkeyPatch
 ) -> None:

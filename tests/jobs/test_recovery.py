@@ -116,6 +116,7 @@ def command(album: Album, *words: str, **environment: str) -> subprocess.Popen[s
 CLUSTER = ("cluster", "location-date", "--gap-days", "1", "--min-days", "1", "--max-days", "15", "--levels", "city")
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_is_repaired_by_the_next_run(tmp_path: Path, undisturbed: Undisturbed) -> None:
     shutil.copytree(undisturbed.second_indexed, tmp_path, dirs_exist_ok=True)
     album = Album(tmp_path)
