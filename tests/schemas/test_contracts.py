@@ -160,7 +160,7 @@ def test_delta_rs_refuses_what_breaks_a_check(contract: Contract, check: str, la
 
 
 def test_spark_takes_good_rows_and_refuses_what_breaks_a_check_or_is_null(spark: SparkSession, lake: Path) -> None:
-    for contract in TABLES.values():
+    for contract in (contract for contract in TABLES.values() if contract.writer == "spark"):
         write_with_spark(spark, lake, contract, good_row(contract))
         required = next(column.name for column in contract.columns if column.name not in contract.partition_by)
         with pytest.raises((PySparkException, Py4JJavaError), match="NOT_NULL_CONSTRAINT"):
