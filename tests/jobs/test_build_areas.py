@@ -95,8 +95,8 @@ def test_areas_their_parents_and_the_files_in_them(italy: Album) -> None:
         ("provinces:IT-2", "province", "countries:IT"),
     }
     assert dict(areas["provinces:IT-2"]["names"]) == {"en": "Right"}
-    italy.index([photo_at("left", 10.5, 45.5), photo_at("border", 11.0, 45.5), photo_at("off", 12.01, 45.5)])
-    italy.index([photo_at("far", 20.0, 45.5), photo_at("zero", 0.0, 0.0)])
+    there = [photo_at("left", 10.5, 45.5), photo_at("border", 11.0, 45.5), photo_at("off", 12.01, 45.5)]
+    italy.index([*there, photo_at("far", 20.0, 45.5), photo_at("zero", 0.0, 0.0)])
     places = {row["uri"]: row for row in italy.rows("file_places")}
     assert set(places) == {"left", "border", "off"}
     left, off = places["left"], places["off"]
