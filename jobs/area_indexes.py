@@ -23,7 +23,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from catalog.storage import storage_options
 from jobs.commits import Mark, Step, apply_changes
-from jobs.lake import Lake
+from jobs.lake import Lake, sum_of_files
 from jobs.runs import Run
 from schemas.area_index import AREA_INDEX
 from schemas.areas import AREAS
@@ -206,7 +206,7 @@ def _without_views(kind: pa.DataType) -> pa.DataType:
 
 def _first_tiles(lake: Lake, log: DeltaTable) -> tuple[int, ...]:
     """The tiles that the parts of the index begin with: one part, unless it is larger than PART_BYTES."""
-    on_disk = sum(pa.table(log.get_add_actions())["size_bytes"].to_pylist())
+    on_disk = sum_of_files(log, "size_bytes")
     if on_disk * MOST_COMPRESSED < PART_BYTES:
         return (0,)
     statement = "SELECT tile, 16 * cardinality(xs) + 16 * cardinality(starts) AS bytes FROM area_index ORDER BY tile"

@@ -64,7 +64,7 @@ class Lake:
 
     def rows(self, *contracts: Contract) -> int:
         """About how many rows tables have: those of their files, by the log, deleted ones that are still there too."""
-        return sum(_sum_of_files(self.log(contract), "num_records") for contract in contracts)
+        return sum(sum_of_files(self.log(contract), "num_records") for contract in contracts)
 
     def rows_written(self, contract: Contract, after: int, until: int) -> int:
         """About how many rows a table's versions above `after` up to `until` wrote, by its log."""
@@ -111,12 +111,11 @@ class Lake:
     def _read_small(self, contract: Contract, version: int) -> DataFrame | None:
         """The rows of a table, unless their files are larger than SMALL_BYTES."""
         table = DeltaTable(self.uri(contract), version=version, storage_options=storage_options(self.root))
-        if _sum_of_files(table, "size_bytes") > SMALL_BYTES:
+        if sum_of_files(table, "size_bytes") > SMALL_BYTES:
             return None
         there = {column.name for column in table.schema().fields}  # an old version may lack some
         schema = pa.schema([column for column in contract.arrow_schema if column.name in there])
-        names = ", ".join(f'"{name}"' for name in schema.names)
-        rows = pa.table(QueryBuilder().register("rows", table).execute(f"SELECT {names} FROM rows").read_all())
+        rows = _select(table, [f'"{name}"' for name in schema.names])
         rows = rows.cast(schema) if len(rows) else schema.empty_table()
         return gather_few(self.spark.createDataFrame(rows, from_arrow_schema(schema, prefer_timestamp_ntz=True)))
 
@@ -148,7 +147,8 @@ class Lake:
         return bucket(self.settings.buckets)
 
 
-def _sum_of_files(table: DeltaTable, what: str) -> int:
+def sum_of_files(table: DeltaTable, what: str) -> int:
+    """What the log says of a table's files (`num_records`, `size_bytes`), summed up."""
     files = pa.table(table.get_add_actions(flatten=True))
     return sum(number or 0 for number in files[what].to_pylist()) if what in files.column_names else 0
 
@@ -214,7 +214,10 @@ def dataset_names(lake: Lake, project: str) -> list[str]:
 
 def select_rows(table: DeltaTable, columns: Sequence[str], condition: str) -> list[dict[str, Any]]:
     """Columns of those rows of a table that satisfy a condition (catalog.sql), without Spark: for few rows."""
-    statement = f"SELECT {', '.join(columns)} FROM rows WHERE {condition}"
-    found = pa.table(QueryBuilder().register("rows", table).execute(statement).read_all())
-    rows: list[dict[str, Any]] = found.to_pylist(maps_as_pydicts="strict")
+    rows: list[dict[str, Any]] = _select(table, columns, condition).to_pylist(maps_as_pydicts="strict")
     return rows
+
+
+def _select(table: DeltaTable, columns: Sequence[str], condition: str = "TRUE") -> pa.Table:
+    statement = f"SELECT {', '.join(columns)} FROM rows WHERE {condition}"
+    return pa.table(QueryBuilder().register("rows", table).execute(statement).read_all())

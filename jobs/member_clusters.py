@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from jobs.clustering import ClusteringConfig, Scope, changed_datasets, end_clustering, pin_scope
 from jobs.commits import Step, apply_changes, replace_rows
@@ -95,8 +94,7 @@ class MemberClusters:
         )
         with run.few_or_many(run.lake.rows(kind.table, kind.members)):
             known, old_members = (
-                step.current().join(F.broadcast(datasets), list(DATASET_KEY), how="left_semi")
-                for step in (clusters, members)
+                step.current().join(datasets, list(DATASET_KEY), how="left_semi") for step in (clusters, members)
             )
             if looks is not None:
                 old_members = old_members.join(looks, [*DATASET_KEY, kind.look], how="left_semi")

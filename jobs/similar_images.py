@@ -59,8 +59,11 @@ def parts_of(changed: Changed) -> Iterator[Changed]:
     Which looks of a dataset changed is not asked where lakes are so small that grouping all is no more work.
     """
     run = changed.run
+    if run.lake.rows(FILE_FEATURES) <= GROUPED_WHOLE:
+        yield changed
+        return
     counts = {row.is_whole: row["count"] for row in changed.datasets.groupBy("is_whole").count().collect()}
-    if not counts.get(False) or run.lake.rows(FILE_FEATURES) <= GROUPED_WHOLE:
+    if not counts.get(False):
         yield changed
         return
     part = replace(changed, datasets=run.cache_keys(changed.datasets.where(~F.col("is_whole")), "datasets.in_part"))
@@ -92,7 +95,7 @@ def _touched_looks(changed: Changed) -> DataFrame:
         either = F.explode(F.array("fingerprint", "other_fingerprint")).alias("fingerprint")
         found.append(feeds[SIMILAR_IMAGE_PAIRS.name].select(*DATASET_KEY, either))
     looks = reduce(DataFrame.unionByName, found).where(F.col("fingerprint").isNotNull()).distinct()
-    return looks.join(F.broadcast(changed.datasets), list(DATASET_KEY), how="left_semi")
+    return looks.join(changed.datasets, list(DATASET_KEY), how="left_semi")
 
 
 def commit_similar_images(clusters: MemberClusters, groups: DataFrame, *, names: DataFrame) -> int:

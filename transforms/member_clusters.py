@@ -91,8 +91,7 @@ def _shared(members: DataFrame, *, kind: MemberKind, old_members: DataFrame, old
 
 
 def clusters_of_looks(clusters: DataFrame, *, kind: MemberKind, looks: DataFrame) -> DataFrame:
-    """The clusters that names of groups of `looks` depend on: whose representative, first or now, or last members look
-    so."""
+    """The clusters that names of groups of `looks` depend on: anchor, representative or a last member looks so."""
     ends = F.array(*(_look_of_node(name) for name in ("representative", "anchor")))
     own = F.array_union(F.coalesce(kind.last, F.array().cast("array<string>")), ends)
     related = clusters.select(*CLUSTER, F.explode(own).alias(kind.look))
