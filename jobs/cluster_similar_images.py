@@ -21,7 +21,7 @@ from jobs.clustering import edits_of_kind
 from jobs.commits import retry_conflicts
 from jobs.member_clusters import Changed, MemberClusters, cluster_members
 from jobs.options import JobConfig, build_config, job_options
-from jobs.runs import COMPARED, Run, print_result, run_job
+from jobs.runs import Run, print_result, run_job
 from jobs.similar_images import (
     FILE_KEY,
     OF_A_FILE,
@@ -33,11 +33,9 @@ from schemas.cluster_kinds import GROUPS
 from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
-from transforms.changes import keep_keys
 from transforms.hash_pairs import HASH_DISTANCE
 from transforms.location_dates import DATASET_KEY
 from transforms.similarity import (
-    IMAGE_KEY,
     MIN_SIMILARITY,
     gather_members,
     hash_look,
@@ -75,8 +73,7 @@ class ClusterSimilarImages(JobConfig):
 def cluster_similar_images(run: Run, config: ClusterSimilarImages) -> None:
     """Brings the clusters of the asked datasets up to date. Harmless to repeat; started over when it loses a race."""
     run.progress.stage("pairs: comparing pictures", 10)
-    with run.few_or_many(COMPARED * run.lake.rows(FILE_FEATURES)):
-        retry_conflicts(lambda: refresh_similar_image_pairs(run))
+    retry_conflicts(lambda: refresh_similar_image_pairs(run))
     commit = partial(_commit, config=config)
     with run.few_or_many(run.lake.rows(*EVIDENCE, GROUPS.table, GROUPS.members)):
         retry_conflicts(lambda: cluster_members(run, config, GROUPS, evidence=EVIDENCE, commit=commit))
@@ -101,23 +98,21 @@ def _group(changed: Changed, config: ClusterSimilarImages) -> DataFrame:
     counts = within_thresholds(
         max_distance=config.max_distance, min_similarity=config.min_similarity, crops=config.crops
     )
-    with run.few_or_many(run.lake.rows(SIMILAR_IMAGE_PAIRS)):
-        pairs = changed.read(SIMILAR_IMAGE_PAIRS).where(counts)
-        if changed.looks is not None:
-            pairs = pairs.transform(keep_keys, keys=changed.looks, on=IMAGE_KEY)
-        pairs = run.cache(pairs)
+    with changed.few_or_many(SIMILAR_IMAGE_PAIRS):
+        pairs = run.cache(changed.of_looks(SIMILAR_IMAGE_PAIRS, SIMILAR_IMAGE_PAIRS.names).where(counts))
         run.ledger.count("pairs.counted", pairs.count())
-    images = changed.read(FILE_FEATURES).where(F.col("fingerprint").isNotNull())
-    if changed.looks is None:
-        looks = pairs.transform(linked_looks, images=images)
-    else:
-        looks = changed.looks.select(hash_look().alias("look"))
-    looks = run.cache_keys(looks, "fingerprints.linked")
-    images = images.select(*FILE_KEY, "fingerprint", "image_score", hash_look().alias("look"))
-    images = images.join(looks, "look", how="left_semi").drop("look")
-    images = run.cache_keys(images, "images.linked")
-    files = changed.read(FILES).where(F.col("deleted_time").isNull()).select(*FILE_KEY, *OF_A_FILE)
-    images = run.cache(files.join(images, list(FILE_KEY), how="inner"))
+    with changed.few_or_many(FILE_FEATURES, FILES):
+        images = changed.of_looks(FILE_FEATURES, (*FILE_KEY, "fingerprint", "image_score"))
+        images = images.where(F.col("fingerprint").isNotNull())
+        looks = run.cache_keys(pairs.transform(linked_looks, images=images), "fingerprints.linked")
+        images = images.withColumn("look", hash_look()).join(looks, "look", how="left_semi").drop("look")
+        images = run.cache_keys(images, "images.linked")
+        if changed.looks is None:
+            files = changed.read(FILES)
+        else:
+            files = changed.rows_of(FILES, images, on=FILE_KEY, columns=(*FILE_KEY, *OF_A_FILE, "deleted_time"))
+        files = files.where(F.col("deleted_time").isNull()).select(*FILE_KEY, *OF_A_FILE)
+        images = run.cache(files.join(images, list(FILE_KEY), how="inner"))
     with run.few_or_many(run.ledger.row_counts["images.linked"] + run.ledger.row_counts["pairs.counted"]):
         parted = run.cache(_parted(changed, config))
         if parted.isEmpty():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable, QueryBuilder
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -16,7 +18,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from catalog.create import ensure_lake
-from catalog.sql import equals
+from catalog.sql import equals, one_of
 from catalog.storage import storage_options
 from catalog.upkeep import commits_after, committed_at
 from jobs.session import gather_few, is_for_few
@@ -28,6 +30,16 @@ from schemas.settings import LakeSettings
 
 SMALL_BYTES = 8 << 20
 """Bytes of a table's files up to which it is sent along with the tasks that read it."""
+SCANNED_ROWS = 2_000_000
+"""Rows of a table up to which this process looks through it sooner than Spark starts to."""
+FEED_ROWS = 50_000
+"""Rows that commits wrote up to which this process reads their change feed."""
+FEED = (
+    pa.field("_change_type", pa.string()),
+    pa.field("_commit_version", pa.int64()),
+    pa.field("_commit_timestamp", pa.timestamp("us", "UTC")),
+)
+"""The columns that a change feed has beside the table's."""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -110,14 +122,53 @@ class Lake:
 
     def _read_small(self, contract: Contract, version: int) -> DataFrame | None:
         """The rows of a table, unless their files are larger than SMALL_BYTES."""
-        table = DeltaTable(self.uri(contract), version=version, storage_options=storage_options(self.root))
+        table = self._at(contract, version)
         if sum_of_files(table, "size_bytes") > SMALL_BYTES:
             return None
         there = {column.name for column in table.schema().fields}  # an old version may lack some
         schema = pa.schema([column for column in contract.arrow_schema if column.name in there])
-        rows = _select(table, [f'"{name}"' for name in schema.names])
-        rows = rows.cast(schema) if len(rows) else schema.empty_table()
-        return gather_few(self.spark.createDataFrame(rows, from_arrow_schema(schema, prefer_timestamp_ntz=True)))
+        return self._frame(pa.Table.from_batches(_batches(table, schema), schema))
+
+    def _at(self, contract: Contract, version: int) -> DeltaTable:
+        return DeltaTable(self.uri(contract), version=version, storage_options=storage_options(self.root))
+
+    def _frame(self, rows: pa.Table) -> DataFrame:
+        rows = rows if len(rows) else rows.schema.empty_table()
+        schema = from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)
+        return gather_few(self.spark.createDataFrame(rows, schema))
+
+    def can_scan(self, *contracts: Contract) -> bool:
+        """Whether tables are so small that this process looks through them itself for a few rows."""
+        return all(self.rows(contract) <= SCANNED_ROWS for contract in contracts)
+
+    def scan(
+        self, contract: Contract, version: int, columns: Sequence[str], *, condition: str = "TRUE"
+    ) -> Iterator[pa.RecordBatch]:
+        """Columns of those rows of a table that satisfy a condition (catalog.sql), read by this process, bit by bit."""
+        schema = pa.schema([contract.arrow_schema.field(name) for name in columns])
+        return _batches(self._at(contract, version), schema, condition)
+
+    def rows_of(
+        self, contract: Contract, version: int, keys: DataFrame, *, on: Sequence[str], columns: Sequence[str]
+    ) -> DataFrame:
+        """Columns of the rows of a table whose columns `on`, a bucket first, are among `keys`.
+
+        Where the session is set for few rows, and the table is not too large (can_scan), this process looks for them.
+        """
+        if not (is_for_few(self.spark) and self.can_scan(contract)):
+            return self.read(contract, version).join(keys, list(on), how="left_semi").select(*columns)
+        asked = keys.select(*on).toArrow()
+        found = []
+        names = list(dict.fromkeys((*columns, *on)))
+        for batch in self.scan(contract, version, names, condition=one_of(on[0], asked[on[0]].unique().to_pylist())):
+            near = batch.filter(pc.is_in(batch[on[-1]], value_set=asked[on[-1]]))
+            if len(near):
+                found.append(near)
+        schema = pa.schema([contract.arrow_schema.field(name) for name in names])
+        rows = pa.Table.from_batches(found, schema)
+        numbered = rows.select(list(on)).append_column("_row", pa.array(np.arange(len(rows))))
+        matched = numbered.join(asked, list(on), join_type="left semi")["_row"]
+        return self._frame(rows.take(matched).select(list(columns)))
 
     def changes(self, contract: Contract, after: int, until: int) -> DataFrame | None:
         """The change feed of a table over the versions after `after` up to `until`, both images of an update.
@@ -126,6 +177,8 @@ class Lake:
         """
         if self.settled_version(contract, after) is None:
             return None
+        if is_for_few(self.spark) and self.rows_written(contract, after, until) <= FEED_ROWS:
+            return self._read_feed(contract, after, until)
         try:
             return gather_few(
                 self.spark.read.format("delta")
@@ -141,6 +194,13 @@ class Lake:
             ):
                 return None
             raise
+
+    def _read_feed(self, contract: Contract, after: int, until: int) -> DataFrame:
+        feed = self.log(contract).load_cdf(starting_version=after + 1, ending_version=until)
+        rows = pa.table(feed.read_all())
+        names = (*contract.names, *(field.name for field in FEED))
+        schema = pa.schema([field for field in (*contract.arrow_schema, *FEED) if field.name in rows.column_names])
+        return self._frame(rows.select([name for name in names if name in rows.column_names]).cast(schema))
 
     def bucket(self) -> Column:
         """The bucket of a row, from its project_name and dataset_name (see schemas.lake.bucket_of)."""
@@ -214,10 +274,17 @@ def dataset_names(lake: Lake, project: str) -> list[str]:
 
 def select_rows(table: DeltaTable, columns: Sequence[str], condition: str) -> list[dict[str, Any]]:
     """Columns of those rows of a table that satisfy a condition (catalog.sql), without Spark: for few rows."""
-    rows: list[dict[str, Any]] = _select(table, columns, condition).to_pylist(maps_as_pydicts="strict")
+    found = _select(table, columns, condition).read_all()
+    rows: list[dict[str, Any]] = found.to_pylist(maps_as_pydicts="strict")
     return rows
 
 
-def _select(table: DeltaTable, columns: Sequence[str], condition: str = "TRUE") -> pa.Table:
+def _select(table: DeltaTable, columns: Iterable[str], condition: str) -> pa.RecordBatchReader:
     statement = f"SELECT {', '.join(columns)} FROM rows WHERE {condition}"
-    return pa.table(QueryBuilder().register("rows", table).execute(statement).read_all())
+    return pa.RecordBatchReader.from_stream(QueryBuilder().register("rows", table).execute(statement))
+
+
+def _batches(table: DeltaTable, schema: pa.Schema, condition: str = "TRUE") -> Iterator[pa.RecordBatch]:
+    """The rows of a table that satisfy a condition, with the columns of a schema."""
+    for batch in _select(table, (f'"{name}"' for name in schema.names), condition):
+        yield batch.cast(schema)

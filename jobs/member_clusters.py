@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
@@ -40,6 +41,22 @@ class Changed:
         """The rows of the datasets in a table of the evidence."""
         rows = self.run.lake.read(contract, self.scope.versions[contract.name])
         return rows.join(self.datasets, list(DATASET_KEY), how="left_semi")
+
+    def rows_of(self, contract: Contract, keys: DataFrame, *, on: Sequence[str], columns: Sequence[str]) -> DataFrame:
+        """Columns of the rows of a table of the evidence whose `on` columns are among `keys` (Lake.rows_of)."""
+        return self.run.lake.rows_of(contract, self.scope.versions[contract.name], keys, on=on, columns=columns)
+
+    def of_looks(self, contract: Contract, columns: Sequence[str]) -> DataFrame:
+        """Columns of the rows of a table of the evidence that are of `looks`, or else of the datasets."""
+        if self.looks is None:
+            return self.read(contract).select(*columns)
+        return self.rows_of(contract, self.looks, on=self.looks.columns, columns=columns)
+
+    def few_or_many(self, *contracts: Contract) -> AbstractContextManager[None]:
+        """Inside, what is planned is planned for so many rows as are read of tables of the evidence (of_looks)."""
+        if self.looks is None or not self.run.lake.can_scan(*contracts):
+            return self.run.few_or_many(self.run.lake.rows(*contracts))
+        return self.run.few_or_many(self.run.ledger.row_counts["looks.connected"])
 
 
 def cluster_members(
@@ -93,16 +110,17 @@ class MemberClusters:
             Step.pin(run.lake, contract, run.run_id, dry_run=run.dry_run) for contract in (kind.table, kind.members)
         )
         with run.few_or_many(run.lake.rows(kind.table, kind.members)):
-            known, old_members = (
-                step.current().join(datasets, list(DATASET_KEY), how="left_semi") for step in (clusters, members)
-            )
-            if looks is not None:
-                old_members = old_members.join(looks, [*DATASET_KEY, kind.look], how="left_semi")
-                known = known.transform(clusters_of_looks, kind=kind, looks=looks)
-            known, old_members = run.cache(known), run.cache(old_members)
-            old = known
-            if looks is not None:
+            known = old = run.cache(clusters.current().join(datasets, list(DATASET_KEY), how="left_semi"))
+            if looks is None:
+                old_members = members.current().join(datasets, list(DATASET_KEY), how="left_semi")
+            else:
+                by_look = (*DATASET_KEY, kind.look)
+                old_members = run.lake.rows_of(
+                    kind.members, members.base, looks, on=by_look, columns=kind.members.names
+                )
+                known = run.cache(known.transform(clusters_of_looks, kind=kind, looks=looks))
                 old = run.cache(known.transform(clusters_within_looks, kind=kind, looks=looks))
+            old_members = run.cache(old_members)
         return cls(run, kind, clusters, members, old, old_members, known)
 
     def rows_with(self, members: DataFrame) -> int:

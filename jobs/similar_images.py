@@ -6,21 +6,37 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import reduce
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from catalog.sql import all_of, one_of
 from jobs.commits import Step, replace_rows
+from jobs.lake import Lake
 from jobs.member_clusters import Changed, MemberClusters
-from jobs.runs import FEW_ROWS, Run
+from jobs.runs import COMPARED, FEW_ROWS, Run
+from jobs.session import is_for_few
 from schemas.cluster_kinds import GROUPS
 from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
 from schemas.similar_image_members import SIMILAR_IMAGE_MEMBERS
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
 from transforms.changes import drop_keys, keep_keys
+from transforms.hash_pairs import COMPARED as COMPARED_HASHES
+from transforms.hash_pairs import find_hash_pairs
 from transforms.location_dates import DATASET_KEY
 from transforms.member_clusters import GROUP, keep_names
-from transforms.similarity import IMAGE_KEY, connected_looks, describe_groups, describe_members, find_similar_pairs
+from transforms.similarity import (
+    IMAGE_KEY,
+    connected_looks,
+    cropped_pairs,
+    describe_groups,
+    describe_members,
+    embedded_pairs,
+    ends_of,
+    first_signals,
+    whole_pairs,
+)
 
 FILE_KEY = (*DATASET_KEY, "uri")
 GROUPED_WHOLE = FEW_ROWS
@@ -39,18 +55,70 @@ def refresh_similar_image_pairs(run: Run) -> None:
     run.ledger.read(FILE_FEATURES, until)
     if consumed == until:
         return
-    features, current = lake.read(FILE_FEATURES, until), step.current()
-    changes = lake.changes(FILE_FEATURES, consumed, until) if consumed is not None else None
-    touched = None
-    if changes is not None:
-        looks = changes.where(F.col("fingerprint").isNotNull()).select(*IMAGE_KEY).distinct()
-        touched = run.cache_keys(looks, "fingerprints.touched")
-        others = touched.withColumnRenamed("fingerprint", "other_fingerprint")
-        one = current.transform(keep_keys, keys=touched, on=IMAGE_KEY)
-        rest = current.transform(drop_keys, keys=touched, on=IMAGE_KEY)
-        current = one.unionByName(rest.transform(keep_keys, keys=others, on=(*DATASET_KEY, "other_fingerprint")))
-    pairs = features.transform(find_similar_pairs, touched=touched, checkpoint=run.cache)
-    run.ledger.wrote(SIMILAR_IMAGE_PAIRS, replace_rows(step, run.stamp(pairs), current))
+    compared = lake.rows(FILE_FEATURES)
+    if consumed is not None and lake.can_scan(FILE_FEATURES, SIMILAR_IMAGE_PAIRS):
+        compared = lake.rows_written(FILE_FEATURES, consumed, until)
+    with run.few_or_many(COMPARED * compared):
+        changes = lake.changes(FILE_FEATURES, consumed, until) if consumed is not None else None
+        touched, current = None, step.current()
+        if changes is not None:
+            looks = changes.where(F.col("fingerprint").isNotNull()).select(*IMAGE_KEY).distinct()
+            touched = run.cache_keys(looks, "fingerprints.touched")
+            current = _pairs_of(step, touched)
+        pairs = first_signals(list(_find_pairs(run, until, touched)))
+        run.ledger.wrote(SIMILAR_IMAGE_PAIRS, replace_rows(step, run.stamp(pairs), current))
+
+
+def _pairs_of(step: Step, looks: DataFrame) -> DataFrame:
+    """The pairs as pinned of which one is among `looks` (IMAGE_KEY)."""
+    others = looks.withColumnRenamed("fingerprint", "other_fingerprint")
+    one, other = (
+        step.lake.rows_of(step.contract, step.base, keys, on=keys.columns, columns=step.contract.names)
+        for keys in (looks, others)
+    )
+    return one.unionByName(other.transform(drop_keys, keys=looks, on=IMAGE_KEY))
+
+
+def _find_pairs(run: Run, version: int, touched: DataFrame | None) -> Iterator[DataFrame]:
+    """The pairs (PAIR_COLUMNS) of which one is among `touched` (IMAGE_KEY), None for all, by each of the signals.
+
+    Where the session is set for few rows, this process compares the hashes itself: Spark takes longer to start.
+    """
+    lake = run.lake
+    if touched is None:
+        new, old = lake.read(FILE_FEATURES, version).where(F.col("fingerprint").isNotNull()), None
+    else:
+        columns = (*IMAGE_KEY, "crop_hashes", "turned_hashes", "embedding")
+        new = run.cache(lake.rows_of(FILE_FEATURES, version, touched, on=IMAGE_KEY, columns=columns))
+        old = _scan_others(lake, version, touched) if is_for_few(lake.spark) else _others(lake, version, touched)
+    near = run.cache(find_hash_pairs(new, key=DATASET_KEY, old=old))
+    yield near.transform(whole_pairs)
+    candidates = near.where("signal = 'crop'")
+    if not candidates.isEmpty():
+        wanted = (*IMAGE_KEY, "crop_hashes", "thumbnail")
+        thumbnails = lake.rows_of(FILE_FEATURES, version, ends_of(candidates), on=IMAGE_KEY, columns=wanted)
+        yield candidates.transform(cropped_pairs, thumbnails=thumbnails)
+    if not new.where(F.col("embedding").isNotNull()).isEmpty():
+        with run.few_or_many(COMPARED * lake.rows(FILE_FEATURES)):
+            known = None if touched is None else _others(lake, version, touched)
+            alike = run.cache(new.transform(embedded_pairs, old=known, checkpoint=run.cache))
+        yield alike
+
+
+def _others(lake: Lake, version: int, touched: DataFrame) -> DataFrame:
+    """The pictures of the same datasets that are not among `touched`."""
+    datasets = F.broadcast(touched.select(*DATASET_KEY).distinct())
+    images = lake.read(FILE_FEATURES, version).where(F.col("fingerprint").isNotNull())
+    return images.transform(keep_keys, keys=datasets, on=DATASET_KEY).transform(drop_keys, keys=touched, on=IMAGE_KEY)
+
+
+def _scan_others(lake: Lake, version: int, touched: DataFrame) -> Iterator[pa.RecordBatch]:
+    """The same, as batches that this process reads; with them pictures of other datasets of the same buckets."""
+    looks = touched.select(*IMAGE_KEY).toArrow()
+    buckets = one_of("bucket", looks["bucket"].unique().to_pylist())
+    condition = all_of(["fingerprint IS NOT NULL", buckets])
+    for batch in lake.scan(FILE_FEATURES, version, (*DATASET_KEY, *COMPARED_HASHES), condition=condition):
+        yield from pa.table(batch).join(looks, list(IMAGE_KEY), join_type="left anti").to_batches()
 
 
 def parts_of(changed: Changed) -> Iterator[Changed]:
@@ -83,17 +151,19 @@ def parts_of(changed: Changed) -> Iterator[Changed]:
 def _touched_looks(changed: Changed) -> DataFrame:
     """The fingerprints (IMAGE_KEY) of which a file, its features or a pair came, went or is another now."""
     feeds = changed.feeds
-    nothing = changed.read(FILE_FEATURES).select(*FILE_KEY, "fingerprint").limit(0)
-    features = feeds[FILE_FEATURES.name].select(*nothing.columns) if FILE_FEATURES.name in feeds else nothing
-    found = [features.select(*IMAGE_KEY)]
+    found = []
+    features = feeds.get(FILE_FEATURES.name)
+    if features is not None:
+        found.append(features.select(*IMAGE_KEY))
     if FILES.name in feeds:
         files = feeds[FILES.name].select(*FILE_KEY).distinct()
-        files = changed.run.cache_keys(files.join(features, list(FILE_KEY), how="left_anti"), "files.touched")
+        if features is not None:
+            files = files.transform(drop_keys, keys=features, on=FILE_KEY)
+        files = changed.run.cache_keys(files, "files.touched")
         if changed.run.ledger.row_counts["files.touched"]:
-            found.append(changed.read(FILE_FEATURES).join(files, list(FILE_KEY), how="left_semi").select(*IMAGE_KEY))
+            found.append(changed.rows_of(FILE_FEATURES, files, on=FILE_KEY, columns=IMAGE_KEY))
     if SIMILAR_IMAGE_PAIRS.name in feeds:
-        either = F.explode(F.array("fingerprint", "other_fingerprint")).alias("fingerprint")
-        found.append(feeds[SIMILAR_IMAGE_PAIRS.name].select(*DATASET_KEY, either))
+        found.append(feeds[SIMILAR_IMAGE_PAIRS.name].transform(ends_of))
     looks = reduce(DataFrame.unionByName, found).where(F.col("fingerprint").isNotNull()).distinct()
     return looks.join(changed.datasets, list(DATASET_KEY), how="left_semi")
 

@@ -14,9 +14,11 @@ alone, so what is found does not depend on which others there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 from math import comb
 from typing import Any
 
@@ -36,6 +38,8 @@ from transforms.machine import kernel
 Words = NDArray[np.uint64]
 Flags = NDArray[np.bool_]
 Indexes = NDArray[np.int32]
+Dataset = tuple[pa.Scalar, ...]
+"""The values of a dataset's key."""
 
 HASH_BITS = 256
 HASH_DISTANCE = 31
@@ -58,8 +62,14 @@ FEW = 100_000
 OLD_AT_ONCE = 200_000
 """Old pictures that new ones are compared with at once."""
 
-_COMPARED = ("fingerprint", "crop_hashes", "turned_hashes", "is_new")
-_PREFIX_BITS = 22
+COMPARED = ("fingerprint", "crop_hashes", "turned_hashes")
+"""What of a picture is compared, beside the key of its dataset."""
+_MARKED_BITS = 24
+"""Bits of a slot that are looked up in a table of all that there can be."""
+_AT_ONCE = 64
+"""Hashes that are looked up before the candidates of any are compared: so these do not wait for memory in turn."""
+_IN_CACHE = 1 << 16
+"""Hashes up to which it does not matter in which order they are asked for."""
 _LOOK_UP_NS, _COMPARE_NS = 12.0, 1.6  # measured; they only choose between plans that find the same
 _FIRST_BUFFER = 1 << 16
 _CANDIDATE = "fingerprint string, other_fingerprint string, signal string, distance int, crop int, other_crop int"
@@ -101,7 +111,7 @@ def plan_slots(count: int, distance: int) -> Slots:
         cost = 0.0
         for width, allowed in zip(widths.tolist(), errors.tolist(), strict=True):
             probes = sum(comb(width, flipped) for flipped in range(allowed + 1))
-            cost += probes * (_LOOK_UP_NS + count / 2 ** min(width, _PREFIX_BITS) * _COMPARE_NS)
+            cost += probes * (_LOOK_UP_NS + count / 2 ** min(width, _MARKED_BITS) * _COMPARE_NS)
         if cost < least:
             best, least = Slots(bounds[:-1], widths, errors), cost
     return best
@@ -127,15 +137,23 @@ def near_pairs(
     words: uint64 (n, 4). owners: int32 (n,), the picture that a hash is of; those of one picture make no pair. asks,
     answers: bool (n,): which hashes look for others, and which are found. Where both of a pair do both, the lesser
     owner asks. `only` are the slots looked through, of all. A pair of hashes comes once, from the first slot that
-    finds it.
+    finds it. Soonest where the fewer answer: these alone are sorted.
 
-    Memory: some 60 bytes a hash. Time: per slot, n log-free bucket sorting, then what `plan_slots` reckons.
+    Memory: some 100 bytes a hash that answers, 50 one that asks. Time: per slot, bucket sorting without comparing what
+    answers, then what `plan_slots` reckons for each that asks.
     """
+    asking, answering = np.flatnonzero(asks), np.flatnonzero(answers)
     for number in range(len(slots)) if only is None else only:
         start, width, errors = int(slots.starts[number]), int(slots.widths[number]), int(slots.errors[number])
-        keys = slot_keys(words, start, width)
-        shift = max(width - _PREFIX_BITS, 0)
-        offsets, order = sort_into_buckets(keys, shift, 1 << (width - shift))
+        keys, key_bits = slot_keys(words, start, width), min(width, 32)
+        shift, above = (max(key_bits - most, 0) for most in (len(answering).bit_length() + 1, _MARKED_BITS))
+        offsets, order = sort_into_buckets(keys[answering], shift, 1 << (key_bits - shift))
+        found_rows = answering[order]
+        rows = asking
+        if len(asking) == len(answering) == len(words):
+            rows = found_rows
+        elif len(answering) > _IN_CACHE:
+            rows = asking[sort_into_buckets(keys[asking], shift, 1 << (key_bits - shift))[1]]
         masks = np.array(
             [
                 sum(1 << bit for bit in flipped)
@@ -144,19 +162,23 @@ def near_pairs(
             ],
             np.uint32,
         )
-        searched = (words[order], keys[order], owners[order], asks[order], answers[order], offsets, shift, masks)
+        seekers = (words, keys, owners, answers)
+        if rows is not asking or len(asking) < len(words):
+            seekers = (words[rows], keys[rows], owners[rows], answers[rows])
+        others = (words[found_rows], keys[found_rows], owners[found_rows], asks[found_rows])
+        marks = mark_keys(keys[found_rows], above, 1 << (key_bits - above))
+        index = (offsets, np.uint32(shift), marks, np.uint32(above))
+        plan = (masks, slots.starts, slots.widths, slots.errors, number, distance)
         room, first = _FIRST_BUFFER, 0
-        while first < len(keys):
+        while first < len(rows):
             left, right, bits = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int16)
-            found, after = search_slot(
-                *searched, slots.starts, slots.widths, slots.errors, number, distance, first, left, right, bits
-            )
-            if after == first:  # one hash alone has more answers than there is room for
+            found, after = search_slot(*seekers, *others, *index, *plan, first, left, right, bits)
+            if after == first:  # _AT_ONCE hashes alone have more answers than there is room for
                 room *= 4
                 continue
             first = after
             if found:
-                yield order[left[:found]], order[right[:found]], bits[:found]
+                yield rows[left[:found]].astype(np.int32), found_rows[right[:found]].astype(np.int32), bits[:found]
 
 
 def _count_bits(context, word):
@@ -216,35 +238,51 @@ def sort_into_buckets(keys, shift, buckets):
 
 
 @kernel
-def search_slot(
-    words, keys, owners, asks, answers, offsets, shift, masks, starts, widths, errors, number, distance, first,
-    left, right, bits,
-):  # fmt: skip
-    """Fills left, right and bits with pairs of rows in bucket order that agree in slot `number`, from row `first` on.
+def mark_keys(keys, above, count):
+    """Which upper bits keys have: a bit for each of `count`."""
+    marks = np.zeros(max(count // 64, 1), np.uint64)
+    for key in keys:
+        mark = key >> above
+        marks[mark >> 6] |= np.uint64(1) << np.uint64(mark & 63)
+    return marks
 
-    Returns how many there are, and the row to go on with: when there is no more room, one that is done again whole.
+
+@kernel
+def search_slot(
+    words, keys, owners, answers, others, other_keys, other_owners, asks, offsets, shift, marks, above, masks,
+    starts, widths, errors, number, distance, first, left, right, bits,
+):  # fmt: skip
+    """Fills left, right and bits with pairs of a row and an other that agree in slot `number`, from row `first` on.
+
+    The others are in buckets by the slot's upper bits; `marks` tell which bits there are (mark_keys). `answers` are of
+    the rows, `asks` of the others (near_pairs). Returns how many pairs there are, and the row to go on with: when there
+    is no more room, one that is done again.
     """
+    one, six, low = np.uint64(1), np.uint32(6), np.uint32(63)
+    near, near_row = np.empty(_AT_ONCE * len(masks) + 1, np.uint32), np.empty(_AT_ONCE * len(masks) + 1, np.uint32)
     found = 0
-    for row in range(first, len(keys)):
-        if not asks[row]:
-            continue
-        before = found
-        a, b, c, d = words[row, 0], words[row, 1], words[row, 2], words[row, 3]
-        for mask in masks:
-            key = keys[row] ^ mask
-            bucket = key >> shift
-            for other in range(offsets[bucket], offsets[bucket + 1]):
-                if shift > 0 and keys[other] != key:
+    for start in range(first, len(keys), _AT_ONCE):
+        earlier_found = found
+        hits = np.uint64(0)
+        for row in range(start, min(start + _AT_ONCE, len(keys))):
+            for mask_number in range(len(masks)):  # without a branch: most keys are nobody's
+                key = np.uint32(keys[row] ^ masks[mask_number])
+                near[hits], near_row[hits] = key, row
+                mark = np.uint32(key >> above)
+                hits += (marks[mark >> six] >> np.uint64(mark & low)) & one
+        for hit in range(hits):
+            key, row = near[hit], near_row[hit]
+            bucket = np.uint32(key >> shift)
+            for other in range(np.uint64(offsets[bucket]), np.uint64(offsets[bucket + np.uint64(1)])):
+                e, f = words[row, 0] ^ others[other, 0], words[row, 1] ^ others[other, 1]
+                g, h = words[row, 2] ^ others[other, 2], words[row, 3] ^ others[other, 3]
+                apart = np.int64(popcount(e) + popcount(f) + popcount(g) + popcount(h))
+                if apart > distance or other_keys[other] != key:
                     continue
-                e, f = a ^ words[other, 0], b ^ words[other, 1]
-                g, h = c ^ words[other, 2], d ^ words[other, 3]
-                apart = np.int64(popcount(e)) + np.int64(popcount(f)) + np.int64(popcount(g)) + np.int64(popcount(h))
-                if apart > distance or not answers[other]:
-                    continue
-                if asks[other] and answers[row]:
-                    if owners[row] >= owners[other]:
+                if answers[row] and asks[other]:
+                    if owners[row] >= other_owners[other]:
                         continue
-                elif owners[row] == owners[other]:
+                elif owners[row] == other_owners[other]:
                     continue
                 seen = False
                 for earlier in range(number):
@@ -255,33 +293,37 @@ def search_slot(
                 if seen:
                     continue
                 if found == len(left):
-                    return before, row
+                    return earlier_found, start
                 left[found], right[found], bits[found] = row, other, apart
                 found += 1
     return found, len(keys)
 
 
-def find_hash_pairs(new: DataFrame, *, key: Sequence[str], old: DataFrame | None = None) -> DataFrame:
+def find_hash_pairs(new: DataFrame, *, key: Sequence[str], old: DataFrame | ArrowBatches | None = None) -> DataFrame:
     """Pairs of fingerprints of one dataset by their hashes, at least one of each `new`: one row per pair and signal.
 
     `new` and `old` have the columns `key` of the dataset, `fingerprint`, `crop_hashes` and `turned_hashes` (both may be
     null), and no fingerprint of a dataset in common. Of several pictures of one fingerprint that with the least crop
-    hashes stands for all. Rows of the result: `key`, `fingerprint`, `other_fingerprint` (the greater), `signal` (hash,
-    turned, or crop: a candidate), `distance` in bits, and for crop the numbers of the nearest two crops in CROP_SCALES.
+    hashes stands for all. Where `old` are batches that this process reads, it compares them itself, on all its cores,
+    with up to FEW new ones. Rows of the result: `key`, `fingerprint`, `other_fingerprint` (the greater), `signal`
+    (hash, turned, or crop: a candidate), `distance` in bits, and for crop the numbers of the nearest two crops in
+    CROP_SCALES.
     """
-    hashed = _with_hashes(new, key=key, is_new=True)
-    if old is None:
-        found = _compare_datasets(hashed, key=key)
-    else:
-        found = _compare_new(hashed, _with_hashes(old, key=key, is_new=False), key=key)
+    hashed = _with_hashes(new, key=key).withColumn("is_new", F.lit(True))
+    match old:
+        case None:
+            found = _compare_datasets(hashed, key=key)
+        case DataFrame():
+            found = _compare_new(hashed, _with_hashes(old, key=key).withColumn("is_new", F.lit(False)), key=key)
+        case _:
+            found = _compare_here(hashed, old, key=key)
     nearest = F.min(F.struct("distance", "crop", "other_crop")).alias("nearest")
     pair = (*key, "fingerprint", "other_fingerprint", "signal")
     return found.groupBy(*pair).agg(nearest).select(*pair, "nearest.*")
 
 
-def _with_hashes(images: DataFrame, *, key: Sequence[str], is_new: bool) -> DataFrame:
-    hashed = images.where(F.col("fingerprint").rlike(IS_HASH)).withColumn("is_new", F.lit(is_new))
-    return hashed.select(*key, *_COMPARED)
+def _with_hashes(images: DataFrame, *, key: Sequence[str]) -> DataFrame:
+    return images.where(F.col("fingerprint").rlike(IS_HASH)).select(*key, *COMPARED)
 
 
 def _compare_new(new: DataFrame, old: DataFrame, *, key: Sequence[str]) -> DataFrame:
@@ -290,9 +332,34 @@ def _compare_new(new: DataFrame, old: DataFrame, *, key: Sequence[str]) -> DataF
     if len(few) > FEW:
         return _compare_datasets(new.unionByName(old), key=key)
     among_new = _compare_datasets(new.sparkSession.createDataFrame(few, new.schema), key=key)
-    return among_new.unionByName(
-        old.mapInArrow(lambda batches: _compare_with(few, batches, key=key), schema=among_new.schema)
-    )
+    new_of = _by_dataset(few, key)
+
+    def compare(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
+        for table in gather_tables(batches, OLD_AT_ONCE):
+            for found in _compare_table(table, new_of, key):
+                yield from found.to_batches()
+
+    return among_new.unionByName(old.mapInArrow(compare, schema=among_new.schema))
+
+
+def _compare_here(new: DataFrame, old: ArrowBatches, *, key: Sequence[str]) -> DataFrame:
+    """The candidates with a new picture, compared by this process: few new ones."""
+    few = _by_dataset(new.toArrow(), key)
+    found = [_candidates(dataset, part) for dataset, part in few.items()]
+    tables, cores = gather_tables(old, OLD_AT_ONCE), os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        while some := list(islice(tables, cores)):
+            for more in pool.map(lambda table: _compare_table(_hashed(table), few, key), some):
+                found += more
+    schema = f"{_key_schema(new, key)}, {_CANDIDATE}"
+    spark = new.sparkSession
+    return spark.createDataFrame(pa.concat_tables(found), schema) if found else spark.createDataFrame([], schema)
+
+
+def _hashed(old: pa.Table) -> pa.Table:
+    """Of old pictures those with hashes."""
+    hashed = old.filter(pc.match_substring_regex(old["fingerprint"], IS_HASH))
+    return hashed.append_column("is_new", pa.repeat(pa.scalar(False), len(hashed)))
 
 
 def _compare_datasets(hashed: DataFrame, *, key: Sequence[str]) -> DataFrame:
@@ -305,28 +372,27 @@ def _compare_datasets(hashed: DataFrame, *, key: Sequence[str]) -> DataFrame:
     return shared.groupBy(*key, "part").applyInArrow(_compare_group(len(key)), schema=schema)
 
 
-def _compare_with(new: pa.Table, batches: ArrowBatches, *, key: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Candidates among old pictures, as they come, and the new ones of their datasets, with those of two new ones."""
-    names = list(key)
-    order = [(name, "ascending") for name in names]
-    new_of = {_dataset(part, names): part for part in split_datasets(new.sort_by(order), key=names)}
-    for table in gather_tables(batches, OLD_AT_ONCE):
-        for old in split_datasets(table.sort_by(order), key=names):
-            dataset = _dataset(old, names)
-            if dataset in new_of:
-                both = pa.concat_tables([new_of[dataset].cast(old.schema), old])
-                yield from _repeat_key(dataset, both, compare_hashes(both.drop_columns(names)), names).to_batches()
+def _by_dataset(table: pa.Table, key: Sequence[str]) -> dict[Dataset, pa.Table]:
+    """The rows of each dataset."""
+    ordered = table.sort_by([(name, "ascending") for name in key])
+    return {tuple(part[name][0] for name in key): part for part in split_datasets(ordered, key=key)}
 
 
-def _dataset(table: pa.Table, key: list[str]) -> tuple[Any, ...]:
-    return tuple(table[name][0].as_py() for name in key)
+def _compare_table(old: pa.Table, new_of: Mapping[Dataset, pa.Table], key: Sequence[str]) -> list[pa.Table]:
+    """Candidates among old pictures and the new ones of their datasets, and of two new ones of these."""
+    return [
+        _candidates(dataset, pa.concat_tables([new_of[dataset].cast(part.schema), part]))
+        for dataset, part in _by_dataset(old, key).items()
+        if dataset in new_of
+    ]
 
 
-def _repeat_key(dataset: tuple[Any, ...], of: pa.Table, found: pa.Table, key: list[str]) -> pa.Table:
-    """`found` with the columns of the dataset that it was found in, as `of` has them."""
-    values = zip(key, dataset, strict=True)
-    columns = [pa.repeat(pa.scalar(value, of.schema.field(name).type), len(found)) for name, value in values]
-    return pa.table([*columns, *found.columns], names=[*key, *found.column_names])
+def _candidates(dataset: Dataset, table: pa.Table, *, parts: int = 1, part: int = 0) -> pa.Table:
+    """What compare_hashes finds in (a share of) a dataset, whose first columns are its key."""
+    names = table.column_names[: len(dataset)]
+    found = compare_hashes(table.drop_columns(names), parts=parts, part=part)
+    columns = [pa.repeat(value, len(found)) for value in dataset]
+    return pa.table([*columns, *found.columns], names=[*names, *found.column_names])
 
 
 def compare_hashes(table: pa.Table, *, parts: int = 1, part: int = 0) -> pa.Table:
@@ -373,7 +439,7 @@ def _pairs_of_whole(whole: Words, is_new: Flags, parts: int, part: int) -> _Pair
     owners, everyone = np.arange(len(whole), dtype=np.int32), np.ones(len(whole), bool)
     slots = plan_slots(len(whole), HASH_DISTANCE)
     only = range(part, len(slots), parts)
-    batches = near_pairs(whole, owners, asks=is_new, answers=everyone, slots=slots, distance=HASH_DISTANCE, only=only)
+    batches = near_pairs(whole, owners, asks=everyone, answers=is_new, slots=slots, distance=HASH_DISTANCE, only=only)
     return _Pairs("hash", *_joined(list(batches)))
 
 
@@ -382,7 +448,7 @@ def _pairs_of_crops(whole: Words, is_new: Flags, crops: pa.ChunkedArray, parts: 
     each = len(CROP_SCALES)
     words = np.concatenate([whole[has][:, None, :], hashes.reshape(len(has), each - 1, 4)], axis=1).reshape(-1, 4)
     owners = np.repeat(np.arange(len(has), dtype=np.int32), each)
-    asks, answers = np.repeat(is_new[has], each), np.ones(len(words), bool)
+    asks, answers = np.ones(len(words), bool), np.repeat(is_new[has], each)
     pairs: _Pairs | None = None
     only = range(part, len(CROP_SLOTS), parts)
     pending: list[tuple[Indexes, Indexes, NDArray[np.int16]]] = []
@@ -422,7 +488,7 @@ def _pairs_of_turned(whole: Words, is_new: Flags, turned: pa.ChunkedArray, parts
     is_new = is_new[owners]
     slots = plan_slots(len(words), HASH_DISTANCE)
     batches: list[tuple[Indexes, Indexes, NDArray[np.int16]]] = []
-    for asks, answers in ((is_form & is_new, ~is_form), (~is_form & is_new, is_form & ~is_new)):
+    for asks, answers in ((~is_form, is_form & is_new), (is_form & ~is_new, ~is_form & is_new)):
         batches += near_pairs(
             words,
             owners,
@@ -439,8 +505,7 @@ def _pairs_of_turned(whole: Words, is_new: Flags, turned: pa.ChunkedArray, parts
 def _compare_group(keys: int):
     def compare(key: tuple[pa.Scalar, ...], table: pa.Table) -> pa.Table:
         parts = table["parts"][0].as_py() or 1
-        found = compare_hashes(table, parts=parts, part=key[-1].as_py())
-        return _repeat_key(tuple(value.as_py() for value in key[:keys]), table, found, table.column_names[:keys])
+        return _candidates(key[:keys], table, parts=parts, part=key[-1].as_py())
 
     return compare
 

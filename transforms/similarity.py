@@ -5,7 +5,7 @@ The grouping itself is transforms.stars; the ids of groups through time, transfo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame, Window
@@ -15,12 +15,12 @@ from schemas.similar_image_pairs import SIGNALS
 from transforms.alignment import verify_crops
 from transforms.components import Log, label_components
 from transforms.embedding_pairs import find_embedding_pairs
-from transforms.hash_pairs import find_hash_pairs
 from transforms.location_dates import DATASET_KEY
 from transforms.member_clusters import PARTED
 
 IMAGE_KEY = (*DATASET_KEY, "fingerprint")
 PAIR_KEY = (*IMAGE_KEY, "other_fingerprint")
+PAIR_COLUMNS = (*PAIR_KEY, "signal", "distance", "similarity")
 MIN_SIMILARITY = 0.9
 """Cosine similarity of embeddings from which a pair is kept."""
 BURST_SECONDS = 3.0
@@ -29,61 +29,49 @@ BURST_SECONDS = 3.0
 Checkpoint = Callable[[DataFrame], DataFrame]
 
 
-def find_similar_pairs(features: DataFrame, *, touched: DataFrame | None, checkpoint: Checkpoint) -> DataFrame:
-    """One row per pair of fingerprints of one dataset that are similar, as `similar_image_pairs` but run_id.
+def whole_pairs(near: DataFrame) -> DataFrame:
+    """The pairs (PAIR_COLUMNS) among those that hashes found (find_hash_pairs), without candidates."""
+    whole = near.where("signal != 'crop'").withColumn("similarity", 1 - F.col("distance") / 256)
+    return whole.select(*PAIR_COLUMNS)
 
-    `features` has the columns of `file_features`. `touched` are the fingerprints (IMAGE_KEY) of which one at least is
-    in each pair; None for all. A fingerprint of several files is compared once, by the least of their crop hashes and
-    thumbnails: as good as any, and the same whichever comes first.
+
+def cropped_pairs(candidates: DataFrame, *, thumbnails: DataFrame) -> DataFrame:
+    """The pairs (PAIR_COLUMNS) among candidates whose thumbnails agree, one laid over the other.
+
+    `thumbnails` has the columns IMAGE_KEY, `crop_hashes` and `thumbnail` of the files of both. Of several files of one
+    fingerprint that with the least crop hashes and thumbnail stands for all.
     """
-    images = features.where(F.col("fingerprint").isNotNull())
-    new, old = images, None
-    if touched is not None:
-        images = images.join(F.broadcast(touched.select(*DATASET_KEY).distinct()), list(DATASET_KEY), how="left_semi")
-        new, old = (images.join(touched, list(IMAGE_KEY), how=how) for how in ("left_semi", "left_anti"))
-        new = checkpoint(new.select(*IMAGE_KEY, "crop_hashes", "turned_hashes", "embedding"))
-    near = checkpoint(find_hash_pairs(new, key=DATASET_KEY, old=old))
-    whole = (
-        near.where("signal != 'crop'").withColumn("similarity", 1 - F.col("distance") / 256).drop("crop", "other_crop")
-    )
-    found = [whole]
-    candidates = near.where("signal = 'crop'")
-    if not candidates.isEmpty():
-        found.append(_add_thumbnails(candidates, images).transform(verify_crops))
-    if not new.where(F.col("embedding").isNotNull()).isEmpty():
-        vectors = checkpoint(_vectors(new, old))
-        alike = find_embedding_pairs(vectors, key=DATASET_KEY, min_similarity=MIN_SIMILARITY)
-        found.append(alike.withColumns({"signal": F.lit("embedding"), "distance": F.lit(None).cast("int")}))
-    columns = (*PAIR_KEY, "signal", "distance", "similarity")
-    pairs = reduce(DataFrame.unionByName, (each.select(*columns) for each in found))
+    least = F.min(F.struct("crop_hashes", "thumbnail")).alias("least")
+    one = thumbnails.where(F.col("thumbnail").isNotNull()).groupBy(*IMAGE_KEY).agg(least)
+    one = one.select(*IMAGE_KEY, F.col("least.thumbnail").alias("thumbnail"))
+    other = one.withColumnsRenamed({"fingerprint": "other_fingerprint", "thumbnail": "other_thumbnail"})
+    both = candidates.join(one, list(IMAGE_KEY), how="inner")
+    both = both.join(other, [*DATASET_KEY, "other_fingerprint"], how="inner")
+    return both.transform(verify_crops).select(*PAIR_COLUMNS)
+
+
+def embedded_pairs(new: DataFrame, *, old: DataFrame | None, checkpoint: Checkpoint) -> DataFrame:
+    """The pairs (PAIR_COLUMNS) whose embeddings are similar, at least one of each `new`. Both have an `embedding`."""
+    sides = [side.withColumn("is_new", F.lit(side is new)) for side in (new, old) if side is not None]
+    chosen = (side.select(*IMAGE_KEY, "embedding", "is_new").where(F.col("embedding").isNotNull()) for side in sides)
+    vectors = checkpoint(reduce(DataFrame.unionByName, chosen).dropDuplicates(list(IMAGE_KEY)))
+    alike = find_embedding_pairs(vectors, key=DATASET_KEY, min_similarity=MIN_SIMILARITY)
+    own = {"signal": F.lit("embedding"), "distance": F.lit(None).cast("int")}
+    return alike.withColumns(own).select(*PAIR_COLUMNS)
+
+
+def first_signals(found: Sequence[DataFrame]) -> DataFrame:
+    """One row per pair of all that were found, by its first signal (SIGNALS): `similar_image_pairs` but run_id."""
+    pairs = reduce(DataFrame.unionByName, found)
     order = F.array_position(F.lit(list(SIGNALS)), F.col("signal"))
     first = F.min(F.struct(order.alias("order"), "distance", "similarity", "signal")).alias("first")
     return pairs.groupBy(*PAIR_KEY).agg(first).select(*PAIR_KEY, "first.signal", "first.distance", "first.similarity")
 
 
-def _vectors(new: DataFrame, old: DataFrame | None) -> DataFrame:
-    """The embedding of each fingerprint that has one, and whether it `is_new`."""
-    sides = [side.withColumn("is_new", F.lit(side is new)) for side in (new, old) if side is not None]
-    chosen = (side.select(*IMAGE_KEY, "embedding", "is_new").where(F.col("embedding").isNotNull()) for side in sides)
-    return reduce(DataFrame.unionByName, chosen).dropDuplicates(list(IMAGE_KEY))
-
-
-def _add_thumbnails(candidates: DataFrame, images: DataFrame) -> DataFrame:
-    """The candidates with the thumbnails of both, without those where one has none."""
+def ends_of(pairs: DataFrame) -> DataFrame:
+    """The fingerprints (IMAGE_KEY) of pairs, each once."""
     either = F.explode(F.array("fingerprint", "other_fingerprint")).alias("fingerprint")
-    asked = candidates.select(*DATASET_KEY, either).distinct()
-    least = F.min(F.struct("crop_hashes", "thumbnail")).alias("least")
-    thumbnails = (
-        images.where(F.col("thumbnail").isNotNull())
-        .join(asked, list(IMAGE_KEY), how="left_semi")
-        .groupBy(*IMAGE_KEY)
-        .agg(least)
-        .select(*IMAGE_KEY, F.col("least.thumbnail").alias("thumbnail"))
-    )
-    others = thumbnails.withColumnsRenamed({"fingerprint": "other_fingerprint", "thumbnail": "other_thumbnail"})
-    return candidates.join(thumbnails, list(IMAGE_KEY), how="inner").join(
-        others, [*DATASET_KEY, "other_fingerprint"], how="inner"
-    )
+    return pairs.select(*DATASET_KEY, either).distinct()
 
 
 def within_thresholds(*, max_distance: int, min_similarity: float, crops: bool) -> Column:
@@ -98,9 +86,8 @@ def linked_looks(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
 
     `images` has a row per file. By chance the look of another picture may have the same hash, and come along.
     """
-    either = F.explode(F.array("fingerprint", "other_fingerprint")).alias("fingerprint")
     shared = images.groupBy(hash_look().alias("look")).count().where("count >= 2").select("look")
-    ends = pairs.select(*DATASET_KEY, either).select(hash_look().alias("look"))
+    ends = pairs.transform(ends_of).select(hash_look().alias("look"))
     return ends.unionByName(shared).distinct()
 
 
