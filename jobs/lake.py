@@ -27,6 +27,7 @@ from schemas.datasets import DATASETS
 from schemas.errors import LakeError, UsageError
 from schemas.lake import CONTRACT_VERSION, absolute_uri, table_uri
 from schemas.settings import LakeSettings
+from transforms.arrow_tables import to_frame
 
 SMALL_BYTES = 8 << 20
 """Bytes of a table's files up to which it is sent along with the tasks that read it."""
@@ -133,9 +134,7 @@ class Lake:
         return DeltaTable(self.uri(contract), version=version, storage_options=storage_options(self.root))
 
     def _frame(self, rows: pa.Table) -> DataFrame:
-        rows = rows if len(rows) else rows.schema.empty_table()
-        schema = from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)
-        return gather_few(self.spark.createDataFrame(rows, schema))
+        return gather_few(to_frame(self.spark, rows, from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)))
 
     def can_scan(self, *contracts: Contract) -> bool:
         """Whether tables are so small that this process looks through them itself for a few rows."""

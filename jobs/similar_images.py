@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import reduce
 
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -21,9 +20,9 @@ from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
 from schemas.similar_image_members import SIMILAR_IMAGE_MEMBERS
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
+from transforms.arrow_tables import ArrowBatches, gather_tables
 from transforms.changes import drop_keys, keep_keys
-from transforms.hash_pairs import COMPARED as COMPARED_HASHES
-from transforms.hash_pairs import find_hash_pairs
+from transforms.hash_pairs import HASHES, OLD_AT_ONCE, find_hash_pairs, find_hash_pairs_here
 from transforms.location_dates import DATASET_KEY
 from transforms.member_clusters import GROUP, keep_names
 from transforms.similarity import (
@@ -55,18 +54,27 @@ def refresh_similar_image_pairs(run: Run) -> None:
     run.ledger.read(FILE_FEATURES, until)
     if consumed == until:
         return
-    compared = lake.rows(FILE_FEATURES)
-    if consumed is not None and lake.can_scan(FILE_FEATURES, SIMILAR_IMAGE_PAIRS):
-        compared = lake.rows_written(FILE_FEATURES, consumed, until)
-    with run.few_or_many(COMPARED * compared):
+    compared = COMPARED * _rows_compared(lake, consumed, until)
+    with run.few_or_many(compared):
         changes = lake.changes(FILE_FEATURES, consumed, until) if consumed is not None else None
         touched, current = None, step.current()
         if changes is not None:
             looks = changes.where(F.col("fingerprint").isNotNull()).select(*IMAGE_KEY).distinct()
             touched = run.cache_keys(looks, "fingerprints.touched")
             current = _pairs_of(step, touched)
-        pairs = first_signals(list(_find_pairs(run, until, touched)))
+        found = list(_find_pairs(run, until, touched))
+    with run.few_or_many(compared + run.ledger.row_counts["candidates"]):
+        pairs = first_signals(found)
         run.ledger.wrote(SIMILAR_IMAGE_PAIRS, replace_rows(step, run.stamp(pairs), current))
+
+
+def _rows_compared(lake: Lake, consumed: int | None, until: int) -> int:
+    """About how many pictures Spark compares: those that changed, where this process looks the others through."""
+    if consumed is None or lake.settled_version(FILE_FEATURES, consumed) is None:
+        return lake.rows(FILE_FEATURES)
+    if not lake.can_scan(FILE_FEATURES, SIMILAR_IMAGE_PAIRS):
+        return lake.rows(FILE_FEATURES)
+    return lake.rows_written(FILE_FEATURES, consumed, until)
 
 
 def _pairs_of(step: Step, looks: DataFrame) -> DataFrame:
@@ -80,18 +88,16 @@ def _pairs_of(step: Step, looks: DataFrame) -> DataFrame:
 
 
 def _find_pairs(run: Run, version: int, touched: DataFrame | None) -> Iterator[DataFrame]:
-    """The pairs (PAIR_COLUMNS) of which one is among `touched` (IMAGE_KEY), None for all, by each of the signals.
-
-    Where the session is set for few rows, this process compares the hashes itself: Spark takes longer to start.
-    """
+    """The pairs (PAIR_COLUMNS) of which one is among `touched` (IMAGE_KEY), None for all, by each of the signals."""
     lake = run.lake
     if touched is None:
-        new, old = lake.read(FILE_FEATURES, version).where(F.col("fingerprint").isNotNull()), None
+        new = lake.read(FILE_FEATURES, version).where(F.col("fingerprint").isNotNull())
+        near = run.cache(find_hash_pairs(new, key=DATASET_KEY))
     else:
         columns = (*IMAGE_KEY, "crop_hashes", "turned_hashes", "embedding")
         new = run.cache(lake.rows_of(FILE_FEATURES, version, touched, on=IMAGE_KEY, columns=columns))
-        old = _scan_others(lake, version, touched) if is_for_few(lake.spark) else _others(lake, version, touched)
-    near = run.cache(find_hash_pairs(new, key=DATASET_KEY, old=old))
+        near = _compare(run, version, new, touched)
+    run.ledger.count("candidates", near.count())
     yield near.transform(whole_pairs)
     candidates = near.where("signal = 'crop'")
     if not candidates.isEmpty():
@@ -105,6 +111,21 @@ def _find_pairs(run: Run, version: int, touched: DataFrame | None) -> Iterator[D
         yield alike
 
 
+def _compare(run: Run, version: int, new: DataFrame, touched: DataFrame) -> DataFrame:
+    """What find_hash_pairs finds of new pictures, those of `touched`.
+
+    Where the session is set for few rows, this process compares them itself, if that fills no memory: Spark takes
+    longer to start.
+    """
+    lake = run.lake
+    if is_for_few(lake.spark):
+        found = find_hash_pairs_here(new, key=DATASET_KEY, old=_scan_others(lake, version, touched))
+        if found is not None:
+            return run.cache(found)
+    with run.few_or_many(COMPARED * lake.rows(FILE_FEATURES)):
+        return run.cache(find_hash_pairs(new, key=DATASET_KEY, old=_others(lake, version, touched)))
+
+
 def _others(lake: Lake, version: int, touched: DataFrame) -> DataFrame:
     """The pictures of the same datasets that are not among `touched`."""
     datasets = F.broadcast(touched.select(*DATASET_KEY).distinct())
@@ -112,13 +133,14 @@ def _others(lake: Lake, version: int, touched: DataFrame) -> DataFrame:
     return images.transform(keep_keys, keys=datasets, on=DATASET_KEY).transform(drop_keys, keys=touched, on=IMAGE_KEY)
 
 
-def _scan_others(lake: Lake, version: int, touched: DataFrame) -> Iterator[pa.RecordBatch]:
+def _scan_others(lake: Lake, version: int, touched: DataFrame) -> ArrowBatches:
     """The same, as batches that this process reads; with them pictures of other datasets of the same buckets."""
     looks = touched.select(*IMAGE_KEY).toArrow()
     buckets = one_of("bucket", looks["bucket"].unique().to_pylist())
     condition = all_of(["fingerprint IS NOT NULL", buckets])
-    for batch in lake.scan(FILE_FEATURES, version, (*DATASET_KEY, *COMPARED_HASHES), condition=condition):
-        yield from pa.table(batch).join(looks, list(IMAGE_KEY), join_type="left anti").to_batches()
+    scanned = lake.scan(FILE_FEATURES, version, (*DATASET_KEY, *HASHES), condition=condition)
+    for table in gather_tables(scanned, OLD_AT_ONCE):
+        yield from table.join(looks, list(IMAGE_KEY), join_type="left anti").to_batches()
 
 
 def parts_of(changed: Changed) -> Iterator[Changed]:
@@ -135,7 +157,8 @@ def parts_of(changed: Changed) -> Iterator[Changed]:
         yield changed
         return
     part = replace(changed, datasets=run.cache_keys(changed.datasets.where(~F.col("is_whole")), "datasets.in_part"))
-    with run.few_or_many(run.lake.rows(SIMILAR_IMAGE_PAIRS)):
+    table = SIMILAR_IMAGE_PAIRS if run.lake.can_scan(FILE_FEATURES) else FILE_FEATURES
+    with run.few_or_many(run.lake.rows(table)):
         looks = run.cache_keys(_touched_looks(part), "looks.touched")
         if run.ledger.row_counts["looks.touched"] > FEW_LOOKS:
             yield changed

@@ -10,10 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
 ArrowBatches = Iterable[pa.RecordBatch]
 CHUNK_BYTES = 1 << 24
 """Of a matrix, what goes into one chunk of binary values."""
+
+
+def to_frame(spark: SparkSession, rows: pa.Table, schema: StructType | str) -> DataFrame:
+    """Rows as a frame. In one piece, as Spark takes an empty batch for the end."""
+    return spark.createDataFrame(rows.combine_chunks() if len(rows) else rows.schema.empty_table(), schema)
 
 
 def gather_tables(batches: ArrowBatches, rows: int) -> Iterator[pa.Table]:

@@ -32,7 +32,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from schemas.file_features import CROPS, TURNS
-from transforms.arrow_tables import ArrowBatches, gather_tables, is_first, split_datasets
+from transforms.arrow_tables import ArrowBatches, gather_tables, is_first, split_datasets, to_frame
 from transforms.machine import kernel
 
 Words = NDArray[np.uint64]
@@ -61,10 +61,12 @@ FEW = 100_000
 """New pictures, of all datasets, up to which they are sent to where the old ones are read; more are shuffled."""
 OLD_AT_ONCE = 200_000
 """Old pictures that new ones are compared with at once."""
+MOST_HERE = 2_000_000
+"""Candidates that one process holds; more are written to disk by many."""
 
-COMPARED = ("fingerprint", "crop_hashes", "turned_hashes")
+HASHES = ("fingerprint", "crop_hashes", "turned_hashes")
 """What of a picture is compared, beside the key of its dataset."""
-_MARKED_BITS = 24
+_PREFIX_BITS = 22
 """Bits of a slot that are looked up in a table of all that there can be."""
 _AT_ONCE = 64
 """Hashes that are looked up before the candidates of any are compared: so these do not wait for memory in turn."""
@@ -111,7 +113,7 @@ def plan_slots(count: int, distance: int) -> Slots:
         cost = 0.0
         for width, allowed in zip(widths.tolist(), errors.tolist(), strict=True):
             probes = sum(comb(width, flipped) for flipped in range(allowed + 1))
-            cost += probes * (_LOOK_UP_NS + count / 2 ** min(width, _MARKED_BITS) * _COMPARE_NS)
+            cost += probes * (_LOOK_UP_NS + count / 2 ** min(width, _PREFIX_BITS) * _COMPARE_NS)
         if cost < least:
             best, least = Slots(bounds[:-1], widths, errors), cost
     return best
@@ -146,7 +148,8 @@ def near_pairs(
     for number in range(len(slots)) if only is None else only:
         start, width, errors = int(slots.starts[number]), int(slots.widths[number]), int(slots.errors[number])
         keys, key_bits = slot_keys(words, start, width), min(width, 32)
-        shift, above = (max(key_bits - most, 0) for most in (len(answering).bit_length() + 1, _MARKED_BITS))
+        above = max(key_bits - _PREFIX_BITS, 0)
+        shift = max(key_bits - len(answering).bit_length() - 1, above)
         offsets, order = sort_into_buckets(keys[answering], shift, 1 << (key_bits - shift))
         found_rows = answering[order]
         rows = asking
@@ -299,31 +302,48 @@ def search_slot(
     return found, len(keys)
 
 
-def find_hash_pairs(new: DataFrame, *, key: Sequence[str], old: DataFrame | ArrowBatches | None = None) -> DataFrame:
+def find_hash_pairs(new: DataFrame, *, key: Sequence[str], old: DataFrame | None = None) -> DataFrame:
     """Pairs of fingerprints of one dataset by their hashes, at least one of each `new`: one row per pair and signal.
 
     `new` and `old` have the columns `key` of the dataset, `fingerprint`, `crop_hashes` and `turned_hashes` (both may be
     null), and no fingerprint of a dataset in common. Of several pictures of one fingerprint that with the least crop
-    hashes stands for all. Where `old` are batches that this process reads, it compares them itself, on all its cores,
-    with up to FEW new ones. Rows of the result: `key`, `fingerprint`, `other_fingerprint` (the greater), `signal`
-    (hash, turned, or crop: a candidate), `distance` in bits, and for crop the numbers of the nearest two crops in
-    CROP_SCALES.
+    hashes stands for all. Rows of the result: `key`, `fingerprint`, `other_fingerprint` (the greater), `signal` (hash,
+    turned, or crop: a candidate), `distance` in bits, and for crop the numbers of the nearest two crops in CROP_SCALES.
     """
-    hashed = _with_hashes(new, key=key).withColumn("is_new", F.lit(True))
-    match old:
-        case None:
-            found = _compare_datasets(hashed, key=key)
-        case DataFrame():
-            found = _compare_new(hashed, _with_hashes(old, key=key).withColumn("is_new", F.lit(False)), key=key)
-        case _:
-            found = _compare_here(hashed, old, key=key)
+    hashed = _with_hashes(new, key=key, is_new=True)
+    if old is None:
+        return _nearest(_compare_datasets(hashed, key=key), key=key)
+    return _nearest(_compare_new(hashed, _with_hashes(old, key=key, is_new=False), key=key), key=key)
+
+
+def find_hash_pairs_here(new: DataFrame, *, key: Sequence[str], old: ArrowBatches) -> DataFrame | None:
+    """The same, of few new pictures, found by this process on all its cores: `old` are batches as it reads them.
+
+    None where more than MOST_HERE candidates come of it.
+    """
+    new_of = _by_dataset(_with_hashes(new, key=key, is_new=True).toArrow(), key)
+    found = [_candidates(dataset, part) for dataset, part in new_of.items()]
+    tables, cores = gather_tables(old, OLD_AT_ONCE), os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        while some := list(islice(tables, cores)):
+            for more in pool.map(lambda table: _compare_table(_hashed(table), new_of, key), some):
+                found += more
+            if sum(map(len, found)) > MOST_HERE:
+                return None
+    spark, schema = new.sparkSession, f"{_key_schema(new, key)}, {_CANDIDATE}"
+    rows = to_frame(spark, pa.concat_tables(found), schema) if found else spark.createDataFrame([], schema)
+    return _nearest(rows, key=key)
+
+
+def _nearest(found: DataFrame, *, key: Sequence[str]) -> DataFrame:
     nearest = F.min(F.struct("distance", "crop", "other_crop")).alias("nearest")
     pair = (*key, "fingerprint", "other_fingerprint", "signal")
     return found.groupBy(*pair).agg(nearest).select(*pair, "nearest.*")
 
 
-def _with_hashes(images: DataFrame, *, key: Sequence[str]) -> DataFrame:
-    return images.where(F.col("fingerprint").rlike(IS_HASH)).select(*key, *COMPARED)
+def _with_hashes(images: DataFrame, *, key: Sequence[str], is_new: bool) -> DataFrame:
+    hashed = images.where(F.col("fingerprint").rlike(IS_HASH))
+    return hashed.select(*key, *HASHES, F.lit(is_new).alias("is_new"))
 
 
 def _compare_new(new: DataFrame, old: DataFrame, *, key: Sequence[str]) -> DataFrame:
@@ -331,7 +351,7 @@ def _compare_new(new: DataFrame, old: DataFrame, *, key: Sequence[str]) -> DataF
     few = new.limit(FEW + 1).toArrow()
     if len(few) > FEW:
         return _compare_datasets(new.unionByName(old), key=key)
-    among_new = _compare_datasets(new.sparkSession.createDataFrame(few, new.schema), key=key)
+    among_new = _compare_datasets(to_frame(new.sparkSession, few, new.schema), key=key)
     new_of = _by_dataset(few, key)
 
     def compare(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
@@ -340,20 +360,6 @@ def _compare_new(new: DataFrame, old: DataFrame, *, key: Sequence[str]) -> DataF
                 yield from found.to_batches()
 
     return among_new.unionByName(old.mapInArrow(compare, schema=among_new.schema))
-
-
-def _compare_here(new: DataFrame, old: ArrowBatches, *, key: Sequence[str]) -> DataFrame:
-    """The candidates with a new picture, compared by this process: few new ones."""
-    few = _by_dataset(new.toArrow(), key)
-    found = [_candidates(dataset, part) for dataset, part in few.items()]
-    tables, cores = gather_tables(old, OLD_AT_ONCE), os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as pool:
-        while some := list(islice(tables, cores)):
-            for more in pool.map(lambda table: _compare_table(_hashed(table), few, key), some):
-                found += more
-    schema = f"{_key_schema(new, key)}, {_CANDIDATE}"
-    spark = new.sparkSession
-    return spark.createDataFrame(pa.concat_tables(found), schema) if found else spark.createDataFrame([], schema)
 
 
 def _hashed(old: pa.Table) -> pa.Table:

@@ -18,6 +18,7 @@ from transforms.hash_pairs import (
     Slots,
     compare_hashes,
     find_hash_pairs,
+    find_hash_pairs_here,
     hash_words,
     near_pairs,
     plan_slots,
@@ -160,6 +161,50 @@ def test_turned_forms_and_new_pictures_only() -> None:
     assert as_set(compare_hashes(table), "signal", "distance") == expected
     old = table.set_column(table.column_names.index("is_new"), "is_new", pa.array([False] * 30))
     assert compare_hashes(old).num_rows == 0
+
+
+@pytest.mark.parametrize("in_cache", [10, 1000])  # what asks is put in order, or taken as it comes
+@pytest.mark.parametrize("first", [0, 30, 770, 800])
+def test_some_ask_others_answer(monkeypatch: pytest.MonkeyPatch, first: int, in_cache: int) -> None:
+    monkeypatch.setattr(hash_pairs, "_IN_CACHE", in_cache)
+    hashes = planted(800)
+    apart = bits_apart(hashes)
+    owners = np.arange(800, dtype=np.int32) // 2
+    answers = np.random.default_rng(1).permutation(800) >= first
+    asks = np.arange(800) % 5 > 0
+    found = []
+    for left, right, bits in near_pairs(
+        hash_words(hashes), owners, asks=asks, answers=answers, slots=plan_slots(10**5, 31), distance=31
+    ):
+        found += zip(left.tolist(), right.tolist(), bits.tolist(), strict=True)
+    expected = set()
+    for a, b in zip(*np.nonzero(apart <= HASH_DISTANCE), strict=True):
+        both = asks[a] and answers[b] and asks[b] and answers[a]
+        if asks[a] and answers[b] and owners[a] != owners[b] and (not both or owners[a] < owners[b]):
+            expected.add((int(a), int(b), int(apart[a, b])))
+    assert len(found) == len(set(found))
+    assert set(found) == expected
+
+
+def test_old_pictures_that_this_process_reads(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hash_pairs, "OLD_AT_ONCE", 50)
+    hashes = np.unique(planted(400), axis=0)
+    names = [row.tobytes().hex() for row in hashes] + ["content:1", "content:2"]
+    rows = [(1, "p", dataset, name, None, None) for dataset in ("ada", "bob") for name in names]
+    schema = "bucket int, project_name string, dataset_name string, fingerprint string, crop_hashes binary, "
+    frame = spark.createDataFrame(rows, schema + "turned_hashes binary")
+    is_new = "(fingerprint < '6' AND dataset_name = 'ada')"
+    new, old = frame.where(is_new), frame.where(f"NOT {is_new}")
+    expected = {tuple(row) for row in find_hash_pairs(new, key=KEY, old=old).collect()}
+    here = find_hash_pairs_here(new, key=KEY, old=old.toArrow().to_batches(max_chunksize=20))
+    assert here is not None
+    assert {tuple(row) for row in here.collect()} == expected
+    assert len(expected) > 10
+    nothing = find_hash_pairs_here(new.limit(0), key=KEY, old=[])
+    assert nothing is not None
+    assert nothing.isEmpty()
+    monkeypatch.setattr(hash_pairs, "MOST_HERE", 10)
+    assert find_hash_pairs_here(new, key=KEY, old=old.toArrow().to_batches()) is None
 
 
 @pytest.mark.parametrize("few", [0, 1000])  # new ones are shuffled with the old, or sent to them
