@@ -41,6 +41,8 @@ from transforms.areas import (
 from transforms.sources import refused
 
 Expression = str | tuple[str, ...]
+AREA = 1000
+"""As many rows an area counts for: its vertices, handled one by one."""
 PARTS_PER_CORE = 4
 """Sources come in few, large pieces; areas differ much in size."""
 
@@ -104,10 +106,11 @@ def build_areas(run: Run, config: BuildAreas) -> None:
     judged = run.cache(_judge(run, config, raws))
     _store_refusals(run, config, judged)
     _refuse_nothing(run, config)
-    run.progress.stage("finding the areas above", 40)
-    retry_conflicts(lambda: _commit_areas(run, config, judged))
-    run.progress.stage("cutting the index", 60)
-    retry_conflicts(lambda: refresh_area_index(run))
+    with run.few_or_many(AREA * (run.ledger.row_counts["accepted"] + run.lake.rows(AREAS))):
+        run.progress.stage("finding the areas above", 40)
+        retry_conflicts(lambda: _commit_areas(run, config, judged))
+        run.progress.stage("cutting the index", 60)
+        retry_conflicts(lambda: refresh_area_index(run))
 
 
 def _judge(run: Run, config: BuildAreas, raws: list[DataFrame]) -> DataFrame:

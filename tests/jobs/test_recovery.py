@@ -58,6 +58,8 @@ class Undisturbed:
     """What three deliveries come to without a failure, and the lake on the way there."""
 
     contents: dict[str, list[str]]
+    of_two: dict[str, list[str]]
+    """What the first two deliveries come to."""
     second_indexed: Path
     """The lake when the second delivery is indexed, and not clustered."""
 
@@ -66,12 +68,14 @@ class Undisturbed:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Undisturbed:
     """Three deliveries without a failure."""
     album, second_indexed = Album(tmp_path_factory.mktemp("undisturbed")), tmp_path_factory.mktemp("indexed")
+    after = []
     for number, rows in enumerate(deliveries()):
         album.index(rows)
         if number == 1:
             shutil.copytree(album.root, second_indexed, dirs_exist_ok=True)
         album.cluster()
-    return Undisturbed(contents(album), second_indexed)
+        after.append(contents(album))
+    return Undisturbed(after[-1], after[1], second_indexed)
 
 
 def test_a_failure_between_any_two_commits_is_repaired_by_the_next_run(
@@ -79,7 +83,7 @@ def test_a_failure_between_any_two_commits_is_repaired_by_the_next_run(
 ) -> None:
     album = Album(tmp_path)
     reached = set()
-    for number, rows in enumerate(deliveries()):
+    for number, rows in enumerate(deliveries()[:2]):
         for tables, job in ((INDEXED, lambda rows=rows: album.index(rows)), (CLUSTERED, album.cluster)):
             # Each attempt gets one commit further than the one before, through all failure points in turn.
             # Before a commit the tables are as after the one before it, so that "before" is tried for the first alone.
@@ -94,7 +98,7 @@ def test_a_failure_between_any_two_commits_is_repaired_by_the_next_run(
             job()
     first = {f"before:{tables[0]}" for tables in (INDEXED, CLUSTERED)}
     assert reached == first | {f"after:{table}" for table in (*INDEXED, *CLUSTERED)}
-    assert differences(album, undisturbed.contents) == {}
+    assert differences(album, undisturbed.of_two) == {}
     failed = [row for row in album.rows("runs") if row["status"] == "Failed"]
     assert len(failed) >= len(reached)
     assert all(row["message"] for row in failed)

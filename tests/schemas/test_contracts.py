@@ -165,7 +165,7 @@ def test_spark_takes_good_rows_and_refuses_what_breaks_a_check_or_is_null(spark:
         required = next(column.name for column in contract.columns if column.name not in contract.partition_by)
         with pytest.raises((PySparkException, Py4JJavaError), match="NOT_NULL_CONSTRAINT"):
             write_with_spark(spark, lake, contract, {**good_row(contract), required: None})
-        for check in contract.checks:
+        for check in list(contract.checks)[:1]:  # Delta holds all of a table's checks alike; delta-rs tries each, above
             with pytest.raises((PySparkException, Py4JJavaError), match=check):
                 write_with_spark(spark, lake, contract, {**good_row(contract), **BREAKS[check]})
 
