@@ -315,9 +315,9 @@ def measure_embeddings(spark: SparkSession, count: int, datasets: int, dimension
             pq.write_table(table, source, row_group_size=20_000)
             del table
             with clock("find_embedding_pairs", times):
-                _dataset(spark.read.parquet(source).withColumnRenamed("dataset_name", "own")).withColumn(
-                    "dataset_name", F.col("own")
-                ).transform(find_embedding_pairs, key=DATASET_KEY, min_similarity=0.9).write.parquet(target)
+                own = {"bucket": F.lit(0), "project_name": F.lit(PROJECT), "is_new": F.lit(True)}
+                images = spark.read.parquet(source).withColumns(own)
+                images.transform(find_embedding_pairs, key=DATASET_KEY, min_similarity=0.9).write.parquet(target)
             found = pq.read_table(target, columns=["fingerprint", "other_fingerprint", "similarity"])
         ours = set(zip(found["fingerprint"].to_pylist(), found["other_fingerprint"].to_pylist(), strict=True))
         asked, missed, there = 20_000 if many == 1 else count, 0, 0
@@ -410,7 +410,7 @@ def _spark_type(kind: pa.DataType) -> str:
 # ---------------------------------------------------------------- (d) hashing speed
 
 
-def measure_speed(photos: Path, limit: int = 200) -> None:
+def measure_speed(photos: Path, limit: int = 50) -> None:
     """Prints pictures hashed a second on one core, by format, with the megapixels of the median."""
     by_format: dict[str, list[str]] = defaultdict(list)
     for path in sorted(photos.rglob("*")):
