@@ -197,9 +197,8 @@ class Lake:
     def _read_feed(self, contract: Contract, after: int, until: int) -> DataFrame:
         feed = self.log(contract).load_cdf(starting_version=after + 1, ending_version=until)
         rows = pa.table(feed.read_all())
-        names = (*contract.names, *(field.name for field in FEED))
         schema = pa.schema([field for field in (*contract.arrow_schema, *FEED) if field.name in rows.column_names])
-        return self._frame(rows.select([name for name in names if name in rows.column_names]).cast(schema))
+        return self._frame(rows.select(schema.names).cast(schema))
 
     def bucket(self) -> Column:
         """The bucket of a row, from its project_name and dataset_name (see schemas.lake.bucket_of)."""
