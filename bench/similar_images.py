@@ -150,13 +150,16 @@ def _peer_hashes(made: Path, names: list[str]) -> Iterator[tuple[str, dict[str, 
 
 
 def _print_pairs(what: str, found: Pairs, group_of: dict[str, int]) -> None:
+    """Precision and recall; of the false pairs, how many pairs of groups, hence of originals, they lie between."""
     sizes: dict[int, int] = defaultdict(int)
     for group in group_of.values():
         sizes[group] += 1
     true = sum(size * (size - 1) // 2 for size in sizes.values())
-    right = sum(group_of[a] == group_of[b] for a, b in found)
+    false = [tuple(sorted((group_of[a], group_of[b]))) for a, b in found if group_of[a] != group_of[b]]
+    right = len(found) - len(false)
     precision = right / len(found) if found else 1.0
-    print(f"  {what:<44} precision {precision:.4f} ({len(found) - right} false)  recall {right / true:.4f}", flush=True)
+    told = f"({len(false)} false, between {len(set(false))} pairs of originals)"
+    print(f"  {what:<44} precision {precision:.4f} {told}  recall {right / true:.4f}", flush=True)
 
 
 def _print_bcubed(what: str, cluster_of: dict[str, str], group_of: dict[str, int]) -> None:

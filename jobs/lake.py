@@ -71,6 +71,10 @@ class Lake:
         """A table's transaction log, at its latest version."""
         return DeltaTable(self.uri(contract), storage_options=storage_options(self.root))
 
+    def at(self, contract: Contract, version: int) -> DeltaTable:
+        """A table's transaction log, at a version."""
+        return DeltaTable(self.uri(contract), version=version, storage_options=storage_options(self.root))
+
     def version(self, contract: Contract) -> int:
         """The latest version of a table."""
         return self.log(contract).version()
@@ -82,7 +86,7 @@ class Lake:
     def rows_written(self, contract: Contract, after: int, until: int) -> int:
         """About how many rows a table's versions above `after` up to `until` wrote, by its log."""
         entries = (entry for entry in commits_after(self.log(contract), after) if entry["version"] <= until)
-        return sum(int((entry.get("operationMetrics") or {}).get("numOutputRows", 0)) for entry in entries)
+        return sum(_rows_written_by(entry) for entry in entries)
 
     def last_job_version(self, contract: Contract, *, after: int) -> int | None:
         """The latest version above `after` that a job committed (maintenance commits carry no token of their own)."""
@@ -123,17 +127,15 @@ class Lake:
 
     def _read_small(self, contract: Contract, version: int) -> DataFrame | None:
         """The rows of a table, unless their files are larger than SMALL_BYTES."""
-        table = self._at(contract, version)
+        table = self.at(contract, version)
         if sum_of_files(table, "size_bytes") > SMALL_BYTES:
             return None
         there = {column.name for column in table.schema().fields}  # an old version may lack some
         schema = pa.schema([column for column in contract.arrow_schema if column.name in there])
-        return self._frame(pa.Table.from_batches(_batches(table, schema), schema))
+        return self.frame(pa.Table.from_batches(_batches(table, schema), schema))
 
-    def _at(self, contract: Contract, version: int) -> DeltaTable:
-        return DeltaTable(self.uri(contract), version=version, storage_options=storage_options(self.root))
-
-    def _frame(self, rows: pa.Table) -> DataFrame:
+    def frame(self, rows: pa.Table) -> DataFrame:
+        """Rows of this process as a frame."""
         return gather_few(to_frame(self.spark, rows, from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)))
 
     def can_scan(self, *contracts: Contract) -> bool:
@@ -145,7 +147,7 @@ class Lake:
     ) -> Iterator[pa.RecordBatch]:
         """Columns of those rows of a table that satisfy a condition (catalog.sql), read by this process, bit by bit."""
         schema = pa.schema([contract.arrow_schema.field(name) for name in columns])
-        return _batches(self._at(contract, version), schema, condition)
+        return _batches(self.at(contract, version), schema, condition)
 
     def rows_of(
         self, contract: Contract, version: int, keys: DataFrame, *, on: Sequence[str], columns: Sequence[str]
@@ -167,7 +169,7 @@ class Lake:
         rows = pa.Table.from_batches(found, schema)
         numbered = rows.select(list(on)).append_column("_row", pa.array(np.arange(len(rows))))
         matched = numbered.join(asked, list(on), join_type="left semi")["_row"]
-        return self._frame(rows.take(matched).select(list(columns)))
+        return self.frame(rows.take(matched).select(list(columns)))
 
     def changes(self, contract: Contract, after: int, until: int) -> DataFrame | None:
         """The change feed of a table over the versions after `after` up to `until`, both images of an update.
@@ -198,7 +200,7 @@ class Lake:
         feed = self.log(contract).load_cdf(starting_version=after + 1, ending_version=until)
         rows = pa.table(feed.read_all())
         schema = pa.schema([field for field in (*contract.arrow_schema, *FEED) if field.name in rows.column_names])
-        return self._frame(rows.select(schema.names).cast(schema))
+        return self.frame(rows.select(schema.names).cast(schema))
 
     def bucket(self) -> Column:
         """The bucket of a row, from its project_name and dataset_name (see schemas.lake.bucket_of)."""
@@ -213,6 +215,13 @@ def sum_of_files(table: DeltaTable, what: str) -> int:
 
 def _is_of_job(entry: dict[str, Any]) -> bool:
     return (entry.get("userMetadata") or "").startswith("{")
+
+
+def _rows_written_by(entry: dict[str, Any]) -> int:
+    """Rows that a log entry says were inserted or updated: by Spark, by delta-rs that appended, or that merged."""
+    metrics = entry.get("operationMetrics") or {}
+    merged = ("num_target_rows_inserted", "num_target_rows_updated")
+    return sum(int(metrics.get(name, 0)) for name in ("numOutputRows", "num_added_rows", *merged))
 
 
 def _vacuumed_until(entry: dict[str, Any]) -> datetime | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ from pyspark.sql import functions as F
 from catalog.create import ensure_lake
 from jobs.commits import Mark, Step, apply_changes, replace_rows
 from jobs.lake import Lake
+from jobs.session import FOR_FEW_ROWS, session_settings
 from schemas.datasets import DATASETS
 from schemas.errors import Conflict
 from schemas.files import FILES
@@ -24,6 +27,18 @@ from transforms.changes import ACTION
 def lake(tmp_path: Path, spark: SparkSession) -> Lake:
     ensure_lake(str(tmp_path), LakeSettings(buckets=16))
     return Lake.open(spark, str(tmp_path))
+
+
+def writing(lake: Lake, by: str) -> AbstractContextManager[None]:
+    """Inside, what is committed is committed by delta-rs, or by Spark."""
+    return session_settings(lake.spark, FOR_FEW_ROWS) if by == "delta-rs" else nullcontext()
+
+
+@pytest.fixture(params=["Spark", "delta-rs"])
+def either(request: pytest.FixtureRequest, lake: Lake) -> Iterator[Lake]:
+    """The lake, written by one and by the other."""
+    with writing(lake, request.param):
+        yield lake
 
 
 def rows(spark: SparkSession, *names: str) -> DataFrame:
@@ -41,7 +56,8 @@ def names_in(lake: Lake) -> list[str]:
 
 
 @pytest.mark.parametrize("later", [5, 6, 7])
-def test_of_two_first_loads_one_is_committed_whatever_the_other_consumed(lake: Lake, later: int) -> None:
+def test_of_two_first_loads_one_is_committed_whatever_the_other_consumed(either: Lake, later: int) -> None:
+    lake = either
     mine, theirs = (Step.pin(lake, DATASETS, run_id, consumes={"files": 6}) for run_id in ("mine", "theirs"))
     replace_rows(mine, rows(lake.spark, "ada"), mine.current())
     with pytest.raises(Conflict, match="datasets"):
@@ -50,23 +66,28 @@ def test_of_two_first_loads_one_is_committed_whatever_the_other_consumed(lake: L
     assert Mark.of(lake.log(DATASETS)) == Mark(count=1, consumed={"files": 6})
 
 
-def test_appends_and_merges_from_one_pin_exclude_each_other(lake: Lake) -> None:
+@pytest.mark.parametrize("first_by", ["Spark", "delta-rs"])
+@pytest.mark.parametrize("then_by", ["Spark", "delta-rs"])
+def test_appends_and_merges_from_one_pin_exclude_each_other(lake: Lake, first_by: str, then_by: str) -> None:
     first = Step.pin(lake, DATASETS, "first")
     replace_rows(first, rows(lake.spark, "ada"), first.current())
     steps = [Step.pin(lake, DATASETS, run_id, consumes={"files": 3}) for run_id in ("append", "merge")]
     append = rows(lake.spark, "bob").withColumn(ACTION, F.lit("insert"))
     merge = rows(lake.spark, "ada").withColumn(ACTION, F.lit("delete"))
-    assert apply_changes(steps[0], append).inserted == 1
-    with pytest.raises(Conflict):
+    with writing(lake, first_by):
+        assert apply_changes(steps[0], append).inserted == 1
+    with pytest.raises(Conflict), writing(lake, then_by):
         apply_changes(steps[1], merge)
     assert names_in(lake) == ["ada", "bob"]
     again = Step.pin(lake, DATASETS, "merge")
     assert again.consumed(FILES) == 3
-    assert apply_changes(again, merge).deleted == 1
+    with writing(lake, then_by):
+        assert apply_changes(again, merge).deleted == 1
     assert names_in(lake) == ["bob"]
 
 
-def test_a_watermark_moves_alone_where_nothing_changes_and_stays_where_nothing_is_consumed(lake: Lake) -> None:
+def test_a_watermark_moves_alone_where_nothing_changes_and_stays_where_nothing_is_consumed(either: Lake) -> None:
+    lake = either
     for consumes, mark in (
         (4, Mark(1, {"files": 4})),
         (4, Mark(1, {"files": 4})),
