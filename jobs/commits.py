@@ -44,6 +44,7 @@ from jobs.lake import Lake, sum_of_files
 from jobs.session import is_for_few, keep, session_settings
 from schemas.contract import Contract
 from schemas.errors import Conflict
+from transforms.arrow_tables import from_frame
 from transforms.changes import ACTION, diff_rows
 
 Result = TypeVar("Result")
@@ -236,7 +237,7 @@ def _add(step: Step, rows: DataFrame) -> Committed:
 def apply_changes(step: Step, changes: DataFrame) -> Committed:
     """Commits rows that must change: whole rows with `_action` (insert, update or delete), each key once."""
     changes = _conform(step, changes, ACTION)
-    rows: DataFrame | pa.Table = changes.toArrow() if is_for_few(step.lake.spark) else keep(changes)
+    rows: DataFrame | pa.Table = from_frame(changes) if is_for_few(step.lake.spark) else keep(changes)
     counts = _count_actions(rows)
     if not counts and step.consumes.items() <= step.mark.consumed.items():
         return Committed(step.base)

@@ -204,7 +204,7 @@ def _tidy_table(run: Run, config: Maintain, contract: Contract, held: Need | Non
             else:
                 done.note = f"not vacuumed: {held.whose}"
                 log.warning("not vacuumed", extra={"table": contract.name, "reason": held.whose})
-            if contract.writer == "delta-rs" and not run.dry_run:
+            if contract.writer == "catalog" and not run.dry_run:
                 upkeep.checkpoint(run.lake.root, contract)
             if frees and not run.dry_run:
                 _drop_history(run.lake, contract)
@@ -223,7 +223,7 @@ def _compact(run: Run, contract: Contract, untidy: list[upkeep.Partition]) -> No
     ZORDER rewrites a partition whole, which is what OPTIMIZE alone comes to for buckets below 1 GiB; for the price of
     a sort it brings the rows of a dataset together, so that a query of one skips the other pages of the file.
     """
-    if contract.writer == "delta-rs":
+    if contract.writer == "catalog":
         upkeep.compact(run.lake.root, contract)
         return
     buckets = ", ".join(str(partition.bucket) for partition in untidy)
@@ -237,7 +237,7 @@ def _vacuum(run: Run, contract: Contract, hours: int) -> int:
     """Deletes (in a dry run: finds) the files that no version of the last `hours` hours holds; how many."""
     if not run.dry_run:
         _remember_removals(run.lake, contract, hours)
-    if contract.writer == "delta-rs":
+    if contract.writer == "catalog":
         return upkeep.vacuum(run.lake.root, contract, hours, dry_run=run.dry_run)
     spark = run.lake.spark
     statement = f"VACUUM {_sql_name(run.lake, contract)} RETAIN {hours} HOURS"
@@ -265,7 +265,7 @@ def _drop_history(lake: Lake, contract: Contract) -> None:
     greatest values of columns, of rows that are no more, too. And files that a writer left who was killed."""
     jvm: Any = lake.spark._jvm
     delta_log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(lake.spark._jsparkSession, lake.uri(contract))
-    if contract.writer == "delta-rs":
+    if contract.writer == "catalog":
         upkeep.vacuum_abandoned(lake.root, contract)
         version = lake.version(contract)
         upkeep.checkpoint(lake.root, contract)
@@ -292,7 +292,7 @@ def _remember_removals(lake: Lake, contract: Contract, hours: int) -> None:
     table = lake.log(contract)
     if hours <= RETAIN_HOURS or table.metadata().configuration.get(retention) == wanted[retention]:
         return
-    if contract.writer == "delta-rs":
+    if contract.writer == "catalog":
         table.alter.set_table_properties(wanted)
         return
     properties = ", ".join(f"'{key}' = '{value}'" for key, value in wanted.items())

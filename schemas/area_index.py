@@ -36,7 +36,7 @@ AREA_INDEX = Contract(
     ),
     key=("tile",),
     sort_by=("tile",),
-    writer="spark",
+    writer="jobs",
     merged=True,
     wide=True,
 )

@@ -32,7 +32,7 @@ AREAS = Contract(
     key=("area_id",),
     checks={"level_known": f"level IN ({', '.join(repr(level) for level in LEVELS)})"},
     sort_by=("source", "level"),
-    writer="spark",
+    writer="jobs",
     merged=True,
     wide=True,
 )

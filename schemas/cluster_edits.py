@@ -60,5 +60,5 @@ CLUSTER_EDITS = Contract(
         "action_known": "action IN ('update', 'delete', 'undelete', 'keep', 'unkeep', 'part', 'rejoin', "
         "'join', 'leave', 'merge', 'unmerge', 'erase')"
     },
-    writer="delta-rs",
+    writer="catalog",
 )

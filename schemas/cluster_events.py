@@ -38,5 +38,5 @@ CLUSTER_EVENTS = Contract(
     },
     partition_by=("bucket",),
     sort_by=("project_name", "dataset_name", "object_id", "cluster_version"),
-    writer="spark",
+    writer="jobs",
 )

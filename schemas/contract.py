@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from schemas.errors import SchemaMismatch
 
-Engine = Literal["spark", "delta-rs"]
+Writer = Literal["jobs", "catalog"]
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 LABELS = pa.map_(pa.string(), pa.string())
@@ -30,7 +30,7 @@ class Contract:
     """One table of the lake.
 
     `row` says what a row is; `key` identifies it; `checks` are CHECK constraints in the SQL that Spark and
-    delta-rs both evaluate; `writer` is the only engine that writes the table. `change_feed` is on where a
+    delta-rs both evaluate; `writer` is the only package that writes the table. `change_feed` is on where a
     later step consumes the table's changes; `merged` where rows are replaced (deletion vectors are on then); `wide`
     where a row may have megabytes, so that rows are not sent to every worker.
     """
@@ -39,7 +39,7 @@ class Contract:
     row: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
-    writer: Engine
+    writer: Writer
     notes: str = ""
     checks: dict[str, str] = field(default_factory=dict)
     partition_by: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ class Contract:
             wanted["delta.enableChangeDataFeed"] = "true"
         if self.merged:
             wanted["delta.enableDeletionVectors"] = "true"
-        if self.writer == "spark":  # by the first 32 columns, which is Delta's default, nobody skips files
+        if self.writer == "jobs":  # by the first 32 columns, which is Delta's default, nobody skips files
             wanted["delta.dataSkippingStatsColumns"] = ",".join(k for k in self.key if k not in self.partition_by)
         return wanted
 

@@ -32,6 +32,6 @@ DATASET_STATE = Contract(
     key=("bucket", "project_name", "dataset_name", "kind"),
     partition_by=("bucket",),
     sort_by=("project_name", "dataset_name"),
-    writer="spark",
+    writer="jobs",
     merged=True,
 )

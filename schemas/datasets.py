@@ -18,5 +18,5 @@ DATASETS = Contract(
         Column("update_time", TIMESTAMP, "When this row last changed", nullable=False),
     ),
     key=("project_name", "dataset_name"),
-    writer="spark",
+    writer="jobs",
 )

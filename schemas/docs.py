@@ -54,7 +54,7 @@ def type_name(kind: pa.DataType) -> str:
 
 
 def _overview() -> str:
-    rows = ((f"[{c.name}](#{c.name})", c.row, c.writer) for c in TABLES.values())
+    rows = ((f"[{c.name}](#{c.name})", c.row, f"`{c.writer}/`") for c in TABLES.values())
     return _grid(("table", "one row per", "written by"), rows)
 
 
@@ -65,10 +65,9 @@ def _table(contract: Contract) -> str:
     if contract.sort_by:
         facts.append(f"- **Sorted by** {_codes(contract.sort_by[:2])} when compacted")
     facts += [f"- **Check** `{name}`: `{sql}`" for name, sql in contract.checks.items()]
-    writer = "Spark jobs" if contract.writer == "spark" else "delta-rs"
     feed = "; change feed on" if contract.change_feed else ""
     merged = "; deletion vectors on" if contract.merged else ""
-    facts.append(f"- Written by {writer}{feed}{merged}; rows are kept {contract.retention}")
+    facts.append(f"- Written by `{contract.writer}/`{feed}{merged}; rows are kept {contract.retention}")
     columns = ((f"`{c.name}`", type_name(c.type), "" if c.nullable else "never", c.comment) for c in contract.columns)
     lines = [f"## {contract.name}", "", f"One row per {contract.row}. {contract.notes}".strip(), "", *facts, ""]
     return "\n".join(lines) + "\n" + _grid(("column", "type", "null", "meaning"), columns)

@@ -48,7 +48,7 @@ FIGURE_CLUSTERS = Contract(
     },
     partition_by=("bucket",),
     sort_by=("project_name", "dataset_name", "object_id"),
-    writer="spark",
+    writer="jobs",
     change_feed=True,
     merged=True,
 )

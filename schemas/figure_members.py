@@ -27,6 +27,6 @@ FIGURE_MEMBERS = Contract(
     },
     partition_by=("bucket",),
     sort_by=("project_name", "dataset_name", "object_id", "figure_id"),
-    writer="spark",
+    writer="jobs",
     merged=True,
 )

@@ -46,7 +46,7 @@ FIGURES = Contract(
     checks={"face_quality_in_range": "face_quality IS NULL OR face_quality BETWEEN 0 AND 1"},
     partition_by=("bucket",),
     sort_by=("project_name", "dataset_name", "figure_id"),
-    writer="spark",
+    writer="jobs",
     change_feed=True,
     merged=True,
 )

@@ -61,7 +61,7 @@ FILE_FEATURES = Contract(
     checks={"image_score_in_range": "image_score IS NULL OR image_score BETWEEN 0 AND 1"},
     partition_by=("bucket",),
     sort_by=("project_name", "dataset_name", "uri"),
-    writer="spark",
+    writer="jobs",
     change_feed=True,
     merged=True,
 )

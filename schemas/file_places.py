@@ -61,7 +61,7 @@ FILE_PLACES = Contract(
     },
     partition_by=("bucket",),
     sort_by=("project_name", "dataset_name", "local_date"),
-    writer="spark",
+    writer="jobs",
     change_feed=True,
     merged=True,
 )

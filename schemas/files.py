@@ -54,7 +54,7 @@ FILES = Contract(
     },
     partition_by=("bucket",),
     sort_by=("project_name", "dataset_name", "uri"),
-    writer="spark",
+    writer="jobs",
     change_feed=True,
     merged=True,
 )

@@ -45,7 +45,7 @@ LOCATION_DATE_CLUSTERS = Contract(
     checks={"days_in_order": "first_day <= last_day AND days >= days_with_files AND files > 0"},
     partition_by=("bucket",),
     sort_by=("project_name", "dataset_name", "start_time"),
-    writer="spark",
+    writer="jobs",
     change_feed=True,
     merged=True,
 )

@@ -57,7 +57,7 @@ LOCATION_DATE_SEGMENTS = Contract(
     },
     partition_by=("bucket",),
     sort_by=("project_name", "dataset_name", "level", "place_key", "first_day"),
-    writer="spark",
+    writer="jobs",
     change_feed=True,
     merged=True,
 )

@@ -37,7 +37,7 @@ PLACE_DAYS = Contract(
     checks={"files_counted": "files > 0 AND files = images + videos"},
     partition_by=("bucket",),
     sort_by=("project_name", "dataset_name", "place_key", "local_date"),
-    writer="spark",
+    writer="jobs",
     change_feed=True,
     merged=True,
 )

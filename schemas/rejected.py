@@ -26,5 +26,5 @@ REJECTED = Contract(
     key=("bucket", "project_name", "reject_id"),
     partition_by=("bucket",),
     sort_by=("source", "reason"),
-    writer="spark",
+    writer="jobs",
 )

@@ -28,5 +28,5 @@ RUNS = Contract(
     ),
     key=("run_id",),
     checks={"status_known": "status IN ('Running', 'Succeeded', 'Failed')"},
-    writer="delta-rs",
+    writer="catalog",
 )

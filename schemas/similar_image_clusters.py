@@ -48,7 +48,7 @@ SIMILAR_IMAGE_CLUSTERS = Contract(
     },
     partition_by=("bucket",),
     sort_by=("project_name", "dataset_name", "update_time"),
-    writer="spark",
+    writer="jobs",
     change_feed=True,
     merged=True,
 )

@@ -39,6 +39,6 @@ SIMILAR_IMAGE_MEMBERS = Contract(
     },
     partition_by=("bucket",),
     sort_by=("project_name", "dataset_name", "object_id", "rank"),
-    writer="spark",
+    writer="jobs",
     merged=True,
 )

@@ -43,7 +43,7 @@ SIMILAR_IMAGE_PAIRS = Contract(
     },
     partition_by=("bucket",),
     sort_by=("project_name", "dataset_name", "fingerprint"),
-    writer="spark",
+    writer="jobs",
     change_feed=True,
     merged=True,
 )

@@ -29,7 +29,7 @@ TASKS = Contract(
     ),
     key=("task_id", "update_time"),
     checks={"status_known": "status IN ('Running', 'Succeeded', 'Failed')"},
-    writer="delta-rs",
+    writer="catalog",
     retention="7 days from the task's start, unless configured",
 )
 

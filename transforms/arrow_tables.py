@@ -23,6 +23,13 @@ def to_frame(spark: SparkSession, rows: pa.Table, schema: StructType | str) -> D
     return spark.createDataFrame(rows.combine_chunks() if len(rows) else rows.schema.empty_table(), schema)
 
 
+def from_frame(rows: DataFrame) -> pa.Table:
+    """A frame's rows, for other engines too: Spark's Arrow leaves out the offsets of an array without values (those of
+    lists that are all empty), which delta-rs reads even so. Copied, arrays have them."""
+    found = rows.toArrow()
+    return found.take(pa.array(np.arange(len(found))))
+
+
 def gather_tables(batches: ArrowBatches, rows: int) -> Iterator[pa.Table]:
     """The batches of a task, put together to tables of `rows` or little more."""
     pending: list[pa.RecordBatch] = []

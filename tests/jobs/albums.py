@@ -89,7 +89,7 @@ class Album:
         return {
             name: DeltaTable(f"{self.lake}/{name}").version()
             for name, contract in TABLES.items()
-            if contract.writer == "spark"
+            if contract.writer == "jobs"
         }
 
     def trips(self, level: str | None = None) -> set[tuple[str, str, str, str]]:

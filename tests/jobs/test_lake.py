@@ -15,7 +15,7 @@ from jobs.lake import Lake
 from jobs.session import FOR_FEW_ROWS, keep, session_settings
 from schemas.settings import LakeSettings
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS as PAIRS
-from transforms.arrow_tables import to_frame
+from transforms.arrow_tables import from_frame, to_frame
 from transforms.changes import ACTION
 
 KEY = ("bucket", "project_name", "dataset_name", "fingerprint")
@@ -134,6 +134,15 @@ def test_change_feeds(lake: Lake) -> None:
             assert here
     kinds = {row["_change_type"] for row in lake.changes(PAIRS, 0, last).collect()}
     assert kinds == {"insert", "delete", "update_preimage", "update_postimage"}
+
+
+def test_arrays_have_their_offsets_even_of_no_values(spark: SparkSession) -> None:
+    names = "CAST(array() AS array<string>) AS names", "CAST(map() AS map<string, bigint>) AS versions"
+    found = from_frame(spark.range(2).selectExpr("id", *names))
+    for child in (found["names"].chunk(0).values, found["versions"].chunk(0).keys):
+        assert len(child) == 0
+        assert child.buffers()[1].size == 4
+    assert found.to_pylist() == [{"id": number, "names": [], "versions": []} for number in range(2)]
 
 
 def test_an_empty_piece_is_not_the_end(spark: SparkSession) -> None:

@@ -24,7 +24,7 @@ from schemas.place_days import PLACE_DAYS
 from tests.jobs.albums import Album, Row, photo
 
 HANGZHOU = "China/Zhejiang/Hangzhou"
-COMPUTED = [name for name, contract in TABLES.items() if contract.writer == "spark"]
+COMPUTED = [name for name, contract in TABLES.items() if contract.writer == "jobs"]
 
 
 def maintain(album: Album, **options: Any) -> tuple[Run, dict[str, dict[str, Any]]]:
