@@ -4,12 +4,14 @@
     python -m bench.similar_images hashes [--counts 100000 1000000 4000000] [--flat-up-to N] [--multi-up-to N]
     python -m bench.similar_images embeddings [--count 1000000] [--datasets 1000]
     python -m bench.similar_images increments [--count 1000000] [--share 0.01] [--crops]
+    python -m bench.similar_images pictures --photos DIR [--count 100000] [--share 0.01]
     python -m bench.similar_images speed --photos DIR
 
 edits: real pictures and their edits, through `index` and `cluster similar-images`; pairs and groups against the
 truth, beside imagehash's and imagededup's PHash. hashes: random hashes, 2 % of them near-duplicates, beside faiss.
 embeddings: in one dataset and in many, recall against exact search. increments: the whole job, then again with a
-share of new pictures. speed: pictures hashed a second and core. Run it from the repository's root, in the environment
+share of new pictures; pictures: the same from the files on, by `index` and `cluster` as typed. speed: pictures hashed
+a second and core. Run it from the repository's root, in the environment
 that `./lakealbum` sets (PYTHONPATH, LAKEALBUM_JARS, SPARK_CONF_DIR), on an otherwise idle machine. Peers that are not
 installed are left out.
 """
@@ -33,7 +35,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -410,6 +412,62 @@ def _spark_type(kind: pa.DataType) -> str:
     return from_arrow_type(kind).simpleString()
 
 
+# ---------------------------------------------------------------- increments from the pictures on
+
+
+def measure_pictures(photos: Path, count: int, share: float) -> None:
+    """Prints the seconds of both commands on `count` pictures, a process each, then with a share of new ones.
+
+    A picture is a mosaic of pieces of the photos, a JPEG of 640 by 480; one in fifty is a smaller copy of another.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        pieces = [np.asarray(image) for image in _open_photos(photos)]
+        new = int(count * share)
+        for name, numbers in (("all", range(count)), ("new", range(count, count + new))):
+            for number in numbers:
+                file = Path(folder, name, f"{number // 1000}", f"{number}.jpg")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                is_copy = number % 50 == 49
+                picture = _mosaic(pieces, number - is_copy)
+                (picture.resize((480, 360)) if is_copy else picture).save(file, quality=88)
+        totals = []
+        for name, pictures in (("all", count), ("new", new)):
+            times: dict[str, float] = {}
+            for verb in (
+                ("index", f"{folder}/{name}", "--format", "photos", "--dataset", "all"),
+                ("cluster", "similar-images"),
+            ):
+                command = [sys.executable, "-m", "jobs.cli", *verb, "--lake", f"{folder}/lake", "--project", PROJECT]
+                with clock(f"{verb[0]}: {pictures:,} new", times):
+                    subprocess.run(command, check=True, capture_output=True)
+            totals.append(sum(times.values()))
+        print(f"  increment: {totals[1]:.0f} of {totals[0]:.0f} s, {totals[1] / totals[0]:.1%} of the full run")
+
+
+def _open_photos(photos: Path) -> Iterator[Image.Image]:
+    for path in sorted(photos.rglob("*")):
+        if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
+            try:
+                with Image.open(path) as image:
+                    picture = ImageOps.exif_transpose(image).convert("RGB")
+            except (UnidentifiedImageError, OSError):
+                continue  # some of the photos are broken on purpose
+            picture.thumbnail((1280, 1280))
+            if min(picture.size) >= 300:
+                yield picture
+
+
+def _mosaic(photos: list[np.ndarray], seed: int) -> Image.Image:
+    """Four by four pieces of random photos."""
+    random = np.random.default_rng(seed)
+    whole = np.empty((480, 640, 3), np.uint8)
+    for top, left in itertools.product(range(0, 480, 120), range(0, 640, 160)):
+        photo = photos[random.integers(len(photos))]
+        y, x = random.integers(photo.shape[0] - 120), random.integers(photo.shape[1] - 160)
+        whole[top : top + 120, left : left + 160] = photo[y : y + 120, x : x + 160]
+    return Image.fromarray(whole)
+
+
 # ---------------------------------------------------------------- (d) hashing speed
 
 
@@ -455,13 +513,20 @@ def main() -> None:
     increments.add_argument("--count", type=int, default=1_000_000)
     increments.add_argument("--share", type=float, default=0.01)
     increments.add_argument("--crops", action="store_true")
+    pictures = parts.add_parser("pictures")
+    pictures.add_argument("--photos", type=Path, required=True)
+    pictures.add_argument("--count", type=int, default=100_000)
+    pictures.add_argument("--share", type=float, default=0.01)
     speed = parts.add_parser("speed")
     speed.add_argument("--photos", type=Path, required=True)
     asked = parser.parse_args()
     configure_logging()
-    if asked.part == "speed":
+    if asked.part in ("speed", "pictures"):
         print(describe_machine(PACKAGES), flush=True)
-        measure_speed(asked.photos)
+        if asked.part == "speed":
+            measure_speed(asked.photos)
+        else:
+            measure_pictures(asked.photos, asked.count, asked.share)
         return
     spark = open_session("bench")
     print(describe_machine(PACKAGES, spark), flush=True)

@@ -44,6 +44,7 @@ from transforms.figures import (
 )
 from transforms.location_dates import DATASET_KEY
 from transforms.member_clusters import GROUP
+from transforms.partitions import unite
 from transforms.people import Profile
 
 TASK_TYPE = "FaceClustering"
@@ -109,9 +110,9 @@ def _commit_people(
     members = members.select(*FACE_KEY, "uri", "object_id", "confidence", "role")
     merged = run.cache(members.transform(merge_people, decisions=decisions))
     restored = restore_members(decisions, old_clusters=pinned.old_clusters, faces=faces)
-    before = old_members.select(*restored.columns).unionByName(restored)
+    before = unite(old_members.select(*restored.columns), restored)
     staying = stay_people(merged, old_members=before, faces=faces)
-    decided = merged.unionByName(staying.select(*merged.columns))
+    decided = unite(merged, staying.select(*merged.columns))
     decided = run.cache(decided.transform(decide_members, decisions=decisions, faces=faces))
     independent = faces.join(decided.select(*FACE_KEY), list(FACE_KEY), how="left_anti").select(*FACE_KEY, "uri")
     people = decided.join(faces.drop("uri"), list(FACE_KEY), how="inner").transform(describe_people)

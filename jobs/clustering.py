@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -24,6 +23,7 @@ from schemas.errors import Conflict
 from schemas.lake import bucket_of
 from transforms.changes import ACTION
 from transforms.location_dates import DATASET_KEY
+from transforms.partitions import unite
 
 _NO_STATE = dict.fromkeys(("options", "evidence_versions", "edits_version"))
 _STATE = DATASET_STATE.arrow_schema
@@ -121,10 +121,10 @@ def _changes(states: DataFrame, *, feeds: Mapping[str, DataFrame | None], edits:
     if edits is not None:
         seen = F.broadcast(fresh.select(*DATASET_KEY, "edits_version"))
         edited = edits.join(seen, list(DATASET_KEY), how="inner").where("sequence > edits_version")
-        whole = whole.unionByName(edited.select(*DATASET_KEY))
+        whole = unite(whole, edited.select(*DATASET_KEY))
     found = [whole.withColumn("is_whole", F.lit(True))]
     found += [each.select(*DATASET_KEY, F.lit(False).alias("is_whole")) for each in newer.values()]
-    datasets = reduce(DataFrame.unionByName, found).groupBy(*DATASET_KEY).agg(F.bool_or("is_whole").alias("is_whole"))
+    datasets = unite(*found).groupBy(*DATASET_KEY).agg(F.bool_or("is_whole").alias("is_whole"))
     return Changes(datasets, newer)
 
 

@@ -41,11 +41,12 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from catalog.upkeep import commits_after
 from jobs.lake import Lake, sum_of_files
-from jobs.session import is_for_few, keep, session_settings
+from jobs.session import keep, session_settings
 from schemas.contract import Contract
 from schemas.errors import Conflict
 from transforms.arrow_tables import from_frame
 from transforms.changes import ACTION, diff_rows
+from transforms.partitions import is_for_one_task
 
 Result = TypeVar("Result")
 log = logging.getLogger("lakealbum")
@@ -224,12 +225,12 @@ def add_rows(step: Step, rows: DataFrame) -> Committed:
 
     Raises as replace_rows does.
     """
-    return _add(step, rows if is_for_few(step.lake.spark) else _gather(step, rows))
+    return _add(step, rows if is_for_one_task(step.lake.spark) else _gather(step, rows))
 
 
 def _add(step: Step, rows: DataFrame) -> Committed:
     added = _conform(step, rows).withColumn(ACTION, F.lit("insert"))
-    if is_for_few(step.lake.spark):
+    if is_for_one_task(step.lake.spark):
         return apply_changes(step, added)
     return Committed(step.base) if not step.consumes and added.isEmpty() else _commit(step, added, None)
 
@@ -237,7 +238,7 @@ def _add(step: Step, rows: DataFrame) -> Committed:
 def apply_changes(step: Step, changes: DataFrame) -> Committed:
     """Commits rows that must change: whole rows with `_action` (insert, update or delete), each key once."""
     changes = _conform(step, changes, ACTION)
-    rows: DataFrame | pa.Table = from_frame(changes) if is_for_few(step.lake.spark) else keep(changes)
+    rows: DataFrame | pa.Table = from_frame(changes) if is_for_one_task(step.lake.spark) else keep(changes)
     counts = _count_actions(rows)
     if not counts and step.consumes.items() <= step.mark.consumed.items():
         return Committed(step.base)

@@ -24,6 +24,7 @@ from transforms.lineage import (
     member_changes_since_events,
 )
 from transforms.location_dates import DATASET_KEY, DAY_KEY, combine_days, count_days, day_of_each, describe_clusters
+from transforms.partitions import unite
 
 CLUSTER_KEY = (*DATASET_KEY, "object_id")
 
@@ -51,9 +52,9 @@ def refresh_place_days(run: Run) -> None:
         uncertain = run.cache_keys(dated.transform(keys_before, key=DAY_KEY), "place_days.recounted")
         current = run.cache(current.transform(keep_keys, keys=touched, on=DAY_KEY))
         added = dated.where(~F.col("_change_type").isin(*BEFORE)).transform(day_of_each)
-        grown = added.unionByName(current.drop("run_id")).transform(drop_keys, keys=uncertain, on=DAY_KEY)
+        grown = unite(added, current.drop("run_id")).transform(drop_keys, keys=uncertain, on=DAY_KEY)
         recounted = places.transform(keep_keys, keys=uncertain, on=DAY_KEY).transform(count_days)
-        days = grown.transform(combine_days).unionByName(recounted)
+        days = unite(grown.transform(combine_days), recounted)
     run.ledger.wrote(PLACE_DAYS, replace_rows(step, run.stamp(days), current))
 
 

@@ -21,13 +21,14 @@ from catalog.create import ensure_lake
 from catalog.sql import equals, one_of
 from catalog.storage import storage_options
 from catalog.upkeep import commits_after, committed_at
-from jobs.session import gather_few, is_for_few
+from jobs.session import gather_few
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import LakeError, UsageError
 from schemas.lake import CONTRACT_VERSION, absolute_uri, table_uri
 from schemas.settings import LakeSettings
 from transforms.arrow_tables import to_frame
+from transforms.partitions import is_for_one_task
 
 SMALL_BYTES = 8 << 20
 """Bytes of a table's files up to which it is sent along with the tasks that read it."""
@@ -115,7 +116,7 @@ class Lake:
 
         Where the session is set for few rows, a small table is read here: Delta takes several Spark jobs to plan that.
         """
-        few = is_for_few(self.spark)
+        few = is_for_one_task(self.spark)
         opened = contract.name, version, few
         if opened not in self._frames:
             small = self._read_small(contract, version) if few else None
@@ -156,7 +157,7 @@ class Lake:
 
         Where the session is set for few rows, and the table is not too large (can_scan), this process looks for them.
         """
-        if not (is_for_few(self.spark) and self.can_scan(contract)):
+        if not (is_for_one_task(self.spark) and self.can_scan(contract)):
             return self.read(contract, version).join(keys, list(on), how="left_semi").select(*columns)
         asked = keys.select(*on).toArrow()
         found = []
@@ -178,7 +179,7 @@ class Lake:
         """
         if self.settled_version(contract, after) is None:
             return None
-        if is_for_few(self.spark) and self.rows_written(contract, after, until) <= FEED_ROWS:
+        if is_for_one_task(self.spark) and self.rows_written(contract, after, until) <= FEED_ROWS:
             return self._read_feed(contract, after, until)
         try:
             return gather_few(

@@ -12,6 +12,7 @@ from jobs.clustering import ClusteringConfig, Scope, edits_of_kind, pin_scope
 from jobs.runs import Run
 from schemas.place_days import PLACE_DAYS
 from transforms.location_dates import DATASET_KEY, PLACE_KEY, explode_levels
+from transforms.partitions import unite
 
 
 class TripConfig(ClusteringConfig, Protocol):
@@ -41,7 +42,7 @@ class PlaceScope(Scope):
         if self.stale is None or self.places is None:
             return rows
         whole = rows.join(self.stale, list(DATASET_KEY), how="left_semi")
-        return whole.unionByName(rows.join(self.places, list(PLACE_KEY), how="left_semi"))
+        return unite(whole, rows.join(self.places, list(PLACE_KEY), how="left_semi"))
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def find_places(run: Run, config: TripConfig, *, kind: str) -> PlaceScope:
         return scope
     places = _edited_places(run, config, kind=kind, fresh=fresh, until=scope.edits_version)
     if changes is not None:
-        places = places.unionByName(_changed_places(changes, fresh=fresh, levels=config.levels))
+        places = unite(places, _changed_places(changes, fresh=fresh, levels=config.levels))
     places = run.cache_keys(places.distinct(), "places.changed")
     stale = states.where("is_stale").select(*DATASET_KEY)
     changed = run.ledger.row_counts["places.changed"] > 0 or not stale.isEmpty()

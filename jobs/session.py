@@ -11,6 +11,8 @@ from pathlib import Path
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
+from transforms.partitions import ONE_TASK, is_for_one_task
+
 RESULTS_DEPEND_ON = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
@@ -39,14 +41,15 @@ FOR_SOME_ROWS = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
 }
-FOR_FEW_ROWS = FOR_SOME_ROWS | {
-    # So does planning anew after each of its stages.
-    "spark.sql.adaptive.enabled": "false",
+FOR_FEW_ROWS = {
+    **FOR_SOME_ROWS,
     # One task does all (gather_few): nothing is shuffled, and nothing sent around, which is a Spark job each time.
-    "spark.sql.shuffle.partitions": "1",
+    **ONE_TASK,
     "spark.sql.autoBroadcastJoinThreshold": "-1",
     "spark.sql.optimizer.disableHints": "true",
     "spark.databricks.delta.snapshotPartitions": "1",
+    # Planning anew after each stage takes longer than it saves.
+    "spark.sql.adaptive.enabled": "false",
 }
 
 
@@ -105,7 +108,7 @@ def _set(spark: SparkSession, settings: Mapping[str, str | None]) -> None:
 
 def gather_few(rows: DataFrame) -> DataFrame:
     """`rows` in one partition, where the session is set for few rows: no join or grouping of them need shuffle."""
-    return rows.coalesce(1) if is_for_few(rows.sparkSession) else rows
+    return rows.coalesce(1) if is_for_one_task(rows.sparkSession) else rows
 
 
 def keep(rows: DataFrame) -> DataFrame:
@@ -115,14 +118,8 @@ def keep(rows: DataFrame) -> DataFrame:
     what works with them: Spark brings blocks back from disk whole, for which there may be room by its reckoning alone.
     """
     rows = gather_few(rows)
-    level = StorageLevel.MEMORY_AND_DISK if is_for_few(rows.sparkSession) else StorageLevel.DISK_ONLY
+    level = StorageLevel.MEMORY_AND_DISK if is_for_one_task(rows.sparkSession) else StorageLevel.DISK_ONLY
     return rows.localCheckpoint(eager=True, storageLevel=level)
-
-
-def is_for_few(spark: SparkSession) -> bool:
-    """Whether the session is set for few rows."""
-    key = "spark.sql.shuffle.partitions"
-    return spark.conf.get(key) == FOR_FEW_ROWS[key]
 
 
 def _launcher_jars(geometry: bool) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -14,7 +13,6 @@ from jobs.commits import Step, replace_rows
 from jobs.lake import Lake
 from jobs.member_clusters import Changed, MemberClusters
 from jobs.runs import COMPARED, FEW_ROWS, Run
-from jobs.session import is_for_few
 from schemas.cluster_kinds import GROUPS
 from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
@@ -25,6 +23,7 @@ from transforms.changes import drop_keys, keep_keys
 from transforms.hash_pairs import HASHES, OLD_AT_ONCE, find_hash_pairs, find_hash_pairs_here
 from transforms.location_dates import DATASET_KEY
 from transforms.member_clusters import GROUP, keep_names
+from transforms.partitions import is_for_one_task, unite
 from transforms.similarity import (
     IMAGE_KEY,
     connected_looks,
@@ -84,7 +83,7 @@ def _pairs_of(step: Step, looks: DataFrame) -> DataFrame:
         step.lake.rows_of(step.contract, step.base, keys, on=keys.columns, columns=step.contract.names)
         for keys in (looks, others)
     )
-    return one.unionByName(other.transform(drop_keys, keys=looks, on=IMAGE_KEY))
+    return unite(one, other.transform(drop_keys, keys=looks, on=IMAGE_KEY))
 
 
 def _find_pairs(run: Run, version: int, touched: DataFrame | None) -> Iterator[DataFrame]:
@@ -118,7 +117,7 @@ def _compare(run: Run, version: int, new: DataFrame, touched: DataFrame) -> Data
     longer to start.
     """
     lake = run.lake
-    if is_for_few(lake.spark):
+    if is_for_one_task(lake.spark):
         found = find_hash_pairs_here(new, key=DATASET_KEY, old=_scan_others(lake, version, touched))
         if found is not None:
             return run.cache(found)
@@ -187,7 +186,7 @@ def _touched_looks(changed: Changed) -> DataFrame:
             found.append(changed.rows_of(FILE_FEATURES, files, on=FILE_KEY, columns=IMAGE_KEY))
     if SIMILAR_IMAGE_PAIRS.name in feeds:
         found.append(feeds[SIMILAR_IMAGE_PAIRS.name].transform(ends_of))
-    looks = reduce(DataFrame.unionByName, found).where(F.col("fingerprint").isNotNull()).distinct()
+    looks = unite(*found).where(F.col("fingerprint").isNotNull()).distinct()
     return looks.join(changed.datasets, list(DATASET_KEY), how="left_semi")
 
 

@@ -16,6 +16,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from schemas.errors import LakeAlbumError
 from transforms.arrow_tables import ArrowBatches, gather_tables, whole_datasets
 from transforms.machine import kernel
+from transforms.partitions import gather_whole, unite
 
 Checkpoint = Callable[[DataFrame], DataFrame]
 """Computes a frame now and keeps it."""
@@ -108,7 +109,7 @@ def _look_around(forest: DataFrame, *, key: Sequence[str]) -> DataFrame:
     downwards = forest.select(*key, F.col(other).alias("node"), F.col(small).alias("smaller"))
     upwards = forest.select(*key, F.col(small).alias("node"), F.lit(None).cast("string").alias("smaller"))
     return (
-        downwards.unionByName(upwards)
+        unite(downwards, upwards)
         .groupBy(*key, "node")
         .agg(
             F.min("smaller").alias("smallest"),
@@ -124,9 +125,8 @@ def _label_leaves(leaves: DataFrame, *, labels: DataFrame, key: Sequence[str]) -
     joined = leaves.join(labels, [*key, small], how="left")
     component = F.coalesce("component", small)
     centres = joined.where(F.col("component").isNull()).select(*key, small, F.col(small).alias("component")).distinct()
-    return labels.unionByName(joined.select(*key, F.col(other).alias(small), component.alias("component"))).unionByName(
-        centres
-    )
+    own = joined.select(*key, F.col(other).alias(small), component.alias("component"))
+    return unite(labels, own, centres)
 
 
 def _contract(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
@@ -143,9 +143,7 @@ def _contract(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
 def _settle(forests: Sequence[DataFrame], *, key: Sequence[str]) -> DataFrame:
     """The labels of datasets that fit in a task each."""
     names = list(key)
-    edges = forests[0]
-    for more in forests[1:]:
-        edges = edges.unionByName(more)
+    edges = unite(*forests)
 
     def settle(batches: ArrowBatches) -> ArrowBatches:
         for table in whole_datasets(batches, key=names, rows=ROWS_AT_ONCE):
@@ -157,7 +155,7 @@ def _settle(forests: Sequence[DataFrame], *, key: Sequence[str]) -> DataFrame:
             )
 
     labels = StructType([*(edges.schema[name] for name in key), text_column(ENDS[0]), text_column("component")])
-    return edges.repartition(*key).sortWithinPartitions(*key).mapInArrow(settle, labels)
+    return gather_whole(edges, key=key).mapInArrow(settle, labels)
 
 
 def connect(table: pa.Table, *, key: Sequence[str], with_centres: bool) -> pa.Table:

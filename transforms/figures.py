@@ -21,6 +21,7 @@ from transforms.components import Checkpoint, Log
 from transforms.large_libraries import LargeLibraries
 from transforms.linkage import LIMITS, Limits
 from transforms.location_dates import DATASET_KEY
+from transforms.partitions import gather_whole, unite
 from transforms.people import Profile, group_faces
 
 FACE_KEY = (*DATASET_KEY, "figure_id")
@@ -69,7 +70,7 @@ def group_figures(
     asked = asked.select(*FACE_KEY, "uri", "embedding", "is_good", "face_quality")
     is_any_large = not large.isEmpty()
     small = asked.join(F.broadcast(large), list(DATASET_KEY), how="left_anti") if is_any_large else asked
-    sorted_ = small.repartition(*DATASET_KEY).sortWithinPartitions(*DATASET_KEY)
+    sorted_ = gather_whole(small, key=DATASET_KEY)
     grouped = sorted_.mapInArrow(
         lambda batches: _group_batches(batches, profile, limits), schema=f"{schema}, {_GROUPED}"
     )
@@ -135,7 +136,7 @@ class Decisions:
         merges = merges.where("action = 'merge'").select(*PERSON, F.col("other_id").alias("into"))
         went = old_clusters.where("state = 'gone' AND successor_id IS NOT NULL")
         went = went.select(*PERSON, F.col("successor_id").alias("into")).join(merges, list(PERSON), how="left_anti")
-        heirs = _follow(merges.unionByName(went), checkpoint=checkpoint)
+        heirs = _follow(unite(merges, went), checkpoint=checkpoint)
         told = edits.where(F.col("action").isin("join", "leave", "part", "rejoin"))
         last = _last(told, by=(*FACE_KEY, "object_id"), kept=("action", "sequence")).transform(_resolve, heirs=heirs)
         last = checkpoint(last)
@@ -182,7 +183,7 @@ def name_people(members: DataFrame, *, names: DataFrame, old_clusters: DataFrame
     """
     columns = ("representative", "generation", "anchor", "origin_id")
     before = old_clusters.select(*PERSON, *columns, F.lit(1).alias("_turn"))
-    either = names.select(*PERSON, *columns, F.lit(0).alias("_turn")).unionByName(before)
+    either = unite(names.select(*PERSON, *columns, F.lit(0).alias("_turn")), before)
     first = F.min(F.struct("_turn", *columns)).alias("_first")
     people = members.select(*PERSON).distinct()
     named = either.join(people, list(PERSON), how="left_semi").groupBy(*PERSON).agg(first)
@@ -228,7 +229,7 @@ def decide_members(members: DataFrame, *, decisions: Decisions, faces: DataFrame
     left = left.join(F.broadcast(decisions.chosen), list(FACE_KEY), how="left_anti")
     given = faces.select(*FACE_KEY, "uri").join(F.broadcast(decisions.chosen), list(FACE_KEY), how="inner")
     given = given.withColumns({"confidence": F.lit(1.0), "role": F.lit("chosen")})
-    return left.unionByName(given.select(*left.columns))
+    return unite(left, given.select(*left.columns))
 
 
 def describe_people(members: DataFrame) -> DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -14,6 +13,7 @@ from schemas.lake import CLUSTER_NAMESPACE
 from transforms.changes import diff_rows
 from transforms.location_dates import DATASET_KEY
 from transforms.member_matching import match_members
+from transforms.partitions import unite
 from transforms.stable_ids import most_shared, number_new, uuid5
 
 GROUP = (*DATASET_KEY, "representative")
@@ -57,7 +57,7 @@ def name_groups(
     if several is not None:
         more = origins.join(several, list(CLUSTER), how="left_semi")
         matches = checkpoint(matches)
-        matches = matches.unionByName(more.join(matches, list(GROUP), how="left_anti"))
+        matches = unite(matches, more.join(matches, list(GROUP), how="left_anti"))
     kept = matches.join(remembered.drop("create_time"), list(CLUSTER), how="inner")
     named = checkpoint(groups.join(kept, list(GROUP), how="left"))
     name = uuid5(CLUSTER_NAMESPACE, "project_name", "dataset_name", "kind", "anchor", "generation")
@@ -69,7 +69,7 @@ def name_groups(
         .withColumn("object_id", F.concat(F.lit(kind.prefix), name))
     )
     columns = (*GROUP, "object_id", "generation", "anchor", "origin_id")
-    return checkpoint(named.where(F.col("object_id").isNotNull()).select(*columns).unionByName(fresh.select(*columns)))
+    return checkpoint(unite(named.where(F.col("object_id").isNotNull()).select(*columns), fresh.select(*columns)))
 
 
 def _shared(members: DataFrame, *, kind: MemberKind, old_members: DataFrame, old_clusters: DataFrame) -> DataFrame:
@@ -87,7 +87,7 @@ def _shared(members: DataFrame, *, kind: MemberKind, old_members: DataFrame, old
         rows.select(*GROUP, "object_id", F.lit(turn).alias("turn"))
         for rows, turn in ((by_member, 0), (by_node, 0), (by_look, 1))
     )
-    return reduce(DataFrame.unionByName, turns).groupBy(*GROUP, "object_id", "turn").agg(F.count("*").alias("shared"))
+    return unite(*turns).groupBy(*GROUP, "object_id", "turn").agg(F.count("*").alias("shared"))
 
 
 def clusters_of_looks(clusters: DataFrame, *, kind: MemberKind, looks: DataFrame) -> DataFrame:
@@ -103,7 +103,7 @@ def clusters_within_looks(clusters: DataFrame, *, kind: MemberKind, looks: DataF
     """Of clusters_of_looks those that went, and those whose representative looks so now: all of their members do."""
     marked = clusters.withColumn(kind.look, _look_of_node("representative"))
     near = marked.join(looks, [*DATASET_KEY, kind.look], how="left_semi").where(kind.live)
-    return near.drop(kind.look).unionByName(clusters.where(~F.expr(kind.live)))
+    return unite(near.drop(kind.look), clusters.where(~F.expr(kind.live)))
 
 
 def _look_of_node(name: str) -> Column:
@@ -164,7 +164,7 @@ def change_clusters(
         )
         .select(*_columns(kind))
     )
-    wanted = live.unionByName(gone)
+    wanted = unite(live, gone)
     moved = _moved(members, kind=kind, old_members=old_members)
     current = old_clusters.select(*_columns(kind))
     compare = [name for name in _columns(kind) if name not in ("create_time", "update_time")]
@@ -179,7 +179,7 @@ def _moved(members: DataFrame, *, kind: MemberKind, old_members: DataFrame) -> D
     """The clusters of which a member came, went or is another now, with `_moved` true."""
     content = [name for name in kind.members.names if name not in ("run_id", *CLUSTER)]
     new, old = members.select(*CLUSTER, *content), old_members.select(*CLUSTER, *content)
-    both = new.withColumn("_side", F.lit(1)).unionByName(old.withColumn("_side", F.lit(-1)))
+    both = unite(new.withColumn("_side", F.lit(1)), old.withColumn("_side", F.lit(-1)))
     differing = both.groupBy(*CLUSTER, *content).agg(F.sum("_side").alias("_sides")).where("_sides != 0")
     return differing.select(*CLUSTER).distinct().withColumn("_moved", F.lit(True))
 

@@ -13,6 +13,7 @@ from schemas.lake import CLUSTER_NAMESPACE
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 from transforms.changes import ACTION
 from transforms.location_dates import DATASET_KEY, NAMES, PLACE_KEY
+from transforms.partitions import unite
 from transforms.stable_ids import match_greedily, most_shared, number_new, overlapping_spans, uuid5
 
 SPAN = (*PLACE_KEY, "first_day")
@@ -66,7 +67,7 @@ def carry_segments(
     revived = checkpoint(match_greedily(overlapping_spans(unfollowed, old=gone, key=PLACE_KEY), key=PLACE_KEY))
 
     remembered = earlier.select(*DATASET_KEY, *REMEMBERED)
-    kept = rest_new.join(followed.unionByName(revived), list(SPAN), how="inner").join(
+    kept = rest_new.join(unite(followed, revived), list(SPAN), how="inner").join(
         remembered, [*DATASET_KEY, "object_id"], how="inner"
     )
     origins = most_shared(pairs, by=SPAN, other="object_id").withColumnRenamed("object_id", "origin_id")
@@ -76,19 +77,15 @@ def carry_segments(
         .join(origins, list(SPAN), how="left")
         .transform(_name_fresh, now=now)
     )
-    updated = checkpoint(_live(same.unionByName(kept), is_cluster=is_cluster, now=now))
+    updated = checkpoint(_live(unite(same, kept), is_cluster=is_cluster, now=now))
     inserted = checkpoint(_live(fresh, is_cluster=is_cluster, now=now))
-    live = updated.unionByName(inserted)
+    live = unite(updated, inserted)
     left = rest_old.join(followed, [*DATASET_KEY, "object_id"], how="left_anti")
     went = _went(left, live=live, pairs=pairs, now=now)
     struck = old.where(is_deleted & (F.col("state") != "deleted"))
     struck = _leave(struck, state="deleted", successor=F.lit(None).cast("string"), now=now)
-    return (
-        updated.unionByName(went)
-        .unionByName(struck)
-        .withColumn(ACTION, F.lit("update"))
-        .unionByName(inserted.withColumn(ACTION, F.lit("insert")))
-    )
+    updates = unite(updated, went, struck).withColumn(ACTION, F.lit("update"))
+    return unite(updates, inserted.withColumn(ACTION, F.lit("insert")))
 
 
 def _pair_same_spans(new: DataFrame, *, old: DataFrame, is_cluster: Column) -> DataFrame:

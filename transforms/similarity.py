@@ -17,6 +17,7 @@ from transforms.components import Log, label_components
 from transforms.embedding_pairs import find_embedding_pairs
 from transforms.location_dates import DATASET_KEY
 from transforms.member_clusters import PARTED
+from transforms.partitions import unite
 
 IMAGE_KEY = (*DATASET_KEY, "fingerprint")
 PAIR_KEY = (*IMAGE_KEY, "other_fingerprint")
@@ -54,7 +55,7 @@ def embedded_pairs(new: DataFrame, *, old: DataFrame | None, checkpoint: Checkpo
     """The pairs (PAIR_COLUMNS) whose embeddings are similar, at least one of each `new`. Both have an `embedding`."""
     sides = [side.withColumn("is_new", F.lit(side is new)) for side in (new, old) if side is not None]
     chosen = (side.select(*IMAGE_KEY, "embedding", "is_new").where(F.col("embedding").isNotNull()) for side in sides)
-    vectors = checkpoint(reduce(DataFrame.unionByName, chosen).dropDuplicates(list(IMAGE_KEY)))
+    vectors = checkpoint(unite(*chosen).dropDuplicates(list(IMAGE_KEY)))
     alike = find_embedding_pairs(vectors, key=DATASET_KEY, min_similarity=MIN_SIMILARITY)
     own = {"signal": F.lit("embedding"), "distance": F.lit(None).cast("int")}
     return alike.withColumns(own).select(*PAIR_COLUMNS)
@@ -62,7 +63,7 @@ def embedded_pairs(new: DataFrame, *, old: DataFrame | None, checkpoint: Checkpo
 
 def first_signals(found: Sequence[DataFrame]) -> DataFrame:
     """One row per pair of all that were found, by its first signal (SIGNALS): `similar_image_pairs` but run_id."""
-    pairs = reduce(DataFrame.unionByName, found)
+    pairs = unite(*found)
     order = F.array_position(F.lit(list(SIGNALS)), F.col("signal"))
     first = F.min(F.struct(order.alias("order"), "distance", "similarity", "signal")).alias("first")
     return pairs.groupBy(*PAIR_KEY).agg(first).select(*PAIR_KEY, "first.signal", "first.distance", "first.similarity")
@@ -88,7 +89,7 @@ def linked_looks(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
     """
     shared = images.groupBy(hash_look().alias("look")).count().where("count >= 2").select("look")
     ends = pairs.transform(ends_of).select(hash_look().alias("look"))
-    return ends.unionByName(shared).distinct()
+    return unite(ends, shared).distinct()
 
 
 def connected_looks(looks: DataFrame, *, pairs: DataFrame, checkpoint: Checkpoint, log: Log) -> DataFrame:
@@ -97,7 +98,7 @@ def connected_looks(looks: DataFrame, *, pairs: DataFrame, checkpoint: Checkpoin
     component = [*DATASET_KEY, "component"]
     touched = components.join(looks, list(IMAGE_KEY), how="left_semi").select(*component).distinct()
     near = components.join(touched, component, how="left_semi").select(*IMAGE_KEY)
-    return near.unionByName(looks.select(*IMAGE_KEY)).distinct()
+    return unite(near, looks.select(*IMAGE_KEY)).distinct()
 
 
 def hash_look() -> Column:
@@ -120,17 +121,12 @@ def part_images(images: DataFrame, *, parted: DataFrame, pairs: DataFrame) -> Da
     which stands for itself. It is kept apart from these, and from what they are similar to: so no representative is
     similar to both. `parted` has a dataset, `uri` and `apart` (what it was parted from) a row.
     """
-    both = pairs.select(*PAIR_KEY).unionByName(
-        pairs.select(
-            *DATASET_KEY,
-            F.col("other_fingerprint").alias("fingerprint"),
-            F.col("fingerprint").alias("other_fingerprint"),
-        )
-    )
+    turned = {"other_fingerprint": F.col("fingerprint"), "fingerprint": F.col("other_fingerprint")}
+    both = unite(pairs.select(*PAIR_KEY), pairs.select(*PAIR_KEY).withColumns(turned))
     from_these = parted.select(*DATASET_KEY, "uri", F.explode("apart").alias("fingerprint"))
     from_similar = from_these.join(both, list(IMAGE_KEY), how="inner")
     from_similar = from_similar.select(*DATASET_KEY, "uri", F.col("other_fingerprint").alias("fingerprint"))
-    every = from_these.unionByName(from_similar)
+    every = unite(from_these, from_similar)
     apart = every.groupBy(*DATASET_KEY, "uri").agg(F.array_sort(F.collect_set("fingerprint")).alias("apart"))
     own = F.concat("fingerprint", F.lit(PARTED), "uri")
     return images.join(F.broadcast(apart), [*DATASET_KEY, "uri"], how="left").withColumn(
@@ -146,7 +142,7 @@ def link_nodes(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
     nodes = images.select(*DATASET_KEY, "node", "fingerprint", "apart").dropDuplicates([*DATASET_KEY, "node"])
     same = nodes.where(F.col("apart").isNotNull()).select(*IMAGE_KEY).distinct()
     same = same.withColumns({"other_fingerprint": F.col("fingerprint"), "similarity": F.lit(1.0)})
-    links = pairs.select(*PAIR_KEY, "similarity").unionByName(same)
+    links = unite(pairs.select(*PAIR_KEY, "similarity"), same)
     one = nodes.withColumnsRenamed({"node": "_node", "apart": "_apart"})
     other = nodes.withColumnsRenamed({"node": "_other", "apart": "_other_apart", "fingerprint": "other_fingerprint"})
     linked = links.join(one, list(IMAGE_KEY), how="inner").join(other, [*DATASET_KEY, "other_fingerprint"], how="inner")

@@ -9,6 +9,8 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from transforms.partitions import unite
+
 
 def uuid5(namespace: uuid.UUID, *parts: str) -> Column:
     r"""RFC 9562 UUID version 5 of the columns `parts` joined by line feeds, as Python's uuid.uuid5 gives it.
@@ -44,7 +46,7 @@ def overlapping_spans(new: DataFrame, *, old: DataFrame, key: Sequence[str]) -> 
     the next: only spans of one chain are joined, so that a place with thousands of spans costs no square.
     """
     spans = new.select(*key, "first_day", "last_day", F.lit(None).alias("object_id"), F.lit(None).alias("generation"))
-    spans = spans.unionByName(old.select(*key, "first_day", "last_day", "object_id", "generation"))
+    spans = unite(spans, old.select(*key, "first_day", "last_day", "object_id", "generation"))
     by_start = Window.partitionBy(*key).orderBy("first_day", "object_id")
     end_before = F.max("last_day").over(by_start.rowsBetween(Window.unboundedPreceding, -1))
     starts_chain = F.coalesce(F.col("first_day") > end_before, F.lit(True)).cast("int")

@@ -25,6 +25,7 @@ from transforms.components import (
     text_column,
 )
 from transforms.machine import kernel
+from transforms.partitions import gather_whole, unite
 
 Similarities = NDArray[np.float64]
 
@@ -77,7 +78,7 @@ def group_stars(
     part = (*key, "component")
     giants = checkpoint(rest.groupBy(*part).count().where(too_many).select(*part))
     if giants.count() == 0:
-        return few.unionByName(_group_whole(rest, key=part).drop("component"))
+        return unite(few, _group_whole(rest, key=part).drop("component"))
     giants = F.broadcast(giants)
     split = _group_whole(rest.join(giants, list(part), how="left_anti"), key=part)
     spread = _group_spread(
@@ -88,7 +89,7 @@ def group_stars(
         edges_per_task=edges_per_task,
         max_rounds=max_rounds,
     )
-    return few.unionByName(split.unionByName(spread).drop("component"))
+    return unite(few, split.drop("component"), spread.drop("component"))
 
 
 def _group_whole(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
@@ -107,7 +108,7 @@ def _group_whole(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
             StructField("similarity", DoubleType(), nullable=False),
         ]
     )
-    return edges.repartition(*key).sortWithinPartitions(*key).mapInArrow(group, schema)
+    return gather_whole(edges, key=key).mapInArrow(group, schema)
 
 
 def group_table(table: pa.Table, *, key: Sequence[str]) -> pa.Table:
@@ -194,10 +195,7 @@ def _group_spread(
             open_edges.join(newly, [*key, ENDS[0]], how="left_anti").join(other, [*key, ENDS[1]], how="left_anti")
         )
     covered += [_cover_whole(part, key=key) for part in parts]
-    members = covered[0]
-    for more in covered[1:]:
-        members = members.unionByName(more)
-    return _join_best(arcs, members=checkpoint(members), key=key)
+    return _join_best(arcs, members=checkpoint(unite(*covered)), key=key)
 
 
 def _directed(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
@@ -205,7 +203,7 @@ def _directed(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
     node, other = ENDS
     there = edges.select(*key, *ENDS, "similarity")
     back = edges.select(*key, F.col(other).alias(node), F.col(node).alias(other), "similarity")
-    arcs = there.unionByName(back)
+    arcs = unite(there, back)
     degrees = arcs.groupBy(*key, node).agg(F.count(F.lit(1)).cast(IntegerType()).alias("degree"))
     others = degrees.withColumnsRenamed({node: other, "degree": "other_degree"})
     return arcs.join(degrees, [*key, node], how="inner").join(others, [*key, other], how="inner")
@@ -233,7 +231,7 @@ def _cover_whole(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
             yield from cover_table(table, key=names).to_batches()
 
     schema = StructType([*(edges.schema[name] for name in key), text_column(ENDS[0])])
-    return edges.repartition(*key).sortWithinPartitions(*key).mapInArrow(cover, schema)
+    return gather_whole(edges, key=key).mapInArrow(cover, schema)
 
 
 def cover_table(table: pa.Table, *, key: Sequence[str]) -> pa.Table:
@@ -261,4 +259,4 @@ def _join_best(arcs: DataFrame, *, members: DataFrame, key: Sequence[str]) -> Da
     )
     alone = to_representatives.select(*key, F.col(other).alias(node)).distinct()
     themselves = alone.withColumns({"representative": F.col(node), "similarity": F.lit(1.0)})
-    return joined.unionByName(themselves)
+    return unite(joined, themselves)

@@ -1,0 +1,32 @@
+"""How rows are shared out among tasks. Of few rows one task has all, and nothing is shuffled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+from pyspark.sql import DataFrame, SparkSession
+
+IS_FOR_ONE_TASK = "lakealbum.isForOneTask"
+ONE_TASK = {IS_FOR_ONE_TASK: "true", "spark.sql.shuffle.partitions": "1"}
+"""The settings of a session while what is planned is planned for one task."""
+
+
+def is_for_one_task(spark: SparkSession) -> bool:
+    """Whether what is planned now is planned for one task."""
+    return spark.conf.get(IS_FOR_ONE_TASK, None) is not None
+
+
+def unite(*frames: DataFrame) -> DataFrame:
+    """The rows of all frames, by the names of their columns.
+
+    Planned for one task, they are put in one partition at once: every join and grouping of a union would shuffle it.
+    """
+    rows = reduce(DataFrame.unionByName, frames)
+    return rows.coalesce(1) if len(frames) > 1 and is_for_one_task(rows.sparkSession) else rows
+
+
+def gather_whole(rows: DataFrame, *, key: Sequence[str]) -> DataFrame:
+    """The rows so that those of one key are all in one task, sorted by it."""
+    whole = rows.coalesce(1) if is_for_one_task(rows.sparkSession) else rows.repartition(*key)
+    return whole.sortWithinPartitions(*key)
