@@ -22,7 +22,6 @@ KEY = ("bucket", "project_name", "dataset_name", "fingerprint")
 
 
 WRITERS = {
-    "Spark": ("Spark",) * 5,
     "delta-rs": ("delta-rs",) * 5,
     "in turn": (
         "Spark",
