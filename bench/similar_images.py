@@ -10,10 +10,9 @@
 edits: real pictures and their edits, through `index` and `cluster similar-images`; pairs and groups against the
 truth, beside imagehash's and imagededup's PHash. hashes: random hashes, 2 % of them near-duplicates, beside faiss.
 embeddings: in one dataset and in many, recall against exact search. increments: the whole job, then again with a
-share of new pictures; pictures: the same from the files on, by `index` and `cluster` as typed. speed: pictures hashed
-a second and core. Run it from the repository's root, in the environment
-that `./lakealbum` sets (PYTHONPATH, LAKEALBUM_JARS, SPARK_CONF_DIR), on an otherwise idle machine. Peers that are not
-installed are left out.
+share of new pictures. pictures: the same from the files on, by `index` and `cluster` as typed. speed: pictures hashed
+a second and core. Run it from the repository's root, in the environment that `./lakealbum` sets (PYTHONPATH,
+LAKEALBUM_JARS, SPARK_CONF_DIR), on an otherwise idle machine. Peers that are not installed are left out.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from catalog.sql import all_of, equals
 from jobs.commits import Step, apply_changes
 from jobs.lake import bucket, check_datasets, dataset_names, select_rows
 from jobs.runs import Run
-from jobs.session import gather_few
 from schemas.cluster_edits import CLUSTER_EDITS
 from schemas.contract import Contract
 from schemas.dataset_state import DATASET_STATE
@@ -166,7 +165,7 @@ def _states_of_kind(table: DeltaTable, *, project: str, kind: str) -> dict[str, 
 
 
 def _frame(run: Run, rows: list[dict[str, Any]], schema: pa.Schema) -> DataFrame:
-    return gather_few(run.lake.spark.createDataFrame(pa.Table.from_pylist(rows, schema)))
+    return run.lake.frame(pa.Table.from_pylist(rows, schema))
 
 
 def end_clustering(

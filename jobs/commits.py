@@ -225,7 +225,7 @@ def add_rows(step: Step, rows: DataFrame) -> Committed:
 
     Raises as replace_rows does.
     """
-    return _add(step, rows if is_for_one_task(step.lake.spark) else _gather(step, rows))
+    return _add(step, _gather(step, rows))
 
 
 def _add(step: Step, rows: DataFrame) -> Committed:
@@ -269,6 +269,8 @@ def _commit(step: Step, changes: DataFrame | pa.Table, counts: dict[str, int] | 
     mark = step.mark.next(step.consumes)
     token = json.dumps({"run_id": step.run_id, "step": name, **asdict(mark)})
     with conflicts_of(name):
+        if isinstance(changes, pa.Table) and _is_large_merge(step, counts or {}):
+            changes = step.lake.frame(changes)
         if isinstance(changes, pa.Table):
             _commit_here(step, changes, counts or {}, mark=mark, token=token)
         else:
@@ -280,23 +282,26 @@ def _commit(step: Step, changes: DataFrame | pa.Table, counts: dict[str, int] | 
     return Committed(version, counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
 
 
-def _commit_here(step: Step, changes: pa.Table, counts: dict[str, int], *, mark: Mark, token: str) -> None:
-    """A commit by delta-rs, which takes a hundredth of the time that Spark takes to plan one.
+def _only_adds(counts: Mapping[str, int]) -> bool:
+    return set(counts) <= {"insert"}
 
-    Save a merge into large files, which it would write anew to delete a row: Spark marks the row.
-    """
-    only_adds = set(counts) <= {"insert"}
-    if not only_adds and sum_of_files(step.log, "size_bytes") > MERGED_BYTES:
-        return _commit_by_spark(step, step.lake.frame(changes), counts, mark=mark, token=token)
+
+def _is_large_merge(step: Step, counts: Mapping[str, int]) -> bool:
+    """Whether rows change in a table whose files delta-rs would take long to write anew; Spark marks rows as deleted."""
+    return not _only_adds(counts) and sum_of_files(step.log, "size_bytes") > MERGED_BYTES
+
+
+def _commit_here(step: Step, changes: pa.Table, counts: dict[str, int], *, mark: Mark, token: str) -> None:
+    """A commit by delta-rs, which takes a hundredth of the time that Spark takes to plan one."""
     table = step.lake.at(step.contract, step.base)
     schema = step.contract.arrow_schema
     properties = CommitProperties(
         custom_metadata={"userMetadata": token}, app_transactions=[Transaction(APP_ID, mark.count)]
     )
-    if only_adds:
+    if _only_adds(counts):
         rows = changes.drop_columns([ACTION]).cast(schema)
         write_deltalake(table, rows, mode="append", writer_properties=WRITER, commit_properties=properties)
-        return None
+        return
     merge = table.merge(
         changes.cast(schema.append(pa.field(ACTION, pa.string()))),
         _same_key(step),
@@ -313,7 +318,6 @@ def _commit_here(step: Step, changes: pa.Table, counts: dict[str, int], *, mark:
     if "insert" in counts:
         merge = merge.when_not_matched_insert(values, f"s.{ACTION} = 'insert'")
     merge.execute()
-    return None
 
 
 def _commit_by_spark(step: Step, changes: DataFrame, counts: dict[str, int] | None, *, mark: Mark, token: str) -> None:
@@ -321,7 +325,7 @@ def _commit_by_spark(step: Step, changes: DataFrame, counts: dict[str, int] | No
     with session_settings(step.lake.spark, transaction):
         if counts is None:
             _append(step, changes)
-        elif set(counts) <= {"insert"}:
+        elif _only_adds(counts):
             _append(step, _gather(step, changes))
         else:
             _merge(step, changes, counts)
@@ -332,8 +336,9 @@ def _same_key(step: Step) -> str:
 
 
 def _gather(step: Step, rows: DataFrame) -> DataFrame:
-    """`rows` with those of a partition together, so that each gets one file."""
-    return rows.repartition(*step.contract.partition_by) if step.contract.partition_by else rows
+    """`rows` with those of a partition together, so that each gets one file; one task has them so."""
+    is_together = not step.contract.partition_by or is_for_one_task(step.lake.spark)
+    return rows if is_together else rows.repartition(*step.contract.partition_by)
 
 
 def _append(step: Step, rows: DataFrame) -> None:

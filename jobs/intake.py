@@ -10,8 +10,8 @@ from pyspark.sql import functions as F
 from jobs.commits import Step, put_rows, retry_conflicts
 from jobs.lake import bucket
 from jobs.runs import EMBEDDED, Run
-from jobs.session import gather_few
 from schemas.contract import Contract
+from transforms.partitions import gather_few
 
 
 def count_verdicts(run: Run, judged: DataFrame) -> None:

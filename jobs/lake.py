@@ -21,14 +21,13 @@ from catalog.create import ensure_lake
 from catalog.sql import equals, one_of
 from catalog.storage import storage_options
 from catalog.upkeep import commits_after, committed_at
-from jobs.session import gather_few
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import LakeError, UsageError
 from schemas.lake import CONTRACT_VERSION, absolute_uri, table_uri
 from schemas.settings import LakeSettings
 from transforms.arrow_tables import to_frame
-from transforms.partitions import is_for_one_task
+from transforms.partitions import gather_few, is_for_one_task
 
 SMALL_BYTES = 8 << 20
 """Bytes of a table's files up to which it is sent along with the tasks that read it."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
-from transforms.partitions import ONE_TASK, is_for_one_task
+from transforms.partitions import ONE_TASK, gather_few, is_for_one_task
 
 RESULTS_DEPEND_ON = {
     "spark.sql.session.timeZone": "UTC",
@@ -104,11 +104,6 @@ def _set(spark: SparkSession, settings: Mapping[str, str | None]) -> None:
             spark.conf.unset(key)
         else:
             spark.conf.set(key, value)
-
-
-def gather_few(rows: DataFrame) -> DataFrame:
-    """`rows` in one partition, where the session is set for few rows: no join or grouping of them need shuffle."""
-    return rows.coalesce(1) if is_for_one_task(rows.sparkSession) else rows
 
 
 def keep(rows: DataFrame) -> DataFrame:

@@ -17,16 +17,17 @@ def is_for_one_task(spark: SparkSession) -> bool:
     return spark.conf.get(IS_FOR_ONE_TASK, None) is not None
 
 
-def unite(*frames: DataFrame) -> DataFrame:
-    """The rows of all frames, by the names of their columns.
+def gather_few(rows: DataFrame) -> DataFrame:
+    """`rows` in one partition, where they are planned for one task: no join or grouping of them need shuffle."""
+    return rows.coalesce(1) if is_for_one_task(rows.sparkSession) else rows
 
-    Planned for one task, they are put in one partition at once: every join and grouping of a union would shuffle it.
-    """
-    rows = reduce(DataFrame.unionByName, frames)
-    return rows.coalesce(1) if len(frames) > 1 and is_for_one_task(rows.sparkSession) else rows
+
+def unite(*frames: DataFrame) -> DataFrame:
+    """The rows of all frames, by the names of their columns; few in one partition, which a union by itself is not."""
+    return gather_few(reduce(DataFrame.unionByName, frames))
 
 
 def gather_whole(rows: DataFrame, *, key: Sequence[str]) -> DataFrame:
     """The rows so that those of one key are all in one task, sorted by it."""
-    whole = rows.coalesce(1) if is_for_one_task(rows.sparkSession) else rows.repartition(*key)
+    whole = gather_few(rows) if is_for_one_task(rows.sparkSession) else rows.repartition(*key)
     return whole.sortWithinPartitions(*key)

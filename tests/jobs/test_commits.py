@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from catalog.create import ensure_lake
+from jobs import commits
 from jobs.commits import Mark, Step, apply_changes, replace_rows
 from jobs.lake import Lake
 from jobs.session import FOR_FEW_ROWS, session_settings
@@ -31,7 +32,7 @@ def lake(tmp_path: Path, spark: SparkSession) -> Lake:
 
 def writing(lake: Lake, by: str) -> AbstractContextManager[None]:
     """Inside, what is committed is committed by delta-rs, or by Spark."""
-    return session_settings(lake.spark, FOR_FEW_ROWS) if by == "delta-rs" else nullcontext()
+    return session_settings(lake.spark, FOR_FEW_ROWS if by == "delta-rs" else {})
 
 
 @pytest.fixture(params=["Spark", "delta-rs"])
@@ -84,6 +85,19 @@ def test_appends_and_merges_from_one_pin_exclude_each_other(lake: Lake, first_by
     with writing(lake, then_by):
         assert apply_changes(again, merge).deleted == 1
     assert names_in(lake) == ["bob"]
+
+
+def test_a_merge_into_large_files_is_left_to_spark(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    with writing(lake, "delta-rs"):
+        first = Step.pin(lake, DATASETS, "first")
+        replace_rows(first, rows(lake.spark, "ada", "bob"), first.current())
+        monkeypatch.setattr(commits, "MERGED_BYTES", 1)
+        apply_changes(Step.pin(lake, DATASETS, "append"), rows(lake.spark, "eve").withColumn(ACTION, F.lit("insert")))
+        apply_changes(Step.pin(lake, DATASETS, "merge"), rows(lake.spark, "ada").withColumn(ACTION, F.lit("delete")))
+    assert names_in(lake) == ["bob", "eve"]
+    merged, appended = lake.log(DATASETS).history(2)
+    assert "Spark" in merged["engineInfo"]
+    assert "delta-rs" in appended["engineInfo"]
 
 
 def test_a_watermark_moves_alone_where_nothing_changes_and_stays_where_nothing_is_consumed(either: Lake) -> None:
