@@ -18,10 +18,10 @@ import shapely.ops
 from shapely import Polygon
 
 from schemas.lake import LEVEL_DEPTH
-from transforms.area_cells import NO_AREA
-from transforms.area_index import AreaIndex
-from transforms.area_tiles import ALL_TILES, area_rows, join_tiles, tile_row
-from transforms.cells import OUTSIDE, cell_box, morton_code
+from transforms.places.area_cells import NO_AREA
+from transforms.places.area_index import AreaIndex
+from transforms.places.area_tiles import ALL_TILES, area_rows, join_tiles, tile_row
+from transforms.places.cells import OUTSIDE, cell_box, morton_code
 
 VIEW = (0.3, 0.25, 2.1, 1.15)
 """Least x and y, greatest x and y, in degrees: within one tile."""

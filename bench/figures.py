@@ -53,8 +53,8 @@ from bench.measuring import (
 )
 from jobs.cluster_figures import ClusterFigures, cluster_figures
 from jobs.index_files import IndexFiles, index_files
-from jobs.progress import configure_logging
-from jobs.session import open_session
+from jobs.runtime.progress import configure_logging
+from jobs.runtime.session import open_session
 
 PROJECT = "bench"
 FACES_A_PERSON = 50
@@ -78,7 +78,7 @@ LEFT JOIN (
   FROM figures
 ) AS f ON f.dataset_name = m.dataset_name AND f.figure_id = m.figure_id
 WHERE c.state = 'live'
-GROUP BY c.dataset_name, c.object_id
+GROUP_KEY BY c.dataset_name, c.object_id
 """
 """One row per person: the faces that found it, the good ones among them, and the images that these are in."""
 

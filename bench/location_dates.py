@@ -31,12 +31,12 @@ from pyspark.sql import functions as F
 from bench.measuring import growth_exponent, new_run
 from catalog.create import ensure_lake
 from jobs.cluster_location_dates import ClusterLocationDates, cluster_location_dates
-from jobs.commits import Step, put_rows
-from jobs.evidence import refresh_place_days
-from jobs.lake import Lake, bucket, spark_schema
-from jobs.locating import refresh_file_places
-from jobs.runs import Run
-from jobs.session import open_session
+from jobs.clusters.evidence import refresh_place_days
+from jobs.places.locating import refresh_file_places
+from jobs.runtime.commits import Step, put_rows
+from jobs.runtime.lake import Lake, bucket, spark_schema
+from jobs.runtime.runs import Run
+from jobs.runtime.session import open_session
 from schemas.datasets import DATASETS
 from schemas.files import FILES
 from schemas.settings import LakeSettings
@@ -50,12 +50,12 @@ COPY (
     SELECT dataset_name, address.country AS country, address.province AS province, address.city AS city,
            CAST(left(produce_time, 10) AS DATE) AS day, count(*) AS files,
            count(*) FILTER (WHERE media_type = 'video') AS videos
-    FROM read_parquet({sources}) GROUP BY ALL
+    FROM read_parquet({sources}) GROUP_KEY BY ALL
   ), level_days AS (
     SELECT dataset_name, 'city' AS level, country || '/' || province || '/' || city AS place, day,
-           sum(files) AS files, sum(videos) AS videos FROM days GROUP BY ALL
+           sum(files) AS files, sum(videos) AS videos FROM days GROUP_KEY BY ALL
     UNION ALL
-    SELECT dataset_name, 'province', country || '/' || province, day, sum(files), sum(videos) FROM days GROUP BY ALL
+    SELECT dataset_name, 'province', country || '/' || province, day, sum(files), sum(videos) FROM days GROUP_KEY BY ALL
   ), cut AS (
     SELECT *, coalesce(day - lag(day) OVER place_days > 2, true) AS starts FROM level_days
     WINDOW place_days AS (PARTITION BY dataset_name, level, place ORDER BY day)
@@ -64,7 +64,7 @@ COPY (
   )
   SELECT dataset_name, level, place, min(day) AS first_day, max(day) AS last_day,
          sum(files)::BIGINT AS files, sum(videos)::BIGINT AS videos
-  FROM numbered GROUP BY dataset_name, level, place, number
+  FROM numbered GROUP_KEY BY dataset_name, level, place, number
   HAVING max(day) - min(day) + 1 BETWEEN 1 AND 15
 ) TO '{target}' (FORMAT parquet, COMPRESSION zstd)
 """

@@ -22,10 +22,10 @@ from deltalake import DeltaTable, QueryBuilder
 from numpy.typing import NDArray
 from pyspark.sql import SparkSession
 
-from jobs.lake import Lake
-from jobs.options import JobConfig
-from jobs.progress import Progress
-from jobs.runs import Run, run_job
+from jobs.cli.options import JobConfig
+from jobs.runtime.lake import Lake
+from jobs.runtime.progress import Progress
+from jobs.runtime.runs import Run, run_job
 from schemas.settings import LakeSettings
 
 SAMPLE_SECONDS = 0.5

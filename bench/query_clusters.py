@@ -82,7 +82,7 @@ def queries() -> dict[str, list[str]]:
 
 def cold_call(arguments: list[str], lake: Path) -> tuple[float, float]:
     """Seconds that one call takes in a process of its own: by the clock, and of the processors."""
-    command = [sys.executable, "-m", "jobs.cli", "query", "location-date", "--json"]
+    command = [sys.executable, "-m", "jobs.cli.main", "query", "location-date", "--json"]
     start, before = time.perf_counter(), os.times()
     subprocess.run(
         [*command, "--lake", str(lake), "--project", PROJECT, *arguments],

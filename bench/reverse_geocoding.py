@@ -33,21 +33,21 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from bench.measuring import describe_machine, growth_exponent, print_table, sampled_workers
-from jobs.area_indexes import locator_over, read_table
 from jobs.build_areas import BuildAreas, build_areas
-from jobs.commits import Mark
-from jobs.lake import Lake
-from jobs.progress import Progress
-from jobs.runs import run_job
-from jobs.session import open_session, use_geometry
+from jobs.places.area_indexes import locator_over, read_table
+from jobs.runtime.commits import Mark
+from jobs.runtime.lake import Lake
+from jobs.runtime.progress import Progress
+from jobs.runtime.runs import run_job
+from jobs.runtime.session import open_session, use_geometry
 from schemas.area_index import AREA_INDEX
 from schemas.areas import AREAS
 from schemas.lake import LEVEL_DEPTH
-from transforms.area_geocoding import AreaLocator, find_packed
-from transforms.area_index import AreaIndex
-from transforms.gazetteer import towns
-from transforms.geocoding import ADDRESS_SCHEMA, locate_points
-from transforms.machine import cache_folder
+from transforms.places.area_geocoding import AreaLocator, find_packed
+from transforms.places.area_index import AreaIndex
+from transforms.places.gazetteer import towns
+from transforms.places.geocoding import ADDRESS_SCHEMA, locate_points
+from transforms.tables.machine import cache_folder
 
 Floats = NDArray[np.float64]
 Ranks = NDArray[np.int32]
@@ -267,7 +267,7 @@ def ask_duckdb(points: Points, areas: Path) -> Answers:
     prepared = time.perf_counter()
     found = connection.execute(
         f"SELECT id, min(rank) AS rank FROM '{points.folder}/*.parquet' JOIN areas "
-        "ON ST_Intersects(shape, ST_Point(longitude, latitude)) GROUP BY id"
+        "ON ST_Intersects(shape, ST_Point(longitude, latitude)) GROUP_KEY BY id"
     ).to_arrow_table()
     return Answers(prepared - start, time.perf_counter() - prepared, by_rank(found, len(points)))
 

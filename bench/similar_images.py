@@ -50,20 +50,20 @@ from bench.measuring import (
     time_job,
 )
 from jobs.cluster_similar_images import ClusterSimilarImages, cluster_similar_images
-from jobs.commits import Step, put_rows
 from jobs.index_files import IndexFiles, index_files
-from jobs.lake import Lake, bucket
-from jobs.progress import configure_logging
-from jobs.session import open_session
+from jobs.runtime.commits import Step, put_rows
+from jobs.runtime.lake import Lake, bucket
+from jobs.runtime.progress import configure_logging
+from jobs.runtime.session import open_session
 from schemas.datasets import DATASETS
 from schemas.file_features import CROPS, FILE_FEATURES
 from schemas.files import FILES
+from schemas.keys import DATASET_KEY
 from schemas.lake import TABLES
 from schemas.settings import LakeSettings
-from transforms.embedding_pairs import find_embedding_pairs
-from transforms.hash_pairs import HASH_DISTANCE, find_hash_pairs
-from transforms.location_dates import DATASET_KEY
-from transforms.pictures import read_batches
+from transforms.pictures.files import read_batches
+from transforms.similar_images.embedding_pairs import find_embedding_pairs
+from transforms.similar_images.hash_pairs import HASH_DISTANCE, find_hash_pairs
 
 PROJECT = "bench"
 SAME_ORIGINAL = 16
@@ -436,7 +436,16 @@ def measure_pictures(photos: Path, count: int, share: float) -> None:
                 ("index", f"{folder}/{name}", "--format", "photos", "--dataset", "all"),
                 ("cluster", "similar-images"),
             ):
-                command = [sys.executable, "-m", "jobs.cli", *verb, "--lake", f"{folder}/lake", "--project", PROJECT]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "jobs.cli.main",
+                    *verb,
+                    "--lake",
+                    f"{folder}/lake",
+                    "--project",
+                    PROJECT,
+                ]
                 with clock(f"{verb[0]}: {pictures:,} new", times):
                     subprocess.run(command, check=True, capture_output=True)
             totals.append(sum(times.values()))

@@ -29,7 +29,7 @@ class Erasure:
     """A person to be erased, or erased before.
 
     `object_ids` are the person's and those of the people who went into it; `digests` stand for the faces
-    (transforms.erasures.face_digest): 64 bytes each. The unsaid of both are those of which no edit says so yet.
+    (transforms.people.erasures.face_digest): 64 bytes each. The unsaid of both are those of which no edit says so yet.
     """
 
     person: Row

@@ -16,20 +16,20 @@ from pydantic import Field
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.area_indexes import refresh_area_index
-from jobs.area_sources import AreaFormat, detect_area_format, read_areas
-from jobs.cli import run as run_command
-from jobs.commits import Step, replace_rows, retry_conflicts
-from jobs.intake import count_verdicts, put
-from jobs.options import JobConfig, build_config, job_options, split_pairs
-from jobs.runs import Run, print_result, run_job
-from jobs.session import use_geometry
+from jobs.cli.main import run as run_command
+from jobs.cli.options import JobConfig, build_config, job_options, split_pairs
+from jobs.places.area_indexes import refresh_area_index
+from jobs.places.area_sources import AreaFormat, detect_area_format, read_areas
+from jobs.runtime.commits import Step, replace_rows, retry_conflicts
+from jobs.runtime.runs import Run, print_result, run_job
+from jobs.runtime.session import use_geometry
+from jobs.sources.intake import count_verdicts, put
 from schemas.areas import AREAS
 from schemas.errors import SourceError
 from schemas.lake import absolute_uri
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
-from transforms.areas import (
+from transforms.places.areas import (
     AreaFields,
     finish_geometry,
     judge_areas,
@@ -38,7 +38,7 @@ from transforms.areas import (
     nest_levels,
     repair_geometry,
 )
-from transforms.sources import refused
+from transforms.sources.rows import refused
 
 Expression = str | tuple[str, ...]
 AREA = 1000

@@ -18,11 +18,11 @@ from catalog import imm
 from catalog.commands import in_lake
 from catalog.lake import Lake, Scope
 from catalog.terminal import printable
-from jobs.cli import run as run_command
-from jobs.face_labels import read_libraries
+from jobs.cli.main import run as run_command
+from jobs.people.labels import read_libraries
 from schemas.errors import UsageError
-from transforms.calibration import DEFAULTS, Library, calibrate, count_strangers, cross_validate
-from transforms.people import Profile
+from transforms.people.calibration import DEFAULTS, Library, calibrate, count_strangers, cross_validate
+from transforms.people.grouping import Profile
 
 LEAST_PEOPLE = 10
 """People who could be founded, from which a profile says something of others."""

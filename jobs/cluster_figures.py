@@ -16,21 +16,21 @@ from pydantic import Field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.cli import run as run_command
-from jobs.clustering import edits_of_kind
-from jobs.commits import retry_conflicts
-from jobs.erasures import read_erased
-from jobs.member_clusters import Changed, MemberClusters, cluster_members
-from jobs.options import JobConfig, build_config, job_options
-from jobs.runs import EMBEDDED, Run, print_result, run_job
+from jobs.cli.main import run as run_command
+from jobs.cli.options import JobConfig, build_config, job_options
+from jobs.clusters.clustering import edits_of_kind
+from jobs.clusters.member_clusters import Changed, MemberClusters, cluster_members
+from jobs.people.erasures import read_erased
+from jobs.runtime.commits import retry_conflicts
+from jobs.runtime.runs import EMBEDDED, Run, print_result, run_job
 from schemas.cluster_kinds import PEOPLE
 from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
 from schemas.files import FILES
-from transforms.erasures import drop_erased
-from transforms.figures import (
-    FACE_KEY,
+from schemas.keys import DATASET_KEY, FACE_KEY, GROUP_KEY
+from transforms.people.erasures import drop_erased
+from transforms.people.figures import (
     Decisions,
     decide_members,
     describe_people,
@@ -42,10 +42,8 @@ from transforms.figures import (
     restore_members,
     stay_people,
 )
-from transforms.location_dates import DATASET_KEY
-from transforms.member_clusters import GROUP
-from transforms.partitions import unite
-from transforms.people import Profile
+from transforms.people.grouping import Profile
+from transforms.tables.partitions import unite
 
 TASK_TYPE = "FaceClustering"
 TASK_NAME = "CreateFigureClusteringTask"
@@ -106,7 +104,7 @@ def _commit_people(
     decisions = Decisions.of(edits, old_clusters=pinned.old_clusters, checkpoint=run.cache)
     kept_together = decisions.merged.select(*DATASET_KEY, F.col("into").alias("object_id")).distinct()
     names = pinned.name(groups, several=kept_together)
-    members = groups.join(names.select(*GROUP, "object_id"), list(GROUP), how="inner")
+    members = groups.join(names.select(*GROUP_KEY, "object_id"), list(GROUP_KEY), how="inner")
     members = members.select(*FACE_KEY, "uri", "object_id", "confidence", "role")
     merged = run.cache(members.transform(merge_people, decisions=decisions))
     restored = restore_members(decisions, old_clusters=pinned.old_clusters, faces=faces)

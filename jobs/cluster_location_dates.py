@@ -12,21 +12,21 @@ from typing import Any
 import click
 from pydantic import Field, field_validator, model_validator
 
-from jobs.cli import run as run_command
-from jobs.clustering import end_clustering
-from jobs.commits import Step, apply_changes, replace_rows, retry_conflicts
-from jobs.evidence import derive_trip_events, drop_removed_places, refresh_clusters, refresh_place_days
-from jobs.location_date_scope import PlaceScope, edits_of, find_places
-from jobs.options import JobConfig, build_config, job_options
-from jobs.runs import Run, print_result, run_job
+from jobs.cli.main import run as run_command
+from jobs.cli.options import JobConfig, build_config, job_options
+from jobs.clusters.clustering import end_clustering
+from jobs.clusters.evidence import derive_trip_events, drop_removed_places, refresh_clusters, refresh_place_days
+from jobs.runtime.commits import Step, apply_changes, replace_rows, retry_conflicts
+from jobs.runtime.runs import Run, print_result, run_job
+from jobs.trips.scope import PlaceScope, edits_of, find_places
 from schemas.cluster_kinds import TRIPS
 from schemas.contract import LEVELS
 from schemas.file_places import FILE_PLACES
 from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 from schemas.place_days import PLACE_DAYS
-from transforms.location_dates import drop_deleted_days, explode_levels, segment_days, within_span
-from transforms.segments import begin_segments, carry_segments
+from transforms.trips.location_dates import drop_deleted_days, explode_levels, segment_days, within_span
+from transforms.trips.segments import begin_segments, carry_segments
 
 TASK_TYPE = "LocationDateClustering"
 

@@ -16,26 +16,21 @@ from pydantic import Field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.cli import run as run_command
-from jobs.clustering import edits_of_kind
-from jobs.commits import retry_conflicts
-from jobs.member_clusters import Changed, MemberClusters, cluster_members
-from jobs.options import JobConfig, build_config, job_options
-from jobs.runs import Run, print_result, run_job
-from jobs.similar_images import (
-    FILE_KEY,
-    OF_A_FILE,
-    commit_similar_images,
-    parts_of,
-    refresh_similar_image_pairs,
-)
+from jobs.cli.main import run as run_command
+from jobs.cli.options import JobConfig, build_config, job_options
+from jobs.clusters.clustering import edits_of_kind
+from jobs.clusters.member_clusters import Changed, MemberClusters, cluster_members
+from jobs.runtime.commits import retry_conflicts
+from jobs.runtime.runs import Run, print_result, run_job
+from jobs.similar_images.pairs import OF_A_FILE, commit_similar_images, parts_of, refresh_similar_image_pairs
 from schemas.cluster_kinds import GROUPS
 from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
+from schemas.keys import DATASET_KEY, FILE_KEY
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
-from transforms.hash_pairs import HASH_DISTANCE
-from transforms.location_dates import DATASET_KEY
-from transforms.similarity import (
+from transforms.graphs.stars import group_stars
+from transforms.similar_images.hash_pairs import HASH_DISTANCE
+from transforms.similar_images.similarity import (
     MIN_SIMILARITY,
     gather_members,
     hash_look,
@@ -45,7 +40,6 @@ from transforms.similarity import (
     part_images,
     within_thresholds,
 )
-from transforms.stars import group_stars
 
 TASK_TYPE = "SimilarImageClustering"
 EVIDENCE = (SIMILAR_IMAGE_PAIRS, FILE_FEATURES, FILES)

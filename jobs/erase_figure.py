@@ -20,11 +20,11 @@ from pyspark.sql import functions as F
 from catalog.erasures import Erasure, plan_erasure, record_erasure, remove_decisions
 from catalog.lake import Lake as Catalog
 from catalog.lake import Scope
-from jobs.cli import run as run_command
-from jobs.commits import Step, apply_changes, reach_failure_point, retry_conflicts
-from jobs.evidence import derive_cluster_events
-from jobs.options import JobConfig, build_config, job_options
-from jobs.runs import Run, print_result, run_job
+from jobs.cli.main import run as run_command
+from jobs.cli.options import JobConfig, build_config, job_options
+from jobs.clusters.evidence import derive_cluster_events
+from jobs.runtime.commits import Step, apply_changes, reach_failure_point, retry_conflicts
+from jobs.runtime.runs import Run, print_result, run_job
 from schemas.cluster_edits import CLUSTER_EDITS
 from schemas.cluster_kinds import PEOPLE
 from schemas.contract import Contract
@@ -33,8 +33,8 @@ from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
 from schemas.lake import bucket_of
 from schemas.rejected import REJECTED
-from transforms.changes import ACTION
-from transforms.erasures import forget_faces, keep_erased, rows_about
+from transforms.people.erasures import forget_faces, keep_erased, rows_about
+from transforms.tables.changes import ACTION
 
 Pick = Callable[[DataFrame], DataFrame]
 
@@ -114,7 +114,7 @@ def _deleted(rows: DataFrame) -> DataFrame:
 
 
 def _digests(run: Run, erasure: Erasure) -> DataFrame:
-    """The faces as transforms.erasures.erased_faces has them."""
+    """The faces as transforms.people.erasures.erased_faces has them."""
     count = len(erasure.digests)
     names = {"project_name": erasure.own.project, "dataset_name": erasure.own.datasets[0]}
     columns = {name: pa.repeat(value, count) for name, value in names.items()}

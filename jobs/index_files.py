@@ -16,14 +16,14 @@ from pydantic import Field, model_validator
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.cli import run as run_command
-from jobs.commits import retry_conflicts
-from jobs.erasures import read_erased
-from jobs.intake import count_verdicts, put
-from jobs.locating import refresh_file_places
-from jobs.options import JobConfig, build_config, job_options, split_pairs
-from jobs.runs import Run, print_result, run_job
-from jobs.sources import Format, detect_format, read_source
+from jobs.cli.main import run as run_command
+from jobs.cli.options import JobConfig, build_config, job_options, split_pairs
+from jobs.people.erasures import read_erased
+from jobs.places.locating import refresh_file_places
+from jobs.runtime.commits import retry_conflicts
+from jobs.runtime.runs import Run, print_result, run_job
+from jobs.sources.intake import count_verdicts, put
+from jobs.sources.sources import Format, detect_format, read_source
 from schemas.datasets import DATASETS
 from schemas.errors import UsageError
 from schemas.figures import FIGURES
@@ -32,11 +32,11 @@ from schemas.files import FILES
 from schemas.lake import absolute_uri
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
-from transforms.erasures import drop_erased
-from transforms.imm import figures_from_imm, from_imm
-from transforms.perceptual_hashes import settle_features
-from transforms.source_columns import map_columns, untold_columns
-from transforms.sources import accepted, judge_figures, judge_files, refused
+from transforms.people.erasures import drop_erased, refuse_erased
+from transforms.pictures.perceptual_hashes import settle_features
+from transforms.sources.imm import figures_from_imm, from_imm
+from transforms.sources.rows import accepted, judge_figures, judge_files, refused
+from transforms.tables.source_columns import map_columns, untold_columns
 
 NO_CHANGE = frozenset({"source", "create_time", "update_time", "run_id"})
 """Columns of a file in which a difference alone is no change."""
@@ -111,7 +111,7 @@ def _read(run: Run, config: IndexFiles, uri: str) -> DataFrame:
 def _judge(run: Run, config: IndexFiles, raw: DataFrame, uri: str) -> DataFrame:
     judge: Callable[..., DataFrame] = partial(judge_files, time_is=config.time_is, media_type=config.media_type)
     if config.rows == "figures":
-        judge = partial(judge_figures, erased=read_erased(run, project=config.project))
+        judge = partial(judge_figures, refuse=partial(refuse_erased, erased=read_erased(run, project=config.project)))
     return judge(raw, source=absolute_uri(uri), project=config.project, dataset=config.only_dataset)
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from jobs.cli import run as run_command
-from jobs.commits import retry_conflicts
-from jobs.locating import refresh_file_places, relocate_files
-from jobs.options import JobConfig, build_config, job_options
-from jobs.runs import Run, print_result, run_job
+from jobs.cli.main import run as run_command
+from jobs.cli.options import JobConfig, build_config, job_options
+from jobs.places.locating import refresh_file_places, relocate_files
+from jobs.runtime.commits import retry_conflicts
+from jobs.runtime.runs import Run, print_result, run_job
 
 
 class LocateFiles(JobConfig):

@@ -2,8 +2,8 @@
 
     tasks (lost and old ones), then table by table: files joined, files that nobody needs any more deleted
 
-Each commit changes no computed row and counts as none of a job's, so that steps under way (jobs.commits) do not mind
-it: one that loses a race to maintenance is done again, and maintenance that loses one is left for the next time.
+Each commit changes no computed row and counts as none of a job's, so that steps under way (jobs.runtime.commits) do
+not mind it: one that loses a race to maintenance is done again, maintenance that loses one is left for the next time.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from catalog import upkeep
 from catalog.create import ensure_lake, repair_table
 from catalog.lake import Lake as Catalog
 from catalog.storage import storage_options
-from jobs.cli import run as run_command
-from jobs.commits import Mark, conflicts_of, maintenance_of, reach_failure_point
-from jobs.lake import Lake
-from jobs.options import JobConfig, build_config, job_options
-from jobs.runs import Run, print_result, run_job
-from jobs.session import session_settings
+from jobs.cli.main import run as run_command
+from jobs.cli.options import JobConfig, build_config, job_options
+from jobs.runtime.commits import Mark, conflicts_of, maintenance_of, reach_failure_point
+from jobs.runtime.lake import Lake
+from jobs.runtime.runs import Run, print_result, run_job
+from jobs.runtime.session import session_settings
 from schemas.area_index import AREA_INDEX
 from schemas.areas import AREAS
 from schemas.cluster_edits import CLUSTER_EDITS

@@ -12,20 +12,20 @@ import click
 from pydantic import Field
 from pyspark.sql import functions as F
 
-from jobs.cli import run as run_command
-from jobs.commits import Step, apply_changes, replace_rows, retry_conflicts
-from jobs.evidence import derive_cluster_events
-from jobs.lake import check_datasets
-from jobs.locating import refresh_file_places
-from jobs.options import JobConfig, build_config, job_options
-from jobs.runs import EMBEDDED, Run, print_result, run_job
-from jobs.similar_images import drop_removed_members
+from jobs.cli.main import run as run_command
+from jobs.cli.options import JobConfig, build_config, job_options
+from jobs.clusters.evidence import derive_cluster_events
+from jobs.places.locating import refresh_file_places
+from jobs.runtime.commits import Step, apply_changes, replace_rows, retry_conflicts
+from jobs.runtime.lake import check_datasets
+from jobs.runtime.runs import EMBEDDED, Run, print_result, run_job
+from jobs.similar_images.pairs import drop_removed_members
 from schemas.cluster_kinds import GROUPS
 from schemas.errors import UsageError
 from schemas.figures import FIGURES
 from schemas.files import FILES
-from transforms.changes import ACTION
-from transforms.location_dates import DATASET_KEY
+from schemas.keys import DATASET_KEY
+from transforms.tables.changes import ACTION
 
 
 class RemoveFiles(JobConfig):

@@ -8,7 +8,7 @@ AREA_INDEX = Contract(
     name="area_index",
     row="tile of the plane with areas",
     notes="What reverse geocoding looks points up in, derived from `areas`: the cells of a tile (2.8 by 1.4 degrees), "
-    "each with one answer or with pieces of boundaries to test in turn. transforms/area_cells.py says how it is cut. "
+    "each with one answer or with pieces of boundaries to test in turn (transforms/places/area_cells.py). "
     "Lists are flat: the n-th cell's pieces follow those of the cells before, and so do the pieces' vertices.",
     columns=(
         Column("tile", pa.int32(), "Morton code of the tile among 128 by 128", nullable=False),

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.session import open_session
+from jobs.runtime.session import open_session
 
 JVM = (
     "-XX:ReservedCodeCacheSize=512m",

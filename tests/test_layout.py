@@ -14,6 +14,8 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from transforms.tables.machine import KERNELS
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
     "jobs": {"jobs", "transforms", "catalog", "schemas"},
@@ -28,6 +30,10 @@ NOT_FOR = {
     "transforms": {"delta", "deltalake", "click"},
 }
 """Package -> libraries that would make it heavy, or do what is not its part."""
+SHARED = {"tables", "graphs", "clusters"}
+"""Rooms of `transforms` that every domain may import; the domains themselves meet in `jobs` alone."""
+ROOMS: dict[str, set[str]] = {"tables": set(), "graphs": {"tables"}, "clusters": {"tables"}, "demo": {"places"}}
+"""Room of `transforms` -> rooms that it may import, where that is not SHARED. The demo makes up rows of real places."""
 MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 
@@ -41,6 +47,18 @@ def imported(path: Path) -> Iterator[str]:
             yield (node.module or "").partition(".")[0]
 
 
+def rooms_imported(path: Path) -> set[str]:
+    """The rooms of `transforms` that a file imports."""
+    nodes = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom))
+    parts = ((node.module or "").split(".") for node in nodes)
+    return {room for package, room, *_ in (part for part in parts if len(part) > 2) if package == "transforms"}
+
+
+def may_import(room: str) -> set[str]:
+    """The rooms of `transforms` that one of them may import."""
+    return {room} | ROOMS.get(room, SHARED)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(ROOT)) for path in MODULES])
 def test_imports_point_one_way(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
@@ -49,10 +67,22 @@ def test_imports_point_one_way(path: Path) -> None:
     assert not found & NOT_FOR.get(package, set())
 
 
+TRANSFORMS = [
+    path for path in MODULES if path.relative_to(ROOT).parts[0] == "transforms" and path.name != "__init__.py"
+]
+
+
+@pytest.mark.parametrize("path", TRANSFORMS, ids=[str(path.relative_to(ROOT)) for path in TRANSFORMS])
+def test_domains_do_not_import_each_other(path: Path) -> None:
+    _, room, *inside = path.relative_to(ROOT).parts
+    assert inside, "a module of transforms lies in a room: tables, graphs, clusters or a domain"
+    assert rooms_imported(path) <= may_import(room)
+
+
 def test_a_query_loads_neither_spark_nor_pandas_nor_pydantic() -> None:
     code = (
-        "import sys, jobs.cli, click\n"
-        "from jobs.cli import lakealbum\n"
+        "import sys, jobs.cli.main, click\n"
+        "from jobs.cli.main import lakealbum\n"
         "for verb in ('calibrate', 'query', 'update', 'delete', 'undelete', 'explain', 'tasks'):\n"
         "    lakealbum.get_command(click.Context(lakealbum), verb)\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
@@ -64,7 +94,7 @@ def test_a_query_loads_neither_spark_nor_pandas_nor_pydantic() -> None:
 
 def test_every_verb_has_a_command_and_help() -> None:
     code = (
-        "import click\nfrom jobs.cli import VERBS, lakealbum\n"
+        "import click\nfrom jobs.cli.main import VERBS, lakealbum\n"
         "for verb in VERBS:\n"
         "    command = lakealbum.get_command(click.Context(lakealbum), verb)\n"
         "    assert command is not None and command.help, verb\n"
@@ -84,3 +114,8 @@ def test_examples_in_docstrings(spark: SparkSession) -> None:
         failures += [name] * bool(result.failed)
     assert not failures
     assert examples > 30
+
+
+def test_the_kernels_cache_depends_on_every_module_with_kernels() -> None:
+    found = {str(path.relative_to(ROOT / "transforms")) for path in TRANSFORMS if "\n@kernel" in path.read_text()}
+    assert found == set(KERNELS)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jobs.cli import lakealbum, run
+from jobs.cli.main import lakealbum, run
 from tests.catalog.conftest import DAY, NOON, LakeMaker, cluster_id, edit, group_id, group_uris
 from tests.catalog.test_tasks import state
 
@@ -423,7 +423,7 @@ def test_similar_images_that_are_not_to_be_seen_are_explained(similar: Shell) ->
 
 def test_a_query_loads_neither_spark_nor_what_jobs_need(maker: LakeMaker) -> None:
     script = (
-        "import sys; from jobs.cli import lakealbum, run; "
+        "import sys; from jobs.cli.main import lakealbum, run; "
         f"run(lakealbum, ['query', 'location-date', '--lake', {maker.root!r}, '--project', 'demo', '--json']); "
         "print([m for m in ('pyspark', 'pydantic', 'rich', 'yaml', 'pandas') if m in sys.modules])"
     )

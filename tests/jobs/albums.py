@@ -20,7 +20,7 @@ from jobs.cluster_location_dates import ClusterLocationDates, cluster_location_d
 from jobs.cluster_similar_images import ClusterSimilarImages, cluster_similar_images
 from jobs.index_files import IndexFiles, index_files
 from jobs.remove_files import RemoveFiles, remove_files
-from jobs.runs import Run, run_job
+from jobs.runtime.runs import Run, run_job
 from schemas.lake import TABLES
 
 PROJECT = "demo"

@@ -18,17 +18,17 @@ import yaml
 from pyspark.sql import SparkSession
 from shapely import Polygon, box
 
-from jobs import area_indexes
-from jobs.area_indexes import locator_over
 from jobs.build_areas import BuildAreas
-from jobs.commits import InjectedFailure
-from jobs.lake import Lake
 from jobs.locate_files import LocateFiles, locate_files
-from jobs.runs import Run, run_job
+from jobs.places import area_indexes
+from jobs.places.area_indexes import locator_over
+from jobs.runtime.commits import InjectedFailure
+from jobs.runtime.lake import Lake
+from jobs.runtime.runs import Run, run_job
 from schemas.errors import SourceError, UsageError
 from tests.jobs.albums import PROJECT, Album, Row, geoparquet, load
-from transforms.datums import wgs84_to_gcj02
-from transforms.geocoding import locate_points
+from transforms.places.datums import wgs84_to_gcj02
+from transforms.places.geocoding import locate_points
 
 ROOT = Path(__file__).parents[2]
 BOUNDARIES = ROOT.parent / "shared" / "data" / "boundaries"

@@ -17,16 +17,16 @@ from pyspark.sql import SparkSession
 
 from catalog.lake import Row
 from jobs.calibrate_figures import EXAMPLE
-from jobs.cli import lakealbum, run
+from jobs.cli.main import lakealbum, run
+from jobs.cli.options import build_config
 from jobs.cluster_figures import ClusterFigures
-from jobs.face_labels import read_libraries
-from jobs.options import build_config
+from jobs.people.labels import read_libraries
 from schemas.figures import IS_GOOD
 from tests.catalog.conftest import LakeMaker
 from tests.transforms.test_calibration import Library, library
-from transforms.calibration import DEFAULTS, calibrate
-from transforms.figures import is_good
-from transforms.people import Profile
+from transforms.people.calibration import DEFAULTS, calibrate
+from transforms.people.figures import is_good
+from transforms.people.grouping import Profile
 
 PEOPLE = 12
 LABELLED = library(1, people=PEOPLE, common=0.5)

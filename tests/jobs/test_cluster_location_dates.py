@@ -11,8 +11,8 @@ from pyspark.sql import SparkSession
 
 from catalog.lake import Lake, Scope
 from catalog.location_dates import delete_cluster, undelete_cluster
+from jobs.cli.options import build_config
 from jobs.cluster_location_dates import ClusterLocationDates
-from jobs.options import build_config
 from schemas.errors import UsageError
 from tests.jobs.albums import PROJECT, Album, Row, photo
 

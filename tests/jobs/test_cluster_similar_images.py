@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-import jobs.similar_images
+import jobs.similar_images.pairs
 from catalog.edits import append_edit
 from catalog.lake import Lake
+from jobs.cli.options import build_config
 from jobs.cluster_similar_images import ClusterSimilarImages
-from jobs.commits import InjectedFailure
-from jobs.options import build_config
-from jobs.runs import Run
+from jobs.runtime.commits import InjectedFailure
+from jobs.runtime.runs import Run
 from schemas.errors import UsageError
 from tests.jobs.albums import Album, Row
 
@@ -142,7 +142,7 @@ IDA = [
 def _grouped_in_part() -> Iterator[None]:
     """A changed dataset is grouped in part, as large ones are; the other tests' are grouped whole."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs.similar_images, "GROUPED_WHOLE", 0)
+        patch.setattr(jobs.similar_images.pairs, "GROUPED_WHOLE", 0)
         yield
 
 

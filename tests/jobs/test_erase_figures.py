@@ -20,16 +20,16 @@ from catalog.figures import Change, FaceMarks, undelete_person, update_person
 from catalog.lake import Lake
 from catalog.tasks import append_task_state
 from jobs import erase_figure as erasing
-from jobs.commits import InjectedFailure
 from jobs.erase_figure import EraseFigure, erase_figure
 from jobs.maintain import ERASED_FROM, Maintain, maintain_lake
-from jobs.runs import Run, run_job
+from jobs.runtime.commits import InjectedFailure
+from jobs.runtime.runs import Run, run_job
 from schemas.errors import NotFound, UsageError
 from schemas.lake import TABLES
 from tests.jobs.albums import PROJECT, Album, Row
 from tests.jobs.test_cluster_figures import SCOPE, face, index, people
 from tests.jobs.test_maintain import task_state
-from transforms.sources import judge_figures
+from transforms.sources.rows import judge_figures
 
 ADA = {"a1", "a2", "a3", "a-poor", "c1", "c2", "c3"}
 """Ada's faces: two people whom somebody merged."""

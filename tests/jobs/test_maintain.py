@@ -13,10 +13,10 @@ from pyspark.sql import SparkSession
 
 from catalog import upkeep
 from catalog.tasks import append_task_state
-from jobs.commits import Mark, Step, replace_rows
-from jobs.lake import Lake
 from jobs.maintain import MIGRATIONS, Maintain, maintain_lake, migrate, migrate_lake
-from jobs.runs import Run, run_job
+from jobs.runtime.commits import Mark, Step, replace_rows
+from jobs.runtime.lake import Lake
+from jobs.runtime.runs import Run, run_job
 from schemas.errors import LakeError, UsageError
 from schemas.files import FILES
 from schemas.lake import TABLES
@@ -163,7 +163,7 @@ def test_maintenance_between_pin_and_commit_makes_the_step_start_over_at_most(
             if len(reached) == 1:
                 spark.sql(f"OPTIMIZE delta.`{album.lake}/place_days` ZORDER BY (dataset_name)")
 
-    monkeypatch.setattr("jobs.commits.reach_failure_point", rewrite_at_first)
+    monkeypatch.setattr("jobs.runtime.commits.reach_failure_point", rewrite_at_first)
     album.index([photo("2026-03-05", HANGZHOU, n=1), photo("2026-03-08", HANGZHOU)])
     album.cluster()
     assert reached

@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 
 from catalog.lake import Lake, Scope
 from catalog.location_dates import update_cluster
-from jobs.commits import InjectedFailure
+from jobs.runtime.commits import InjectedFailure
 from tests.jobs.albums import PROJECT, Album, Row, photo
 
 INDEXED = ("rejected", "datasets", "files", "file_places")
@@ -107,7 +107,7 @@ def test_a_failure_between_any_two_commits_is_repaired_by_the_next_run(
 def command(album: Album, *words: str, **environment: str) -> subprocess.Popen[str]:
     """The command line in a process group of its own, whose JVM compiles little: it does not live long."""
     return subprocess.Popen(
-        [sys.executable, "-m", "jobs.cli", *words, "--lake", album.lake, "--project", PROJECT],
+        [sys.executable, "-m", "jobs.cli.main", *words, "--lake", album.lake, "--project", PROJECT],
         cwd=ROOT,
         env={**os.environ, "LAKEALBUM_LOG": "quiet", "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1", **environment},
         stdout=subprocess.PIPE,

@@ -14,7 +14,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from catalog.create import ensure_lake
-from jobs.lake import spark_schema
+from jobs.runtime.lake import spark_schema
 from schemas.contract import Contract, plain
 from schemas.errors import SchemaMismatch
 from schemas.lake import TABLES

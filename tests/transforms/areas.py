@@ -11,9 +11,9 @@ import shapely
 from numpy.typing import NDArray
 
 from schemas.contract import LEVELS
-from transforms.area_index import AreaIndex
-from transforms.area_tiles import ALL_TILES, CELLS_SCHEMA, area_rows, join_tiles, tile_row
-from transforms.areas import order_areas
+from transforms.places.area_index import AreaIndex
+from transforms.places.area_tiles import ALL_TILES, CELLS_SCHEMA, area_rows, join_tiles, tile_row
+from transforms.places.areas import order_areas
 
 Floats = NDArray[np.float64]
 

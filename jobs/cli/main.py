@@ -1,0 +1,92 @@
+"""The command line. Verbs are imported when called, so that a query never loads Spark."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from schemas.errors import LakeAlbumError
+from schemas.version import VERSION
+
+# verb -> (module that holds its click command, name of the command, one line of help)
+VERBS = {
+    "demo": (
+        "jobs.demo.command",
+        "demo",
+        "Make a library of a few travellers, or take your own pictures, and show the trips.",
+    ),
+    "boundaries": ("jobs.build_areas", "command", "Load administrative areas, and build the index that locates files."),
+    "index": ("jobs.index_files", "command", "Bring files, or figures, from a source into the lake."),
+    "locate": ("jobs.locate_files", "command", "Find the address, time zone and local day of files that lack them."),
+    "remove": ("jobs.remove_files", "command", "Delete the metadata of files."),
+    "erase": ("jobs.erase_figure", "erase", "Erase a person's faces for good: figure."),
+    "cluster": ("jobs.cli.cluster", "cluster", "Group files: location-date, similar-images."),
+    "calibrate": ("jobs.calibrate_figures", "calibrate_command", "Fit the options of a clustering to labels: figures."),
+    "query": ("catalog.commands", "query", "Show clusters (location-date, similar-images) or files."),
+    "update": (
+        "catalog.commands",
+        "update",
+        "Change a cluster's title, custom id, labels or cover; mark its pictures.",
+    ),
+    "delete": ("catalog.commands", "delete", "Delete a cluster: location-date, similar-images. Its files stay."),
+    "undelete": ("catalog.commands", "undelete", "Undo a deletion."),
+    "explain": ("catalog.commands", "explain", "Say why a cluster of any kind exists: run, inputs, evidence, events."),
+    "report": ("jobs.similar_images.report", "report", "Write a page to review clusters on: similar-images."),
+    "tasks": ("catalog.commands", "tasks", "List tasks, or get one."),
+    "maintain": ("jobs.maintain", "command", "Compact, vacuum and expire the tables of a lake."),
+    "migrate": ("jobs.maintain", "migrate", "Move a lake to this version's table contracts."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        module, attribute, _ = VERBS[name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, text) for verb, (_, _, text) in VERBS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, message="%(version)s")
+def lakealbum() -> None:
+    """Turn a lake of photo and video metadata into albums."""
+
+
+def run(command: click.Command, arguments: list[str] | None = None, name: str | None = None) -> int:
+    """Runs a command and returns its exit code: 0 done, 1 failed, 2 bad usage or configuration.
+
+    Errors that a user can act on are printed as one line on stderr, without a traceback.
+    """
+    try:
+        result = command.main(args=arguments, prog_name=name, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except LakeAlbumError as error:
+        click.echo(f"lakealbum: {error}", err=True)
+        return error.exit_code
+    except click.exceptions.Abort:
+        click.echo("lakealbum: interrupted", err=True)
+        return 1
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+
+
+def main() -> None:
+    """Entry point of `lakealbum`."""
+    sys.exit(run(lakealbum, name="lakealbum"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,417 @@
+"""The commit protocol: how a job changes a table, so that kills, repeats and races are harmless.
+
+A run is a chain of commits, each to one table, each a pure function of what is already committed:
+
+1. **Pin.** A step reads its inputs, and the table that it writes, at pinned versions.
+2. **Diff.** It computes the rows that the table should hold, for the keys that its inputs' changes touch, and
+   leaves out those that the table holds already (transforms.tables.changes). No difference, no commit.
+3. **Commit.** One append where rows are only new, else one MERGE; by delta-rs in this process where they are few, by
+   Spark where they are many. Its Delta transaction, of an application id that all jobs share, counts the commits of
+   jobs: of two writers that started from the same count one succeeds, and Delta refuses the other, or skips it, and
+   the missing token tells. That makes an append safe. The token, in `userMetadata`, says what was consumed: the
+   watermark that the next run starts from lives and dies with the rows that it stands for.
+4. **Retry.** Whoever loses a race gets Conflict, and the whole step is done again from fresh pins.
+
+Killed before a commit, nothing has happened; killed after, the next run finds the watermark and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TypeVar
+
+import pyarrow as pa
+from delta.exceptions import DeltaConcurrentModificationException
+from delta.tables import DeltaTable
+from deltalake import CommitProperties, Transaction, WriterProperties, write_deltalake
+from deltalake import DeltaTable as DeltaLog
+from deltalake.exceptions import CommitFailedError
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from catalog.upkeep import commits_after
+from jobs.runtime.lake import Lake, sum_of_files
+from jobs.runtime.session import keep, session_settings
+from schemas.contract import Contract
+from schemas.errors import Conflict
+from transforms.tables.arrow_tables import from_frame
+from transforms.tables.changes import ACTION, diff_rows
+from transforms.tables.partitions import is_for_one_task
+
+Result = TypeVar("Result")
+log = logging.getLogger("lakealbum")
+
+TXN_APP_ID = "spark.databricks.delta.write.txnAppId"
+TXN_VERSION = "spark.databricks.delta.write.txnVersion"
+BROADCAST_ROWS = 100_000
+"""Changed rows up to this many (some 50 MB) are sent to every worker; for more, MERGE shuffles both sides."""
+
+MERGED_BYTES = 64 << 20
+"""Bytes of a table's files up to which this process merges a few rows sooner than Spark starts to."""
+WRITER = WriterProperties(compression="ZSTD")
+
+USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+APP_ID = "lakealbum"
+MAINTENANCE = "maintenance after "
+"""How the `userMetadata` of a maintenance commit begins; the token of the last job's commit follows."""
+RECENT = 10
+"""Log entries that are looked through for a token before all are."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a table stands: how many commits jobs have made, and what they have consumed of the tables it follows.
+
+    `consumed` has the version of each, by name; none before the first time, and for a table that follows none. It is
+    empty too where the log is no longer there that told it (no job and no maintenance for as long as the log is kept,
+    then another program's commit): then all is compared again.
+    """
+
+    count: int = 0
+    consumed: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, table: DeltaLog) -> Mark:
+        """The mark of a table at its latest version."""
+        count = table.transaction_version(APP_ID) or 0
+        for after in (max(table.version() - RECENT, -1), -1) if count else ():
+            for entry in commits_after(table, after):
+                metadata = (entry.get("userMetadata") or "").removeprefix(MAINTENANCE)
+                if metadata.startswith("{") and (token := json.loads(metadata))["count"] == count:
+                    return cls(count, token["consumed"])
+        return cls(count)
+
+    def next(self, consumes: Mapping[str, int]) -> Mark:
+        """The mark of the next commit, which consumes tables up to the versions `consumes`."""
+        return Mark(self.count + 1, {**self.consumed, **consumes})
+
+
+@dataclass(frozen=True)
+class Step:
+    """One commit to be made: the table as pinned, and the version that it consumes of each table that it follows."""
+
+    lake: Lake
+    contract: Contract
+    run_id: str
+    log: DeltaLog
+    mark: Mark
+    consumes: Mapping[str, int] = field(default_factory=dict)
+    dry_run: bool = False
+
+    @classmethod
+    def pin(
+        cls,
+        lake: Lake,
+        contract: Contract,
+        run_id: str,
+        *,
+        consumes: Mapping[str, int] | None = None,
+        dry_run: bool = False,
+    ) -> Step:
+        """Pins `contract`'s table at its latest version."""
+        log = lake.log(contract)
+        return cls(lake, contract, run_id, log, Mark.of(log), consumes or {}, dry_run)
+
+    @property
+    def base(self) -> int:
+        """The version that is pinned."""
+        return int(self.log.version())
+
+    def current(self) -> DataFrame:
+        """The table as it was pinned."""
+        return self.lake.read(self.contract, self.base)
+
+    def consumed(self, source: Contract) -> int | None:
+        """The version of a table it follows that the pinned table has consumed; None before the first time."""
+        return self.mark.consumed.get(source.name)
+
+    def is_empty(self) -> bool:
+        """Whether the pinned table holds no file, so that there is nothing to compare with."""
+        return not self.log.file_uris()
+
+
+@dataclass
+class Committed:
+    """What a step changed: rows by action, and the table's version afterwards."""
+
+    version: int
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+    @property
+    def changed(self) -> int:
+        """Rows inserted, updated or deleted."""
+        return self.inserted + self.updated + self.deleted
+
+
+@dataclass
+class Ledger:
+    """What a run has done so far: versions read and written, rows per stage. It becomes the run's row."""
+
+    inputs: dict[str, int] = field(default_factory=dict)
+    outputs: dict[str, int] = field(default_factory=dict)
+    row_counts: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
+    """What one of the rows of a stage says, where that is worth printing."""
+
+    def read(self, contract: Contract, version: int) -> None:
+        """Notes a table read at a version."""
+        self.inputs[contract.name] = version
+
+    def count(self, stage: str, rows: int, *, example: str | None = None) -> None:
+        """Notes the rows of a stage, and logs them."""
+        self.row_counts[stage] = rows
+        extra: dict[str, object] = {"rows": rows}
+        if example is not None:
+            extra["example"] = self.examples[stage] = example
+        log.info("%s", stage, extra=extra)
+
+    def wrote(self, contract: Contract, done: Committed) -> None:
+        """Notes a commit and its rows."""
+        if done.changed:
+            self.outputs[contract.name] = done.version
+        for action in ("inserted", "updated", "deleted"):
+            rows = getattr(done, action)
+            if rows:
+                self.count(f"{contract.name}.{action}", self.row_counts.get(f"{contract.name}.{action}", 0) + rows)
+
+
+def replace_rows(
+    step: Step, wanted: DataFrame, current: DataFrame, *, ignore: tuple[str, ...] = ("run_id",)
+) -> Committed:
+    """Makes the table hold `wanted` in place of `current` (the rows of the same keys, as pinned).
+
+    `ignore` are columns in which a difference alone is no change. Raises Conflict when the table, or its
+    watermark, has moved since it was pinned; SchemaMismatch when the frame does not fit the contract.
+    """
+    if step.is_empty():
+        return _add(step, wanted)
+    compare = [name for name in step.contract.names if name not in ignore]
+    return apply_changes(
+        step, diff_rows(_conform(step, wanted), current=current, key=step.contract.key, compare=compare)
+    )
+
+
+def put_rows(
+    step: Step, wanted: DataFrame, *, compare: Sequence[str], keep: Sequence[str] = ("create_time",)
+) -> Committed:
+    """Inserts the rows of `wanted` that are new, and updates those that differ in a column of `compare`.
+
+    Updates keep the old values of the columns `keep`; other rows stay as they are. Raises as replace_rows does.
+    """
+    if step.is_empty():
+        return _add(step, wanted)
+    wanted = _conform(step, wanted)
+    kept = [name for name in keep if name in wanted.columns]
+    changes = diff_rows(
+        wanted, current=step.current(), key=step.contract.key, compare=compare, keep=kept, absent="leave"
+    )
+    return apply_changes(step, changes)
+
+
+def add_rows(step: Step, rows: DataFrame) -> Committed:
+    """Appends rows that the table cannot hold: what comes of versions of its source that it has not consumed.
+
+    Raises as replace_rows does.
+    """
+    return _add(step, _gather(step, rows))
+
+
+def _add(step: Step, rows: DataFrame) -> Committed:
+    added = _conform(step, rows).withColumn(ACTION, F.lit("insert"))
+    if is_for_one_task(step.lake.spark):
+        return apply_changes(step, added)
+    return Committed(step.base) if not step.consumes and added.isEmpty() else _commit(step, added, None)
+
+
+def apply_changes(step: Step, changes: DataFrame) -> Committed:
+    """Commits rows that must change: whole rows with `_action` (insert, update or delete), each key once."""
+    changes = _conform(step, changes, ACTION)
+    rows: DataFrame | pa.Table = from_frame(changes) if is_for_one_task(step.lake.spark) else keep(changes)
+    counts = _count_actions(rows)
+    if not counts and step.consumes.items() <= step.mark.consumed.items():
+        return Committed(step.base)
+    return _commit(step, rows, counts)
+
+
+def _count_actions(changes: DataFrame | pa.Table) -> dict[str, int]:
+    if isinstance(changes, pa.Table):
+        return dict(Counter(changes[ACTION].to_pylist()))
+    return {row[ACTION]: row["count"] for row in changes.groupBy(ACTION).count().collect()}
+
+
+def _conform(step: Step, rows: DataFrame, *more: str) -> DataFrame:
+    """`rows` in the contract's columns and order, or SchemaMismatch."""
+    where = f"what was computed for {step.lake.uri(step.contract)}"
+    step.contract.check(to_arrow_schema(rows.drop(*more).schema, timestamp_utc=True), where)
+    return rows.select(*step.contract.names, *more)
+
+
+def _commit(step: Step, changes: DataFrame | pa.Table, counts: dict[str, int] | None) -> Committed:
+    """One commit of `changes`, those in this process where they are few; `counts` is their rows by action, None where
+    all are inserts that nobody counted."""
+    if step.dry_run:
+        counts = counts if counts is not None else {"insert": changes.count()}
+        return Committed(step.base, counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
+    name = step.contract.name
+    reach_failure_point(f"before:{name}")
+    mark = step.mark.next(step.consumes)
+    token = json.dumps({"run_id": step.run_id, "step": name, **asdict(mark)})
+    with conflicts_of(name):
+        if isinstance(changes, pa.Table) and _is_large_merge(step, counts or {}):
+            changes = step.lake.frame(changes)
+        if isinstance(changes, pa.Table):
+            _commit_here(step, changes, counts or {}, mark=mark, token=token)
+        else:
+            _commit_by_spark(step, changes, counts, mark=mark, token=token)
+    version, metrics = _find_commit(step, token)
+    reach_failure_point(f"after:{name}")
+    if counts is None:
+        counts = {"insert": int(metrics.get("numOutputRows", 0))}
+    return Committed(version, counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
+
+
+def _only_adds(counts: Mapping[str, int]) -> bool:
+    return set(counts) <= {"insert"}
+
+
+def _is_large_merge(step: Step, counts: Mapping[str, int]) -> bool:
+    """Whether rows change in a table whose files delta-rs would take long to write anew: Spark marks rows."""
+    return not _only_adds(counts) and sum_of_files(step.log, "size_bytes") > MERGED_BYTES
+
+
+def _commit_here(step: Step, changes: pa.Table, counts: dict[str, int], *, mark: Mark, token: str) -> None:
+    """A commit by delta-rs, which takes a hundredth of the time that Spark takes to plan one."""
+    table = step.lake.at(step.contract, step.base)
+    schema = step.contract.arrow_schema
+    properties = CommitProperties(
+        custom_metadata={"userMetadata": token}, app_transactions=[Transaction(APP_ID, mark.count)]
+    )
+    if _only_adds(counts):
+        rows = changes.drop_columns([ACTION]).cast(schema)
+        write_deltalake(table, rows, mode="append", writer_properties=WRITER, commit_properties=properties)
+        return
+    merge = table.merge(
+        changes.cast(schema.append(pa.field(ACTION, pa.string()))),
+        _same_key(step),
+        source_alias="s",
+        target_alias="t",
+        writer_properties=WRITER,
+        commit_properties=properties,
+    )
+    values = {name: f"s.{name}" for name in step.contract.names}
+    if "delete" in counts:
+        merge = merge.when_matched_delete(f"s.{ACTION} = 'delete'")
+    if "update" in counts:
+        merge = merge.when_matched_update(values, f"s.{ACTION} = 'update'")
+    if "insert" in counts:
+        merge = merge.when_not_matched_insert(values, f"s.{ACTION} = 'insert'")
+    merge.execute()
+
+
+def _commit_by_spark(step: Step, changes: DataFrame, counts: dict[str, int] | None, *, mark: Mark, token: str) -> None:
+    transaction = {TXN_APP_ID: APP_ID, TXN_VERSION: str(mark.count), USER_METADATA: token}
+    with session_settings(step.lake.spark, transaction):
+        if counts is None:
+            _append(step, changes)
+        elif _only_adds(counts):
+            _append(step, _gather(step, changes))
+        else:
+            _merge(step, changes, counts)
+
+
+def _same_key(step: Step) -> str:
+    return " AND ".join(f"t.{name} = s.{name}" for name in step.contract.key)
+
+
+def _gather(step: Step, rows: DataFrame) -> DataFrame:
+    """`rows` with those of a partition together, so that each gets one file; one task has them so."""
+    is_together = not step.contract.partition_by or is_for_one_task(step.lake.spark)
+    return rows if is_together else rows.repartition(*step.contract.partition_by)
+
+
+def _append(step: Step, rows: DataFrame) -> None:
+    """Adds rows that the table is known not to hold; none, where only the watermark moves."""
+    rows.drop(ACTION).write.format("delta").mode("append").save(step.lake.uri(step.contract))
+
+
+def _merge(step: Step, changes: DataFrame, counts: dict[str, int]) -> None:
+    table = DeltaTable.forPath(step.lake.spark, step.lake.uri(step.contract))
+    values: dict[str, str | Column] = {name: f"s.{name}" for name in step.contract.names}
+    if sum(counts.values()) <= BROADCAST_ROWS and not step.contract.wide:
+        changes = F.broadcast(changes)
+    merge = table.alias("t").merge(changes.alias("s"), _same_key(step))
+    if "delete" in counts:
+        merge = merge.whenMatchedDelete(f"s.{ACTION} = 'delete'")
+    if "update" in counts:
+        merge = merge.whenMatchedUpdate(f"s.{ACTION} = 'update'", set=values)
+    if "insert" in counts:
+        merge = merge.whenNotMatchedInsert(f"s.{ACTION} = 'insert'", values=values)
+    merge.execute()
+
+
+def _find_commit(step: Step, token: str) -> tuple[int, dict[str, str]]:
+    """The version that carries `token`, and its metrics. Conflict if there is none: Delta skipped the commit."""
+    for entry in commits_after(step.lake.log(step.contract), step.base):
+        if entry.get("userMetadata") == token:
+            return int(entry["version"]), entry.get("operationMetrics") or {}
+    raise Conflict(f"another run changed table {step.contract.name} first")
+
+
+@contextmanager
+def maintenance_of(lake: Lake, contract: Contract) -> Iterator[None]:
+    """Inside, Spark's commits to the table pass its mark on, so that it outlives the log entry of the job's commit."""
+    metadata = MAINTENANCE + json.dumps(asdict(Mark.of(lake.log(contract))))
+    with session_settings(lake.spark, {USER_METADATA: metadata}):
+        yield
+
+
+@contextmanager
+def conflicts_of(table: str) -> Iterator[None]:
+    """Makes Delta's word for a lost race, and delta-rs', a Conflict that names the table."""
+    try:
+        yield
+    except (DeltaConcurrentModificationException, CommitFailedError) as error:
+        raise Conflict(f"another writer changed table {table}: {str(error).splitlines()[0]}") from error
+    except PySparkException as error:
+        if "DELTA_CONCURRENT" in str(error):
+            raise Conflict(f"another writer changed table {table}: {str(error).splitlines()[0]}") from error
+        raise
+
+
+def retry_conflicts(step: Callable[[], Result], *, attempts: int = 8) -> Result:
+    """Runs `step` again, from fresh pins, each time that it loses a race; the last Conflict is raised."""
+    for attempt in range(1, attempts):
+        try:
+            return step()
+        except Conflict as conflict:
+            log.warning("lost a race (%d of %d), starting over: %s", attempt, attempts, conflict)
+            time.sleep(min(0.2 * 2**attempt, 5.0) * (1 + os.getpid() % 7 / 7))
+    return step()
+
+
+class InjectedFailure(Exception):
+    """Raised at a failure point that LAKEALBUM_FAIL_AT names; for tests of recovery."""
+
+
+def reach_failure_point(point: str) -> None:
+    """Fails here if the environment says so: LAKEALBUM_FAIL_AT='after:place_days', LAKEALBUM_FAIL_HOW='kill'.
+
+    `raise` (the default) raises InjectedFailure; `kill` ends the process at once, as kill -9 does.
+    """
+    if os.environ.get("LAKEALBUM_FAIL_AT") != point:
+        return
+    if os.environ.get("LAKEALBUM_FAIL_HOW") == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise InjectedFailure(point)

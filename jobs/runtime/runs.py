@@ -1,0 +1,235 @@
+"""A run of a job: its task, its heartbeat, its progress, its log, and the lineage row that it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from catalog.tasks import append_task_state, put_run
+from jobs.cli.options import JobConfig
+from jobs.runtime.commits import Ledger
+from jobs.runtime.lake import Lake
+from jobs.runtime.progress import Progress, configure_logging
+from jobs.runtime.session import FOR_FEW_ROWS, FOR_SOME_ROWS, get_settings, keep, open_session, session_settings
+from schemas.errors import LakeAlbumError
+from schemas.settings import LakeSettings
+from schemas.version import VERSION
+
+HEARTBEAT_SECONDS = 30.0
+BROADCAST_ROWS = 1_000_000
+"""Keys up to this many (some 100 MB) are sent to every worker; more are joined by shuffling both sides."""
+FEW_ROWS = 100_000
+"""Rows up to this many are done in one task sooner than they are shuffled."""
+SOME_ROWS = 500_000
+"""Rows up to this many take less time than it takes to compile their plans."""
+COMPARED = 5
+"""As many rows a picture counts for that is compared with others: so much sooner tasks share them."""
+EMBEDDED = 50
+"""As many rows a face counts for: its embedding's numbers, handled one by one where no code is generated for it."""
+log = logging.getLogger("lakealbum")
+
+
+@dataclass
+class Run:
+    """A run under way. `now` is the one clock reading that all its rows carry."""
+
+    lake: Lake
+    run_id: str
+    task_id: str
+    event_id: str
+    request_id: str
+    now: datetime
+    dry_run: bool
+    progress: Progress
+    ledger: Ledger = field(default_factory=Ledger)
+    usual: dict[str, str | None] = field(init=False)
+    """The settings of the session that few rows change."""
+
+    def __post_init__(self) -> None:
+        self.usual = get_settings(self.lake.spark, FOR_FEW_ROWS)
+
+    def clock(self) -> Column:
+        """The run's time, as a column."""
+        return F.lit(self.now)
+
+    def stamp(self, rows: DataFrame) -> DataFrame:
+        """Adds the run's id to computed rows."""
+        return rows.withColumn("run_id", F.lit(self.run_id))
+
+    def cache(self, rows: DataFrame) -> DataFrame:
+        """Computes `rows` now and keeps them as long as they are referred to (jobs.runtime.session.keep)."""
+        return keep(rows)
+
+    @contextmanager
+    def few_or_many(self, rows: int) -> Iterator[None]:
+        """Inside, what is planned is planned for about so many rows."""
+        if rows <= FEW_ROWS:
+            settings: Mapping[str, str | None] = FOR_FEW_ROWS
+        else:
+            settings = self.usual | (FOR_SOME_ROWS if rows <= SOME_ROWS else {})
+        with session_settings(self.lake.spark, settings):
+            yield
+
+    def log_round(self, what: str, number: int, rows: int) -> None:
+        """Logs a round of something that goes on until no rows are left."""
+        log.info("%s: round", what, extra={"round": number, "rows": rows})
+
+    def cache_keys(self, keys: DataFrame, stage: str) -> DataFrame:
+        """Keeps `keys`, counts them as `stage`, and marks them to be sent to every worker where they are few."""
+        keys = self.cache(keys)
+        count = keys.count()
+        self.ledger.count(stage, count)
+        return F.broadcast(keys) if count <= BROADCAST_ROWS else keys
+
+
+@contextmanager
+def run_job(
+    config: JobConfig,
+    *,
+    job: str,
+    task_type: str,
+    task_name: str | None = None,
+    create: LakeSettings | None = None,
+    geometry: bool = False,
+) -> Iterator[Run]:
+    """Opens session and lake, and keeps the run's task and lineage row in step with what happens inside.
+
+    `task_name` is what the task's id begins with, where that is not its type.
+
+    A failure is written to both, with the kind of error and what it says, and raised again. A dry run leaves
+    neither. Progress and heartbeats are written by a thread of their own, every 30 seconds.
+    """
+    configure_logging()
+    run_id = config.run_id or str(uuid.uuid4())
+    now = datetime.now(UTC)
+    task = {
+        "task_id": f"{task_name or task_type}-{uuid.uuid4()}",
+        "task_type": task_type,
+        "project_name": config.project,
+        "dataset_names": list(config.dataset),
+        "event_id": str(uuid.uuid4()),
+        "request_id": str(uuid.uuid4()),
+        "run_id": run_id,
+        "status": "Running",
+        "progress": 0,
+        "code": None,
+        "message": None,
+        "tags": config.tag,
+        "user_data": config.user_data,
+        "start_time": now,
+        "end_time": None,
+    }
+    with Progress(job) as progress:
+        progress.stage("starting Spark", 0)
+        spark = open_session(f"lakealbum {job}", geometry=geometry)
+        lake = Lake.open(spark, config.lake, create=None if config.dry_run else create)
+        task_id, event_id, request_id = (str(task[name]) for name in ("task_id", "event_id", "request_id"))
+        run = Run(lake, run_id, task_id, event_id, request_id, now, config.dry_run, progress)
+        if config.dry_run:
+            yield run
+            return
+        record = _Record(config, job, task, run)
+        record.write("Running")
+        log.info("started", extra={"job": job, "run_id": run_id, "task_id": task["task_id"], "lake": config.lake})
+        with record.heartbeat():
+            try:
+                yield run
+            except BaseException as error:
+                code = error.code if isinstance(error, LakeAlbumError) else type(error).__name__
+                record.write("Failed", code=code, message=_first_line(error))
+                log.error("failed", extra={"job": job, "run_id": run_id, "code": code, "reason": _first_line(error)})
+                raise
+        record.write("Succeeded")
+        log.info("succeeded", extra={"job": job, "run_id": run_id, **run.ledger.row_counts})
+
+
+class _Record:
+    """Writes the run's task states and its lineage row."""
+
+    def __init__(self, config: JobConfig, job: str, task: dict[str, object], run: Run) -> None:
+        self.config, self.job, self.task, self.run = config, job, task, run
+        self.parameters = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+        self.lock = threading.Lock()
+        self.done = False
+
+    def write(self, status: str, *, code: str | None = None, message: str | None = None) -> None:
+        """Writes the task's state; for a start or an end the run's row too."""
+        with self.lock:
+            if self.done:
+                return
+            self.done = status != "Running"
+            self._append_task(status, code, message)
+            put_run(self.config.lake, self._run_row(status, message))
+
+    def _append_task(self, status: str, code: str | None = None, message: str | None = None) -> None:
+        now = datetime.now(UTC)
+        percent = 100 if status == "Succeeded" else self.run.progress.percent
+        ended = now if status != "Running" else None
+        state = {"status": status, "progress": percent, "code": code, "message": message, "end_time": ended}
+        append_task_state(self.config.lake, {**self.task, **state, "update_time": now})
+
+    def _run_row(self, status: str, message: str | None) -> dict[str, object]:
+        ledger = self.run.ledger
+        return {
+            "run_id": self.run.run_id,
+            "task_id": self.run.task_id,
+            "job": self.job,
+            "project_name": self.config.project,
+            "parameters": self.parameters,
+            "config_hash": hashlib.sha256(self.parameters.encode()).hexdigest(),
+            "code_version": VERSION,
+            "inputs": dict(ledger.inputs),
+            "outputs": dict(ledger.outputs),
+            "row_counts": dict(ledger.row_counts),
+            "start_time": self.run.now,
+            "end_time": datetime.now(UTC) if status != "Running" else None,
+            "status": status,
+            "message": message,
+        }
+
+    @contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        """While inside, a thread repeats the task's state, so that a killed run shows as one."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            while not stop.wait(HEARTBEAT_SECONDS):
+                with self.lock:
+                    if not self.done:
+                        self._append_task("Running")
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:1000]
+
+
+def print_result(run: Run, *, as_json: bool, **more: object) -> None:
+    """Prints on stdout what a job did: its task, and its rows per stage."""
+    ids = {"TaskId": run.task_id, "EventId": run.event_id, "RequestId": run.request_id, "RunId": run.run_id}
+    if as_json:
+        print(json.dumps({**ids, **more, "RowCounts": run.ledger.row_counts}, ensure_ascii=False, indent=2))
+        return
+    for key, value in {**ids, **more}.items():
+        print(f"{key}: {value}")
+    for stage, rows in run.ledger.row_counts.items():
+        example = run.ledger.examples.get(stage)
+        print(f"  {stage:<40} {rows:>12,}" + (f"  {example}" if example else ""))

@@ -1,0 +1,126 @@
+"""The Spark session: only what results, or the planning of any result, depend on; the rest is spark-submit's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
+
+from transforms.tables.partitions import ONE_TASK, gather_few, is_for_one_task
+
+RESULTS_DEPEND_ON = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    # Without Arrow, createDataFrame of a pandas 3 frame turns a missing string into the text NaN.
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # pandas writes nanoseconds, for which Spark has no type; jobs.sources.sources makes times of them.
+    "spark.sql.legacy.parquet.nanosAsLong": "true",
+    # A pinned version may be any age; jobs.maintain sees to it that what is needed is kept.
+    "spark.databricks.delta.vacuum.enforceTimeTravelWithinDeletedFileRetentionDuration": "false",
+}
+PLANS_DEPEND_ON = {
+    # For every column that is named, PySpark would tell the JVM from which line: a sixth of a small run's time.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
+    # jobs.runtime.commits has computed and kept the rows that it merges; Delta would do so once more.
+    "spark.databricks.delta.merge.materializeSource": "none",
+    # Inferring constraints takes time and memory exponential in the computed columns of a projection: a plan as wide
+    # as these tables never ends.
+    "spark.sql.constraintPropagation.enabled": "false",
+    # Generated methods above the JVM's limit for compiling (8,000 bytes of code) run interpreted, at half the speed.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
+}
+FOR_SOME_ROWS = {
+    # Compiling a plan takes longer than to interpret it, up to SOME_ROWS (jobs.runtime.runs).
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+FOR_FEW_ROWS = {
+    **FOR_SOME_ROWS,
+    # One task does all (gather_few): nothing is shuffled, and nothing sent around, which is a Spark job each time.
+    **ONE_TASK,
+    "spark.sql.autoBroadcastJoinThreshold": "-1",
+    "spark.sql.optimizer.disableHints": "true",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    # Planning anew after each stage takes longer than it saves.
+    "spark.sql.adaptive.enabled": "false",
+}
+
+
+GEOMETRY_JARS = ("sedona-", "geotools-")
+"""How the names of jars begin that only `use_geometry` needs: 100 MB, which take a session seconds to take in."""
+
+
+def open_session(app_name: str, *, geometry: bool = False) -> SparkSession:
+    """The session of this process, made if there is none; `geometry`: with what `use_geometry` needs.
+
+    Under spark-submit, master, memory, parallelism and jars are the submitter's. Started by the launcher, the
+    jars are those that it fetched (LAKEALBUM_JARS, or LAKEALBUM_PACKAGES where Maven is missing).
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(app_name)
+    for key, value in (RESULTS_DEPEND_ON | PLANS_DEPEND_ON | _launcher_jars(geometry)).items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    for key, value in (RESULTS_DEPEND_ON | PLANS_DEPEND_ON).items():
+        if spark.conf.isModifiable(key):
+            spark.conf.set(key, value)
+    return spark
+
+
+def use_geometry(spark: SparkSession) -> None:
+    """Gives the session Sedona's geometry type, functions and readers, which take some seconds to load."""
+    from sedona.spark import SedonaContext
+
+    SedonaContext.create(spark)
+
+
+@contextmanager
+def session_settings(spark: SparkSession, settings: Mapping[str, str | None]) -> Iterator[None]:
+    """Inside, the session has these settings (None: Spark's default); afterwards those that it had."""
+    before = get_settings(spark, settings)
+    _set(spark, settings)
+    try:
+        yield
+    finally:
+        _set(spark, before)
+
+
+def get_settings(spark: SparkSession, keys: Iterable[str]) -> dict[str, str | None]:
+    """What the session has set of some keys."""
+    return {key: spark.conf.get(key, None) for key in keys}
+
+
+def _set(spark: SparkSession, settings: Mapping[str, str | None]) -> None:
+    for key, value in settings.items():
+        if value is None:
+            spark.conf.unset(key)
+        else:
+            spark.conf.set(key, value)
+
+
+def keep(rows: DataFrame) -> DataFrame:
+    """Computes `rows` now and keeps them, on local disk unless they are few, as long as they are referred to.
+
+    The plan is cut off there: one that grows with every kept frame costs more to plan than to run. Memory is left to
+    what works with them: Spark brings blocks back from disk whole, for which there may be room by its reckoning alone.
+    """
+    rows = gather_few(rows)
+    level = StorageLevel.MEMORY_AND_DISK if is_for_one_task(rows.sparkSession) else StorageLevel.DISK_ONLY
+    return rows.localCheckpoint(eager=True, storageLevel=level)
+
+
+def _launcher_jars(geometry: bool) -> dict[str, str]:
+    if directory := os.environ.get("LAKEALBUM_JARS"):
+        jars = sorted(Path(directory).glob("*.jar"))
+        return {"spark.jars": ",".join(str(jar) for jar in jars if geometry or not jar.name.startswith(GEOMETRY_JARS))}
+    if packages := os.environ.get("LAKEALBUM_PACKAGES"):
+        return {"spark.jars.packages": packages, "spark.jars.excludes": os.environ.get("LAKEALBUM_EXCLUDES", "")}
+    return {}

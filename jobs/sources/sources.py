@@ -1,0 +1,242 @@
+"""Reading a source: which format it has, and its rows as they are, each with its own JSON and what is wrong with it.
+
+What can't be read at all is a SourceError before anything is computed; a row that can't be read is a row
+with a reason (columns `transforms.tables.source_columns.REASON` and `MESSAGE`), refused later with the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import PurePosixPath
+from typing import Any, Literal, get_args
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.sources.text_sources import read_csv, read_json
+from schemas.errors import SourceError, UsageError
+from schemas.file_features import PIXEL_FEATURES
+from transforms.pictures.files import MEDIA_SUFFIXES, list_pictures, read_pictures
+from transforms.tables.source_columns import MESSAGE, REASON, ROW, quoted, row_json
+
+log = logging.getLogger(__name__)
+
+Format = Literal["parquet", "delta", "csv", "json", "imm", "photos"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+ACCEPTED = "Parquet, Delta, CSV, JSON, IMM File JSON, or a folder of photos and videos is accepted"
+
+SUFFIXES: dict[str, Format] = {
+    "parquet": "parquet",
+    "parq": "parquet",
+    "csv": "csv",
+    "json": "json",
+    "jsonl": "json",
+    "ndjson": "json",
+    **dict.fromkeys(MEDIA_SUFFIXES, "photos"),
+}
+COMPRESSIONS = ("gz", "bz2", "zst", "lz4", "snappy")
+HEAD_BYTES = 65_536
+PICTURES_PER_TASK = 1000
+"""Half a minute's work, so that a task that is lost costs little."""
+
+
+def read_source(
+    spark: SparkSession, uri: str, *, format: Format | None = None, hashes: bool = True, turned: bool = False
+) -> DataFrame:
+    """The rows of the source at `uri` (a file, a directory, or a pattern), in its own columns.
+
+    Added to each row: `ROW`, the row as JSON, and `REASON` and `MESSAGE`, null unless the row can't be read. CSV and
+    JSON give text columns only. `imm` gives IMM's columns, for `transforms.sources.imm`. `format` is detected where
+    it isn't given (see `detect_format`). Photos are decoded and hashed, with `turned` in their turned forms too (see
+    `transforms.pictures.files`), without `hashes` not at all.
+
+    Raises SourceError, naming the thing and what is accepted, for a source that is missing, empty, mixed or
+    unreadable.
+    """
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"--format {format!r}: {', '.join(FORMATS)} is accepted")
+    format = format or detect_format(spark, uri)
+    if format == "photos":
+        return _read_photos(spark, uri, hashes=hashes, turned=turned)
+    try:
+        if format == "delta":
+            return _with_rows(spark.read.format("delta").load(uri))
+        files = _data_files(spark, uri, format)
+        if format == "parquet":
+            return _with_rows(_read_parquet(spark, uri, min(files)))
+        literal = {
+            re.sub(r"([\\*?{}\[\]])", r"\\\1", file): size for file, size in files.items()
+        }  # names are no patterns
+        if format == "csv":
+            return read_csv(spark, sorted(literal))
+        return read_json(spark, literal, imm=format == "imm")
+    except (PySparkException, Py4JJavaError) as error:
+        raise SourceError(f"{uri} can't be read as {format}: {_cause(error)}") from error
+
+
+def detect_format(spark: SparkSession, uri: str) -> Format:
+    """The format of the source at `uri`: by its Delta log, by the suffixes of its files, else by their first bytes.
+
+    JSON whose first 64 KiB name a key `URI` and none `uri` is IMM's. Files with unknown suffixes beside known
+    ones are passed over, and logged.
+
+    Raises SourceError where there is nothing, nothing known, or more than one format.
+    """
+    if _has_delta_log(spark, uri):
+        return "delta"
+    files = _list_files(spark, uri)
+    kinds: dict[Format | None, list[str]] = {}
+    for file in sorted(files):
+        kinds.setdefault(_format_by_suffix(file), []).append(file)
+    unknown = kinds.pop(None, [])
+    if not kinds:
+        kinds = {_format_by_content(spark, unknown[0]): unknown}
+    elif unknown:
+        log.warning("%s: %d files with other suffixes are passed over, as %s", uri, len(unknown), unknown[0])
+    if len(kinds) > 1:
+        counts = ", ".join(f"{len(found)} {kind}" for kind, found in kinds.items())
+        raise SourceError(f"{uri} holds files of several formats ({counts}): give --format, or name one kind of file")
+    format, found = next(iter(kinds.items()))
+    if format is None:
+        raise SourceError(f"{uri} holds no data that is known, as {found[0]}. {ACCEPTED}")
+    if format == "json" and _is_imm(_head(spark, found[0])):
+        return "imm"
+    return format
+
+
+def _read_parquet(spark: SparkSession, uri: str, first: str) -> DataFrame:
+    """Reads all footers first, so that a broken file or one with other types is found before anything is computed.
+
+    `first` is one of the source's data files; if its suffix says that it is Parquet, others are passed over.
+    """
+    reader = spark.read.option("mergeSchema", True)
+    if _format_by_suffix(first) == "parquet":
+        reader = reader.option("pathGlobFilter", "*.{parquet,parq}")
+    raw = reader.parquet(uri)
+    times = {}
+    for name, is_instant in _nanosecond_columns(spark, first).items():
+        nanoseconds = quoted(name)
+        whole = nanoseconds - F.pmod(nanoseconds, F.lit(1000))
+        time = F.timestamp_micros(F.call_function("div", whole, F.lit(1000)))  # `/` would go through doubles
+        times[name] = time if is_instant else time.cast("timestamp_ntz")
+    return raw.withColumns(times)
+
+
+def _nanosecond_columns(spark: SparkSession, file: str) -> dict[str, bool]:
+    """The columns of a Parquet file that are times in nanoseconds, and whether they are instants.
+
+    Spark has no such type: it reads them as whole numbers (spark.sql.legacy.parquet.nanosAsLong).
+    """
+    jvm: Any = spark._jvm
+    session: Any = spark._jsc
+    path = jvm.org.apache.hadoop.fs.Path(file)
+    opened = jvm.org.apache.parquet.hadoop.util.HadoopInputFile.fromPath(path, session.hadoopConfiguration())
+    reader = jvm.org.apache.parquet.hadoop.ParquetFileReader.open(opened)
+    try:
+        fields = list(reader.getFooter().getFileMetaData().getSchema().getFields())
+        kinds = {field.getName(): str(field.getLogicalTypeAnnotation()) for field in fields}
+    finally:
+        reader.close()
+    return {name: kind.endswith("true)") for name, kind in kinds.items() if kind.startswith("TIMESTAMP(NANOS")}
+
+
+def _read_photos(spark: SparkSession, uri: str, *, hashes: bool, turned: bool) -> DataFrame:
+    try:
+        pictures, skipped = list_pictures(uri)
+    except OSError as error:
+        raise SourceError(f"{uri} can't be listed: {error}; a folder of photos and videos is accepted") from error
+    if not pictures.num_rows:
+        raise SourceError(
+            f"{uri} holds no photo or video; files ending in {', '.join(sorted(MEDIA_SUFFIXES))} are read"
+        )
+    if skipped:
+        counts = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in sorted(skipped.items()))
+        log.info("%s: other files are passed over: %s", uri, counts)
+    tasks = max(spark.sparkContext.defaultParallelism, pictures.num_rows // PICTURES_PER_TASK)
+    uris = spark.createDataFrame(pictures).repartition(tasks)
+    read = read_pictures(uris, hashes=hashes, turned=turned)
+    rows = read.withColumn(ROW, row_json(read.drop(*PIXEL_FEATURES)))
+    rows = rows.drop(*(() if hashes else PIXEL_FEATURES), *(() if turned else ["turned_hashes"]))
+    return rows.withColumnsRenamed({"error_code": REASON, "error_message": MESSAGE})
+
+
+def _with_rows(raw: DataFrame) -> DataFrame:
+    nothing = F.lit(None).cast("string")
+    return raw.withColumns({ROW: row_json(raw), REASON: nothing, MESSAGE: nothing})
+
+
+def _data_files(spark: SparkSession, uri: str, format: Format) -> dict[str, int]:
+    """The files to read as `format`: those with its suffixes, or, if none has, all."""
+    wanted = "json" if format == "imm" else format
+    files = _list_files(spark, uri)
+    return {file: size for file, size in files.items() if _format_by_suffix(file) == wanted} or files
+
+
+def _list_files(spark: SparkSession, uri: str) -> dict[str, int]:
+    """The files under `uri` and their sizes, without empty ones and those whose names begin with _ or . (Spark's rule).
+
+    They are held on the driver, as Spark holds them itself to read them.
+    """
+    try:
+        listing = spark.read.format("binaryFile").option("recursiveFileLookup", True).load(uri)
+        files = {row["path"]: row["length"] for row in listing.select("path", "length").collect()}
+    except (PySparkException, Py4JJavaError) as error:
+        raise SourceError(f"{uri} can't be listed: {_cause(error)}. {ACCEPTED}") from error
+    if not files:
+        raise SourceError(f"{uri} holds no files, or only empty ones. {ACCEPTED}")
+    return files
+
+
+def _format_by_suffix(file: str) -> Format | None:
+    suffixes = [suffix.lower().removeprefix(".") for suffix in PurePosixPath(file).suffixes]
+    if suffixes and suffixes[-1] in COMPRESSIONS:
+        suffixes.pop()
+    return SUFFIXES.get(suffixes[-1]) if suffixes else None
+
+
+def _format_by_content(spark: SparkSession, file: str) -> Format | None:
+    head = _head(spark, file)
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    return "json" if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")) else None
+
+
+def _is_imm(head: bytes) -> bool:
+    return b'"URI"' in head and b'"uri"' not in head
+
+
+def _head(spark: SparkSession, file: str) -> bytes:
+    """The first 64 KiB of a file, through the file systems that Spark knows."""
+    jvm: Any = spark._jvm
+    path = jvm.org.apache.hadoop.fs.Path(file)
+    stream = _file_system(spark, path).open(path)
+    try:
+        bounded = jvm.org.apache.commons.io.input.BoundedInputStream(stream, HEAD_BYTES)
+        return bytes(jvm.org.apache.commons.io.IOUtils.toByteArray(bounded))
+    finally:
+        stream.close()
+
+
+def _has_delta_log(spark: SparkSession, uri: str) -> bool:
+    jvm: Any = spark._jvm
+    try:
+        path = jvm.org.apache.hadoop.fs.Path(uri, "_delta_log")
+        return bool(_file_system(spark, path).exists(path))
+    except Py4JJavaError as error:
+        raise SourceError(f"{uri} can't be opened: {_cause(error)}. {ACCEPTED}") from error
+
+
+def _file_system(spark: SparkSession, path: Any) -> Any:
+    session: Any = spark._jsc
+    return path.getFileSystem(session.hadoopConfiguration())
+
+
+def _cause(error: BaseException) -> str:
+    """What a Spark or Java error says first, and the innermost cause that it names, in one line."""
+    text = str(error.java_exception if isinstance(error, Py4JJavaError) else error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return "; ".join(dict.fromkeys([*lines[:1], *causes[-1:]]))[:500]

@@ -1,0 +1,114 @@
+"""The commit protocol by itself: of steps that start from the same pins, one commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from catalog.create import ensure_lake
+from jobs.runtime import commits
+from jobs.runtime.commits import Mark, Step, apply_changes, replace_rows
+from jobs.runtime.lake import Lake
+from jobs.runtime.session import FOR_FEW_ROWS, session_settings
+from schemas.datasets import DATASETS
+from schemas.errors import Conflict
+from schemas.files import FILES
+from schemas.settings import LakeSettings
+from transforms.tables.changes import ACTION
+
+
+@pytest.fixture
+def lake(tmp_path: Path, spark: SparkSession) -> Lake:
+    ensure_lake(str(tmp_path), LakeSettings(buckets=16))
+    return Lake.open(spark, str(tmp_path))
+
+
+def writing(lake: Lake, by: str) -> AbstractContextManager[None]:
+    """Inside, what is committed is committed by delta-rs, or by Spark."""
+    return session_settings(lake.spark, FOR_FEW_ROWS if by == "delta-rs" else {})
+
+
+@pytest.fixture(params=["Spark", "delta-rs"])
+def either(request: pytest.FixtureRequest, lake: Lake) -> Iterator[Lake]:
+    """The lake, written by one and by the other."""
+    with writing(lake, request.param):
+        yield lake
+
+
+def rows(spark: SparkSession, *names: str) -> DataFrame:
+    """Rows of `datasets`, the smallest table."""
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    return spark.createDataFrame(
+        [("demo", name, None, None, now, now) for name in names],
+        "project_name string, dataset_name string, template_id string, description string, "
+        "create_time timestamp, update_time timestamp",
+    )
+
+
+def names_in(lake: Lake) -> list[str]:
+    return sorted(row.dataset_name for row in lake.read(DATASETS, lake.version(DATASETS)).collect())
+
+
+@pytest.mark.parametrize("later", [5, 6, 7])
+def test_of_two_first_loads_one_is_committed_whatever_the_other_consumed(either: Lake, later: int) -> None:
+    lake = either
+    mine, theirs = (Step.pin(lake, DATASETS, run_id, consumes={"files": 6}) for run_id in ("mine", "theirs"))
+    replace_rows(mine, rows(lake.spark, "ada"), mine.current())
+    with pytest.raises(Conflict, match="datasets"):
+        replace_rows(replace(theirs, consumes={"files": later}), rows(lake.spark, "ada", "bob"), theirs.current())
+    assert names_in(lake) == ["ada"]
+    assert Mark.of(lake.log(DATASETS)) == Mark(count=1, consumed={"files": 6})
+
+
+@pytest.mark.parametrize("first_by", ["Spark", "delta-rs"])
+@pytest.mark.parametrize("then_by", ["Spark", "delta-rs"])
+def test_appends_and_merges_from_one_pin_exclude_each_other(lake: Lake, first_by: str, then_by: str) -> None:
+    first = Step.pin(lake, DATASETS, "first")
+    replace_rows(first, rows(lake.spark, "ada"), first.current())
+    steps = [Step.pin(lake, DATASETS, run_id, consumes={"files": 3}) for run_id in ("append", "merge")]
+    append = rows(lake.spark, "bob").withColumn(ACTION, F.lit("insert"))
+    merge = rows(lake.spark, "ada").withColumn(ACTION, F.lit("delete"))
+    with writing(lake, first_by):
+        assert apply_changes(steps[0], append).inserted == 1
+    with pytest.raises(Conflict), writing(lake, then_by):
+        apply_changes(steps[1], merge)
+    assert names_in(lake) == ["ada", "bob"]
+    again = Step.pin(lake, DATASETS, "merge")
+    assert again.consumed(FILES) == 3
+    with writing(lake, then_by):
+        assert apply_changes(again, merge).deleted == 1
+    assert names_in(lake) == ["bob"]
+
+
+def test_a_merge_into_large_files_is_left_to_spark(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    with writing(lake, "delta-rs"):
+        first = Step.pin(lake, DATASETS, "first")
+        replace_rows(first, rows(lake.spark, "ada", "bob"), first.current())
+        monkeypatch.setattr(commits, "MERGED_BYTES", 1)
+        apply_changes(Step.pin(lake, DATASETS, "append"), rows(lake.spark, "eve").withColumn(ACTION, F.lit("insert")))
+        apply_changes(Step.pin(lake, DATASETS, "merge"), rows(lake.spark, "ada").withColumn(ACTION, F.lit("delete")))
+    assert names_in(lake) == ["bob", "eve"]
+    merged, appended = lake.log(DATASETS).history(2)
+    assert "Spark" in merged["engineInfo"]
+    assert "delta-rs" in appended["engineInfo"]
+
+
+def test_a_watermark_moves_alone_where_nothing_changes_and_stays_where_nothing_is_consumed(either: Lake) -> None:
+    lake = either
+    for consumes, mark in (
+        (4, Mark(1, {"files": 4})),
+        (4, Mark(1, {"files": 4})),
+        (None, Mark(1, {"files": 4})),
+        (9, Mark(2, {"files": 9})),
+    ):
+        step = Step.pin(lake, DATASETS, "run", consumes={} if consumes is None else {"files": consumes})
+        apply_changes(step, rows(lake.spark).withColumn(ACTION, F.lit("insert")))
+        assert Mark.of(lake.log(DATASETS)) == mark
+    assert names_in(lake) == []

@@ -1,0 +1,388 @@
+"""`jobs.sources.sources`: every format through the reader, and what can't be read."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+import shutil
+import struct
+import zlib
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable, QueryBuilder
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pyspark.sql import Row, SparkSession
+
+from bench.make_malformed import write as write_malformed
+from jobs.index_files import command
+from jobs.sources.sources import detect_format, read_source
+from schemas.errors import SourceError, UsageError
+from schemas.file_features import PIXEL_FEATURES
+from transforms.pictures.perceptual_hashes import MIN_HASH_QUALITY
+from transforms.sources.imm import from_imm
+from transforms.sources.rows import accepted, judge_files, refused
+from transforms.tables.source_columns import REASON, ROW, map_columns
+
+PHOTOS = Path(__file__).parents[2].parent / "shared" / "data" / "photos"
+
+
+def rows_of(spark: SparkSession, uri: Path | str, **options: Any) -> list[Row]:
+    return read_source(spark, str(uri), **options).collect()
+
+
+@pytest.mark.parametrize("unit", ["us", "ns"])
+@pytest.mark.parametrize(("zone", "time_is"), [(None, "local"), ("UTC", "instant")])
+def test_parquet_as_pandas_writes_it(
+    spark: SparkSession, tmp_path: Path, unit: Literal["us", "ns"], zone: str | None, time_is: str
+) -> None:
+    frame = pd.DataFrame(
+        {
+            "uri": ["a.jpg", "b.jpg"],
+            "latitude": [30.25, float("nan")],
+            "longitude": [120.0, float("nan")],
+            "size": [12, None],
+            "produce_time": pd.to_datetime(["2010-08-03 10:15:19.123408", None]).as_unit(unit).tz_localize(zone),
+        }
+    )
+    frame.to_parquet(tmp_path / "part.parquet")
+    (tmp_path / "README.md").write_text("no data")
+    assert detect_format(spark, str(tmp_path)) == "parquet"
+    judged = judge_files(read_source(spark, str(tmp_path)), source="s", project="p", dataset="d")
+    a, b = sorted(judged.collect(), key=lambda row: row["uri"])
+    assert (a["size"], a["time_is"], a["reason"]) == (12, time_is, None)
+    assert a["produce_time"].astimezone(UTC) == datetime(2010, 8, 3, 10, 15, 19, 123_408, tzinfo=UTC)
+    assert (b["latitude"], b["longitude"], b["size"], b["produce_time"], b["reason"]) == (None,) * 5
+
+
+def test_nan_is_missing_and_shown(spark: SparkSession, tmp_path: Path) -> None:
+    nan = pa.array([float("nan")])
+    pq.write_table(pa.table({"uri": ["a.txt"], "latitude": nan, "longitude": nan}), tmp_path / "a.parquet")
+    raw = read_source(spark, str(tmp_path))
+    (row,) = judge_files(raw, source="s", project="p", dataset="d").collect()
+    assert (row["latitude"], row["reason"]) == (None, "media_type_unknown")
+    assert json.loads(row["row"]) == {"uri": "a.txt", "latitude": "NaN", "longitude": "NaN"}
+
+
+def test_parquet_files_with_other_columns_are_merged(spark: SparkSession, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"uri": ["a"], "title": ["x"]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"uri": ["b"], "size": [1]}), tmp_path / "b.parquet")
+    assert set(read_source(spark, str(tmp_path)).columns) >= {"uri", "title", "size"}
+    pq.write_table(pa.table({"uri": [1.5]}), tmp_path / "c.parquet")
+    with pytest.raises(SourceError, match=r"can't be read as parquet.*MERGE"):
+        read_source(spark, str(tmp_path))
+
+
+def test_delta(spark: SparkSession, tmp_path: Path) -> None:
+    spark.sql("SELECT 'a.jpg' AS uri").write.format("delta").save(str(tmp_path / "table"))
+    assert detect_format(spark, str(tmp_path / "table")) == "delta"
+    (row,) = rows_of(spark, tmp_path / "table")
+    assert (row["uri"], row[ROW], row[REASON]) == ("a.jpg", '{"uri":"a.jpg"}', None)
+
+
+def test_csv(spark: SparkSession, tmp_path: Path) -> None:
+    text = (
+        '\ufeffuri, title ,size\na,"x\ny",1\nb,t\nc,t,3,4\nd,"he said ""hi""",5\n,,\n\ng,a\x00b,8\nh,"a,b",\n'
+        f"w{',' * 30_000}\n"
+    )
+    (tmp_path / "a.csv").write_bytes(text.encode() + b"e.jpg,caf\xe9,6\n")
+    raw = read_source(spark, str(tmp_path / "a.csv"))
+    assert raw.columns[:3] == ["uri", "title", "size"]
+    rows = raw.collect()
+    assert [row["uri"] for row in rows] == ["a", "b", "c", "d", None, "g", "h", "w", "e.jpg"]
+    assert [row[REASON] for row in rows] == [
+        None,
+        "csv_malformed",
+        "csv_malformed",
+        None,
+        None,
+        None,
+        None,
+        "csv_malformed",
+        None,
+    ]
+    assert [rows[0]["title"], rows[3]["title"], rows[6]["title"]] == ["x\ny", 'he said "hi"', "a,b"]
+    assert json.loads(rows[2][ROW]) == {"line": "c,t,3,4"}
+    judged = judge_files(raw, source="s", project="p", dataset="d").collect()
+    reasons = {row["uri"]: row["reason"] for row in judged}
+    assert reasons["e.jpg"] == "text_not_utf8"
+    assert reasons[None] == "uri_missing"
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"a.csv": "uri,size\na,1\n", "b.csv": "size,uri\n1,a\n"}, "read them apart"),
+        ({"a.csv": "uri,URI\na,1\n"}, "a name of its own"),
+        ({"a.csv": "uri,\na,1\n"}, "a name of its own"),
+        ({"a.csv": "\n"}, "is empty; CSV with a header line is accepted"),
+        ({"a.csv": "uri\na\n", "b.jsonl": "{}"}, r"several formats \(1 csv, 1 json\): give --format"),
+        ({"a.parquet": "PAR1 and no more"}, "can't be read as parquet"),
+        ({"a.parquet": ""}, "holds no files, or only empty ones. Parquet, Delta"),
+        ({"notes.txt": "hello"}, "holds no data that is known, as"),
+        ({}, "holds no files, or only empty ones. Parquet, Delta"),
+    ],
+)
+def test_sources_that_cannot_be_read(spark: SparkSession, tmp_path: Path, files: dict[str, str], told: str) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(SourceError, match=told) as error:
+        read_source(spark, str(tmp_path))
+    assert str(tmp_path) in str(error.value)
+
+
+def test_missing_sources(spark: SparkSession, tmp_path: Path) -> None:
+    for format in (None, "parquet", "delta", "csv", "json", "imm", "photos"):
+        with pytest.raises(SourceError, match="no-such"):
+            read_source(spark, str(tmp_path / "no-such"), format=format)
+    with pytest.raises(SourceError, match="nofs"):
+        read_source(spark, "nofs://bucket/x")
+    with pytest.raises(UsageError, match="xml"):
+        read_source(spark, str(tmp_path), format="xml")  # type: ignore[arg-type]
+
+
+JSON_LINES: list[tuple[str | bytes, str | None]] = [
+    ('{"uri": "a", "size": 12345678901234567890, "address": {"city": "x"}}', None),
+    ('  {"uri": "b", "latitude": NaN, "odd key.x": true}  ', None),
+    ('{"uri": "c"', "json_malformed"),
+    ('{"uri": "d"} trailing', "json_malformed"),
+    ('{"uri": "e"}{"uri": "f"}', "json_malformed"),
+    ('{"uri": "g"}],[{"uri": "h"}', "json_malformed"),
+    ("{'uri': 'i'}", "json_malformed"),
+    ('{"uri": "j", "uri": "k"}', "json_malformed"),
+    ("not json", "json_malformed"),
+    ("3", "json_malformed"),
+    ("null", "json_malformed"),
+    ('"text"', "json_malformed"),
+    ("[null]", "json_malformed"),
+    ('{"uri": ' + "[" * 5000 + "]" * 5000 + "}", "json_malformed"),
+    ('{"uri": "' + "x" * 1_000_000 + '"}', None),
+    ('{"uri": "l\\u0000"}', None),
+    ('{"uri": "m\\ud83d\\ude00"}', None),
+    ('{"uri": "n\\ud83d"}', "text_not_utf8"),
+    ('{"uri": "o\\\\ud83d"}', None),
+    (b'{"uri": "caf\xe9"}', "text_not_utf8"),
+    (b"\xff\xfe{\x00}\x00", "text_not_utf8"),
+    ("{}", None),
+]
+
+
+def test_json_lines(spark: SparkSession, tmp_path: Path) -> None:
+    lines = [line.encode() if isinstance(line, str) else line for line, _ in JSON_LINES]
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\n".join(lines) + b'\n\n[{"uri": "x"}, {"uri": "y"}]\r\n')
+    rows = rows_of(spark, tmp_path / "a.jsonl")
+    assert [row[REASON] for row in rows] == [reason for _, reason in JSON_LINES] + [None, None]
+    assert (rows[0]["uri"], rows[0]["size"], rows[0]["address"]) == ("a", "12345678901234567890", '{"city":"x"}')
+    assert (rows[1]["latitude"], rows[1]["odd key.x"]) == ("NaN", "true")
+    assert [row["uri"] for row in rows[-2:]] == ["x", "y"]
+    assert all(json.loads(row[ROW]) is not None for row in rows if row[REASON])
+    same = rows_of(spark, write(tmp_path / "b.json", (tmp_path / "a.jsonl").read_bytes()))
+    assert [(row["uri"], row[REASON]) for row in same] == [(row["uri"], row[REASON]) for row in rows]
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_documents_beside_lines(spark: SparkSession, tmp_path: Path, indent: int | None) -> None:
+    objects = [{"uri": "a", "address": {"city": "x"}}, {"uri": "b"}]
+    (tmp_path / "list.json").write_text(json.dumps(objects, indent=indent))
+    (tmp_path / "one.json").write_text(json.dumps({"uri": "c"}, indent=indent))
+    (tmp_path / "lines.json").write_text('{"uri": "d"}\n{"uri": "e"}\n{"uri": \n')
+    (tmp_path / "empty.json").write_text("")
+    rows = rows_of(spark, tmp_path)
+    found = Counter((row["uri"], row[REASON]) for row in rows)
+    assert found == Counter([*[(uri, None) for uri in "abcde"], (None, "json_malformed")])
+
+
+def test_json_without_any_object_is_refused_row_by_row(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("hello\nworld\n")
+    judged = judge_files(
+        read_source(spark, str(tmp_path), format="json"), source="s", project="p", dataset="d"
+    ).collect()
+    assert [row["reason"] for row in judged] == ["json_malformed"] * 2
+
+
+def test_json_objects_can_be_reached_into(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"path": "a.jpg", "where": {"town": "x", "lat": 1.5, "lon": 2}}\n')
+    mapping = {
+        "path": "uri",
+        "where.town": "address.township",
+        "where.lat": "latitude",
+        "where.lon": "longitude",
+    }
+    raw = map_columns(read_source(spark, str(tmp_path)), mapping)
+    (row,) = judge_files(raw, source="s", project="p", dataset="d").collect()
+    assert (row["uri"], row["address"]["township"], row["latitude"], row["longitude"]) == ("a.jpg", "x", 1.5, 2.0)
+
+
+def test_imm_responses(spark: SparkSession, tmp_path: Path) -> None:
+    file = {"URI": "oss://b/1.jpg", "DatasetName": "ada", "MediaType": "image", "LatLong": "30.1,120.2", "Size": 7}
+    second = file | {"URI": "oss://b/2.jpg", "Addresses": [{"Language": "en", "City": "Hangzhou"}]}
+    (tmp_path / "response.json").write_text(json.dumps({"RequestId": "r", "Files": [file, second]}, indent=2))
+    (tmp_path / "lines.jsonl").write_text(
+        json.dumps(file | {"URI": "oss://b/3.jpg"}) + "\n" + json.dumps({"Files": []}) + "\n"
+    )
+    (tmp_path / "error.json").write_text(json.dumps({"Code": "InvalidArgument"}))
+    assert detect_format(spark, str(tmp_path / "response.json")) == "imm"
+    raw = from_imm(read_source(spark, str(tmp_path), format="imm"))
+    judged = {row["uri"]: row for row in judge_files(raw, source="s", project="p").collect()}
+    assert {uri: row["reason"] for uri, row in judged.items()} == {
+        "oss://b/1.jpg": None,
+        "oss://b/2.jpg": None,
+        "oss://b/3.jpg": None,
+        None: "dataset_missing",
+    }
+    assert judged["oss://b/2.jpg"]["address"]["city"] == "Hangzhou"
+    assert (judged["oss://b/1.jpg"]["latitude"], judged["oss://b/1.jpg"]["size"]) == (30.1, 7)
+
+
+def test_photos(spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2010:08:03 10:15:19"
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.jpg", exif=exif)
+    (tmp_path / "b.jpg").write_bytes(b"no picture")
+    (tmp_path / "notes.txt").write_text("x")
+    assert detect_format(spark, str(tmp_path)) == "photos"
+    with caplog.at_level(logging.INFO):
+        raw = read_source(spark, str(tmp_path))
+    assert "1 txt" in caplog.text
+    judged = judge_files(raw, source="s", project="p", dataset="d").collect()
+    a, b = sorted(judged, key=lambda row: row["uri"])
+    assert (a["reason"], a["image_width"], a["time_is"], a["media_type"]) == (None, 8, "local", "image")
+    assert a["produce_time"].isoformat() == "2010-08-03T10:15:19"
+    assert b["reason"] == "picture_unreadable"
+    os.remove(tmp_path / "a.jpg")
+    os.remove(tmp_path / "b.jpg")
+    with pytest.raises(SourceError, match="no photo or video"):
+        read_source(spark, str(tmp_path), format="photos")
+
+
+def index(lake: Path, source: Path, *options: str) -> None:
+    """Indexes a source through the command line's own entry."""
+    line = [str(source), "--lake", str(lake), "--dataset", "d", *options]
+    command.main(line, standalone_mode=False)
+
+
+def table(lake: Path, name: str) -> list[dict[str, Any]]:
+    rows = QueryBuilder().register("t", DeltaTable(str(lake / name))).execute("SELECT * FROM t").read_all()
+    return pa.table(rows).to_pylist()
+
+
+def test_photos_become_features_through_the_job(spark: SparkSession, tmp_path: Path) -> None:
+    source, lake = tmp_path / "photos", tmp_path / "lake"
+    source.mkdir()
+    shot = Image.radial_gradient("L").resize((900, 700)).rotate(20)
+    shot.save(source / "good.jpg")
+    shot.convert("RGB").save(source / "copy.png")
+    Image.new("L", (900, 700)).save(source / "flat.jpg")
+    (source / "cut.jpg").write_bytes((source / "good.jpg").read_bytes()[:5000])
+    bomb = Image.new("1", (32, 32))
+    bomb.save(source / "bomb.png")
+    content = bytearray((source / "bomb.png").read_bytes())
+    content[16:24] = struct.pack(">II", 2**15, 2**15)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    (source / "bomb.png").write_bytes(content)
+    heic = PHOTOS / "exif-samples/heic/samplefilehub.heif"
+    if heic.is_file():
+        shutil.copy(heic, source / "phone.heic")
+    index(lake, source, "--turned")
+    rows = {Path(row["uri"]).name: row for row in table(lake, "file_features")}
+    assert set(rows) == {"good.jpg", "copy.png", "flat.jpg", *(["phone.heic"] if heic.is_file() else [])}
+    contents = {Path(row["uri"]).name: row["content_hash"] for row in table(lake, "files")}
+    for name, row in rows.items():
+        assert [len(row[column]) for column in ("perceptual_hash", "crop_hashes", "thumbnail")] == [64, 128, 1024]
+        assert 0 <= row["image_score"] <= 1
+        hashed = row["perceptual_hash_quality"] >= MIN_HASH_QUALITY
+        assert row["fingerprint"] == (row["perceptual_hash"] if hashed else f"content:{contents[name]}")
+        assert len(row["turned_hashes"]) == 224
+    assert [name for name, row in rows.items() if row["fingerprint"].startswith("content:")] == ["flat.jpg"]
+    rejected = {json.loads(row["row"])["uri"].rpartition("/")[2]: row for row in table(lake, "rejected")}
+    reasons = {name: row["reason"] for name, row in rejected.items()}
+    assert reasons == {"cut.jpg": "picture_unreadable", "bomb.png": "picture_too_large"}
+    assert "pixels can't be decoded" in rejected["cut.jpg"]["message"]
+    assert "perceptual_hash" not in rejected["cut.jpg"]["row"]
+    assert len(rows) + len(rejected) == len(list(source.iterdir()))
+
+    versions = [DeltaTable(str(lake / name)).version() for name in ("files", "file_features")]
+    index(lake, source, "--turned")
+    assert versions == [DeltaTable(str(lake / name)).version() for name in ("files", "file_features")]
+    headers = read_source(spark, str(source), hashes=False).collect()
+    assert not set(PIXEL_FEATURES) & set(headers[0].asDict())
+    assert sum(row[REASON] is None for row in headers) == len(rows) + 1  # what is cut short has a good header
+    with pytest.raises(UsageError, match="--turned without --no-hashes is accepted"):
+        index(lake, source, "--turned", "--no-hashes")
+
+    # what a source does not speak of stays
+    (uri,) = (row["uri"] for row in table(lake, "files") if row["uri"].endswith("good.jpg"))
+    (tmp_path / "embeddings.jsonl").write_text(json.dumps({"uri": uri, "embedding": [0.5, 1.0]}))
+    index(lake, tmp_path / "embeddings.jsonl")
+    index(lake, source)
+    assert [versions[0], versions[1] + 1] == [
+        DeltaTable(str(lake / name)).version() for name in ("files", "file_features")
+    ]
+    (embedded,) = (row for row in table(lake, "file_features") if row["uri"] == uri)
+    assert embedded["embedding"] == [0.5, 1.0]
+    assert embedded["fingerprint"].startswith(f"{rows['good.jpg']['perceptual_hash']}/")
+    same = [*PIXEL_FEATURES, "uri", "object_id"]
+    assert {name: embedded[name] for name in same} == {name: rows["good.jpg"][name] for name in same}
+    # but for what was known of another picture
+    Image.linear_gradient("L").resize((900, 700)).rotate(30).save(source / "good.jpg")
+    index(lake, source)
+    (other,) = (row for row in table(lake, "file_features") if row["uri"] == uri)
+    assert other["perceptual_hash"] != embedded["perceptual_hash"]
+    assert [other[name] for name in ("embedding", "turned_hashes")] == [None, None]
+    assert other["fingerprint"] == other["perceptual_hash"]
+
+
+def test_files_with_odd_names(spark: SparkSession, tmp_path: Path) -> None:
+    for name in ("a b.jsonl", "[x]*.jsonl", "{ü}%20.jsonl"):
+        (tmp_path / name).write_text('{"uri": "' + name + '"}\n')
+    assert {row["uri"] for row in rows_of(spark, tmp_path)} == {"a b.jsonl", "[x]*.jsonl", "{ü}%20.jsonl"}
+
+
+@pytest.mark.parametrize("name", ["malformed.jsonl", "malformed.csv"])
+def test_ten_thousand_malformed_rows(spark: SparkSession, tmp_path: Path, name: str) -> None:
+    write_malformed(tmp_path, bad=10_000, good=1_000, seed=1)
+    with (tmp_path / f"{name}.expected.csv").open(encoding="utf-8", newline="") as file:
+        expected = list(csv.DictReader(file))
+    assert len({row["kind"] for row in expected} - {"good"}) == 30
+    raw = read_source(spark, str(tmp_path / name))
+    judged = judge_files(raw, source=name, project="p").cache()
+    assert judged.count() == len(expected) == 11_000
+    taken, bad = accepted(judged).count(), refused(judged).select("reason", "reject_id").collect()
+    assert taken == 1_000
+    assert Counter(row["reason"] for row in bad) == Counter(row["reason"] for row in expected if row["reason"])
+    assert len({row["reject_id"] for row in bad}) == 10_000
+    reasons = {row["uri"]: row["reason"] for row in judged.select("uri", "reason").collect() if row["reason"]}
+    told = {f"s3://photos/{row['number']}.jpg": row["reason"] for row in expected}
+    assert {uri: reason for uri, reason in reasons.items() if uri in told and told[uri] != reason} == {}
+    judged.unpersist()
+
+
+def one_line(data: bytes) -> bytes:
+    """Bytes that are one line of a file, and no list (of which each item would be a row)."""
+    return data.translate(None, b"\r\n[")
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.binary(max_size=40).map(one_line), min_size=100))
+@example([b"\xbb", b"\xbb\xbf", b"\xef", b"\xef\xbb\xbf", b" \xef\xbb\xbf\t", b"\x00", b"\x0b", b"\xc2\xa0"])
+def test_any_bytes_become_rows(spark: SparkSession, tmp_path: Path, lines: list[bytes]) -> None:
+    path = write(tmp_path / "any.jsonl", b'{"uri": "a.jpg"}\n' + b"\n".join(lines))
+    judged = judge_files(read_source(spark, str(path), format="json"), source="s", project="p", dataset="d").collect()
+    blank = sum(not line.strip(b" \t").removeprefix(b"\xef\xbb\xbf").strip(b" \t") for line in lines)
+    assert len(judged) == 1 + len(lines) - blank
+    assert [row["uri"] for row in judged if row["reason"] is None] == ["a.jpg"]

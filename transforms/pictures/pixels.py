@@ -1,0 +1,96 @@
+"""The pixels of photos, as far as hashes and scores need them; decoding is bounded, and crashes stay outside."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import BinaryIO
+
+from PIL import ExifTags, Image, JpegImagePlugin, features
+
+from transforms.pictures.heif_decoder import HeifDecoder
+from transforms.pictures.image_score import jpeg_quality
+from transforms.pictures.luminance import reduced_luminance
+from transforms.pictures.photos import DECODE_ERRORS, quiet_pillow
+
+MAX_DECODED_PIXELS = 2**27
+"""Larger pictures aren't decoded: 128 Mi take 1 GB. Phones of 200 megapixels write JPEG, see below."""
+MAX_REDUCED_PIXELS = 2**28
+"""The same for what is decoded at a reduced size, baseline JPEG: 30 MB, or 1.6 GB if made to hurt, in several scans."""
+MAX_DECODED_BYTES = 2**29
+"""Decoders of most formats hold a file whole; larger ones aren't decoded."""
+
+_FORMATS = {
+    "image/jpeg": "JPEG",
+    "image/png": "PNG",
+    "image/tiff": "TIFF",
+    "image/webp": "WEBP",
+    "image/gif": "GIF",
+    "image/bmp": "BMP",
+    "image/avif": "AVIF",
+}
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # EXIF orientation -> how it is displayed (EXIF 2.32, 4.6.4 A)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A picture's reduced luminance (see `luminance`), turned as displayed; of animations the first frame.
+
+    `jpeg_quality` is what its compression stands for; None for other formats.
+    """
+
+    luminance: Image.Image
+    jpeg_quality: float | None
+
+
+class PixelReader(AbstractContextManager["PixelReader"]):
+    """Reads pixels. HEIC is decoded in a child process, which is ended on leaving the context."""
+
+    def __init__(self) -> None:
+        self._heif = HeifDecoder()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._heif.close()
+
+    def read(self, file: BinaryIO, content_type: str, *, size: int, pixels: int) -> Pixels | None:
+        """The pixels of a photo of `size` bytes whose header, which is sound, announces `pixels` pixels.
+
+        None for what can't be decoded here although it may be right: no decoder, or too large for one. Raises one of
+        `DECODE_ERRORS` for broken pixels. Memory: see `reduced_luminance`; up to 1 GB, for a baseline JPEG a 64th.
+        """
+        if size > MAX_DECODED_BYTES:
+            return None
+        if content_type in ("image/heic", "image/heif"):
+            luminance = self._heif.decode(file, size) if pixels <= MAX_DECODED_PIXELS else None
+            return Pixels(luminance, None) if luminance else None
+        if content_type == "image/avif" and not features.check("avif"):
+            return None
+        file.seek(0)
+        with quiet_pillow(), Image.open(file, formats=(_FORMATS[content_type],)) as image:
+            tables = list(image.quantization.values()) if isinstance(image, JpegImagePlugin.JpegImageFile) else []
+            is_reduced = bool(tables) and "progressive" not in image.info
+            if pixels > (MAX_REDUCED_PIXELS if is_reduced else MAX_DECODED_PIXELS):
+                return None
+            quality = jpeg_quality(tables[0]) if tables else None
+            luminance = reduced_luminance(image)
+            turn = _TURNS.get(_orientation(image))
+            return Pixels(luminance.transpose(turn) if turn is not None else luminance, quality)
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the pixels, now loaded, are still to be turned; Pillow turns a TIFF's as it loads them."""
+    try:
+        return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)) if image.format != "TIFF" else 1
+    except DECODE_ERRORS:
+        return 1

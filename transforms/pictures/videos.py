@@ -1,0 +1,167 @@
+"""What MP4 and QuickTime files say about themselves, through MediaInfo (only headers are read, never frames).
+
+Sources: ISO/IEC 14496-12 (ISO base media file format), Apple's *QuickTime File Format* (movie header, user
+data and metadata keys), and ISO 6709 for locations.
+"""
+
+import io
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pymediainfo import MediaInfo
+
+from transforms.pictures.heif import is_heif
+
+# The first box of an MP4 or QuickTime file; QuickTime files made before `ftyp` existed begin with one of the
+# rest.
+_FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
+# Clocks that were never set: the zero of QuickTime and the zero of Unix.
+_UNSET_CLOCKS = frozenset({datetime(1904, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)})
+_ISO6709 = re.compile(r"([+-])(\d{2,6}(?:\.\d*)?)([+-])(\d{3,7}(?:\.\d*)?)(?:[+-][\d.]+)?(?:CRS[^/]*)?/?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class VideoTags:
+    """What one video says of itself.
+
+    `image_width` and `image_height` are pixels as displayed, `duration` is seconds. `produce_time` is ISO
+    8601 text; `time_is` says how to read it: `offset` (it ends in one), `local` (wall clock) or `instant`
+    (UTC). `latitude` and `longitude` are degrees, not yet checked for range. Camera names are as stored.
+    """
+
+    content_type: str
+    produce_time: str | None
+    time_is: str | None
+    latitude: float | None
+    longitude: float | None
+    image_width: int | None
+    image_height: int | None
+    camera_make: str | None
+    camera_model: str | None
+    duration: float | None
+
+
+def is_video(head: bytes) -> bool:
+    """Whether a file that begins with these 12 bytes is MP4 or QuickTime, and no still picture.
+
+    >>> is_video(b"\\0\\0\\0\\x18ftypmp42"), is_video(b"\\0\\0\\0\\x18ftypheic")
+    (True, False)
+    """
+    return head[4:8] in _FIRST_BOXES and not is_heif(head)
+
+
+def read_video(file: io.BufferedReader, head: bytes) -> VideoTags | None:
+    """Read the tags of a video; None where no video track is found (audio only, cut short, something else).
+
+    Memory: what MediaInfo keeps of the movie header, a few megabytes for hours of video; media data is
+    skipped.
+    """
+    info = MediaInfo.parse(file, parse_speed=0, encoding_errors="replace")
+    if not (info.general_tracks and info.video_tracks):
+        return None
+    general, video = info.general_tracks[0].to_data(), info.video_tracks[0].to_data()
+    width, height = _displayed_size(video)
+    produce_time, time_is = _produce_time(general)
+    latitude, longitude = _location(general) or (None, None)
+    return VideoTags(
+        content_type=_content_type(head),
+        produce_time=produce_time,
+        time_is=time_is,
+        latitude=latitude,
+        longitude=longitude,
+        image_width=width,
+        image_height=height,
+        camera_make=general.get("comapplequicktimemake"),
+        camera_model=general.get("comapplequicktimemodel"),
+        duration=_seconds(general.get("duration")),
+    )
+
+
+def parse_iso6709(text: str) -> tuple[float, float] | None:
+    """(latitude, longitude) in degrees from an ISO 6709 string; None if it isn't one.
+
+    All three forms are read: degrees, degrees and minutes (DDMM), degrees, minutes and seconds (DDMMSS).
+
+    >>> parse_iso6709("+48.8577+002.295+035/")
+    (48.8577, 2.295)
+    >>> parse_iso6709("-3352.5+15112.6/")
+    (-33.875, 151.21)
+    """
+    match = _ISO6709.fullmatch(text.strip())
+    if match is None:
+        return None
+    latitude, longitude = _sexagesimal(match[2], 2), _sexagesimal(match[4], 3)
+    if latitude is None or longitude is None:
+        return None
+    return (-latitude if match[1] == "-" else latitude), (-longitude if match[3] == "-" else longitude)
+
+
+def _sexagesimal(digits: str, degree_digits: int) -> float | None:
+    """Degrees from `DD.d`, `DDMM.m` or `DDMMSS.s`, where degrees take `degree_digits` digits."""
+    whole, _, fraction = digits.partition(".")
+    parts = [whole[:degree_digits], *re.findall("..?", whole[degree_digits:])]
+    if any(len(part) != 2 for part in parts[1:]):
+        return None
+    parts[-1] += "." + fraction
+    degrees, minutes, seconds = ([float(part) for part in parts] + [0.0, 0.0])[:3]
+    return degrees + minutes / 60 + seconds / 3600 if minutes < 60 and seconds < 60 else None
+
+
+def _content_type(head: bytes) -> str:
+    brand = head[8:12] if head[4:8] == b"ftyp" else b"qt  "
+    return {b"qt  ": "video/quicktime", b"M4V ": "video/x-m4v"}.get(brand, "video/mp4")
+
+
+def _displayed_size(video: dict[str, Any]) -> tuple[int | None, int | None]:
+    width, height = video.get("width"), video.get("height")
+    if not (isinstance(width, int) and isinstance(height, int)):
+        return None, None
+    quarter_turns = round(float(video.get("rotation") or 0) / 90)
+    return (height, width) if quarter_turns % 2 else (width, height)
+
+
+def _seconds(milliseconds: Any) -> float | None:
+    """MediaInfo's duration in seconds; None for zero, which a recorder that was cut off leaves."""
+    if not isinstance(milliseconds, (int, float)) or not math.isfinite(milliseconds) or milliseconds <= 0:
+        return None
+    return milliseconds / 1000
+
+
+def _produce_time(general: dict[str, Any]) -> tuple[str | None, str | None]:
+    """When the video was shot, and how to read that: Apple's creation date, else the movie header's.
+
+    Apple's carries the offset of the place. The movie header's counts UTC seconds (some cameras put local
+    time there; nothing in the file tells).
+    """
+    shot = _parse_time(general.get("comapplequicktimecreationdate"))
+    if shot is not None:
+        if shot.tzinfo is None:
+            return shot.isoformat(), "local"
+        offset = shot.utcoffset() or timedelta()
+        if timedelta(hours=-12) <= offset <= timedelta(hours=14):
+            return shot.isoformat(), "offset"
+    created = _parse_time(str(general.get("encoded_date") or "").replace("UTC", "").strip())
+    if created is None or created.replace(tzinfo=UTC) in _UNSET_CLOCKS:
+        return None, None
+    return created.replace(tzinfo=None).isoformat() + "Z", "instant"
+
+
+def _parse_time(text: Any) -> datetime | None:
+    """A date and time in any ISO 8601 form; None for anything else, a date alone included."""
+    if not isinstance(text, str) or ":" not in text:
+        return None
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+
+
+def _location(general: dict[str, Any]) -> tuple[float, float] | None:
+    """Apple's metadata key first, then the `©xyz` user data that Android and older iPhones write."""
+    for key in ("comapplequicktimelocationiso6709", "xyz"):
+        if isinstance(text := general.get(key), str) and (location := parse_iso6709(text)):
+            return location
+    return None

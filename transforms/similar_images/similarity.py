@@ -1,0 +1,231 @@
+"""Similar pictures: which pairs there are, and what the groups made of them look like.
+
+The grouping itself is transforms.graphs.stars; the ids of groups through time, transforms.clusters.member_clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from schemas.keys import DATASET_KEY, FINGERPRINT_KEY, PAIR_KEY
+from schemas.similar_image_pairs import SIGNALS
+from transforms.clusters.member_clusters import PARTED
+from transforms.graphs.components import Log, label_components
+from transforms.similar_images.alignment import verify_crops
+from transforms.similar_images.embedding_pairs import find_embedding_pairs
+from transforms.tables.partitions import unite
+
+PAIR_COLUMNS = (*PAIR_KEY, "signal", "distance", "similarity")
+MIN_SIMILARITY = 0.9
+"""Cosine similarity of embeddings from which a pair is kept."""
+BURST_SECONDS = 3.0
+"""Pictures of a burst are taken no further apart, from one to the next."""
+
+Checkpoint = Callable[[DataFrame], DataFrame]
+
+
+def whole_pairs(near: DataFrame) -> DataFrame:
+    """The pairs (PAIR_COLUMNS) among those that hashes found (find_hash_pairs), without candidates."""
+    whole = near.where("signal != 'crop'").withColumn("similarity", 1 - F.col("distance") / 256)
+    return whole.select(*PAIR_COLUMNS)
+
+
+def cropped_pairs(candidates: DataFrame, *, thumbnails: DataFrame) -> DataFrame:
+    """The pairs (PAIR_COLUMNS) among candidates whose thumbnails agree, one laid over the other.
+
+    `thumbnails` has the columns FINGERPRINT_KEY, `crop_hashes` and `thumbnail` of the files of both. Of several files
+    of one fingerprint that with the least crop hashes and thumbnail stands for all.
+    """
+    least = F.min(F.struct("crop_hashes", "thumbnail")).alias("least")
+    one = thumbnails.where(F.col("thumbnail").isNotNull()).groupBy(*FINGERPRINT_KEY).agg(least)
+    one = one.select(*FINGERPRINT_KEY, F.col("least.thumbnail").alias("thumbnail"))
+    other = one.withColumnsRenamed({"fingerprint": "other_fingerprint", "thumbnail": "other_thumbnail"})
+    both = candidates.join(one, list(FINGERPRINT_KEY), how="inner")
+    both = both.join(other, [*DATASET_KEY, "other_fingerprint"], how="inner")
+    return both.transform(verify_crops).select(*PAIR_COLUMNS)
+
+
+def embedded_pairs(new: DataFrame, *, old: DataFrame | None, checkpoint: Checkpoint) -> DataFrame:
+    """The pairs (PAIR_COLUMNS) whose embeddings are similar, at least one of each `new`. Both have an `embedding`."""
+    sides = [side.withColumn("is_new", F.lit(side is new)) for side in (new, old) if side is not None]
+    chosen = (
+        side.select(*FINGERPRINT_KEY, "embedding", "is_new").where(F.col("embedding").isNotNull()) for side in sides
+    )
+    vectors = checkpoint(unite(*chosen).dropDuplicates(list(FINGERPRINT_KEY)))
+    alike = find_embedding_pairs(vectors, key=DATASET_KEY, min_similarity=MIN_SIMILARITY)
+    own = {"signal": F.lit("embedding"), "distance": F.lit(None).cast("int")}
+    return alike.withColumns(own).select(*PAIR_COLUMNS)
+
+
+def first_signals(found: Sequence[DataFrame]) -> DataFrame:
+    """One row per pair of all that were found, by its first signal (SIGNALS): `similar_image_pairs` but run_id."""
+    pairs = unite(*found)
+    order = F.array_position(F.lit(list(SIGNALS)), F.col("signal"))
+    first = F.min(F.struct(order.alias("order"), "distance", "similarity", "signal")).alias("first")
+    return pairs.groupBy(*PAIR_KEY).agg(first).select(*PAIR_KEY, "first.signal", "first.distance", "first.similarity")
+
+
+def ends_of(pairs: DataFrame) -> DataFrame:
+    """The fingerprints (FINGERPRINT_KEY) of pairs, each once."""
+    either = F.explode(F.array("fingerprint", "other_fingerprint")).alias("fingerprint")
+    return pairs.select(*DATASET_KEY, either).distinct()
+
+
+def within_thresholds(*, max_distance: int, min_similarity: float, crops: bool) -> Column:
+    """Whether a pair counts for clustering."""
+    by_hash = F.col("signal").isin("hash", "turned") & (F.col("distance") <= max_distance)
+    by_embedding = (F.col("signal") == "embedding") & (F.col("similarity") >= min_similarity)
+    return by_hash | by_embedding | ((F.col("signal") == "crop") & F.lit(crops))
+
+
+def linked_looks(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
+    """The looks (hash_look) that another picture is similar to, or has too: of the others no group can come.
+
+    `images` has a row per file. By chance the look of another picture may have the same hash, and come along.
+    """
+    shared = images.groupBy(hash_look().alias("look")).count().where("count >= 2").select("look")
+    ends = pairs.transform(ends_of).select(hash_look().alias("look"))
+    return unite(ends, shared).distinct()
+
+
+def connected_looks(looks: DataFrame, *, pairs: DataFrame, checkpoint: Checkpoint, log: Log) -> DataFrame:
+    """`looks` (FINGERPRINT_KEY) and those that pairs connect with one of them, over however many others: each once."""
+    components = checkpoint(label_components(pairs, key=DATASET_KEY, checkpoint=checkpoint, log=log))
+    component = [*DATASET_KEY, "component"]
+    touched = components.join(looks, list(FINGERPRINT_KEY), how="left_semi").select(*component).distinct()
+    near = components.join(touched, component, how="left_semi").select(*FINGERPRINT_KEY)
+    return unite(near, looks.select(*FINGERPRINT_KEY)).distinct()
+
+
+def hash_look() -> Column:
+    """A number for the fingerprint of a dataset."""
+    return F.xxhash64(*FINGERPRINT_KEY)
+
+
+def link_images(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
+    """The pairs of which both are there: PAIR_KEY and `similarity`."""
+    there = images.select(*FINGERPRINT_KEY).distinct()
+    others = there.withColumnRenamed("fingerprint", "other_fingerprint")
+    links = pairs.select(*PAIR_KEY, "similarity").join(there, list(FINGERPRINT_KEY), how="left_semi")
+    return links.join(others, [*DATASET_KEY, "other_fingerprint"], how="left_semi")
+
+
+def part_images(images: DataFrame, *, parted: DataFrame, pairs: DataFrame) -> DataFrame:
+    """Adds `node` to files: what stands for the file in the graph, and `apart`: the fingerprints it is kept apart from.
+
+    A node is the fingerprint, shared by all files that look the same, save for a file that a person parted from others,
+    which stands for itself. It is kept apart from these, and from what they are similar to: so no representative is
+    similar to both. `parted` has a dataset, `uri` and `apart` (what it was parted from) a row.
+    """
+    turned = {"other_fingerprint": F.col("fingerprint"), "fingerprint": F.col("other_fingerprint")}
+    both = unite(pairs.select(*PAIR_KEY), pairs.select(*PAIR_KEY).withColumns(turned))
+    from_these = parted.select(*DATASET_KEY, "uri", F.explode("apart").alias("fingerprint"))
+    from_similar = from_these.join(both, list(FINGERPRINT_KEY), how="inner")
+    from_similar = from_similar.select(*DATASET_KEY, "uri", F.col("other_fingerprint").alias("fingerprint"))
+    every = unite(from_these, from_similar)
+    apart = every.groupBy(*DATASET_KEY, "uri").agg(F.array_sort(F.collect_set("fingerprint")).alias("apart"))
+    own = F.concat("fingerprint", F.lit(PARTED), "uri")
+    return images.join(F.broadcast(apart), [*DATASET_KEY, "uri"], how="left").withColumn(
+        "node", F.when(F.col("apart").isNotNull(), own).otherwise(F.col("fingerprint"))
+    )
+
+
+def link_nodes(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
+    """Pairs of fingerprints as pairs of the nodes that there are (part_images), without those kept apart.
+
+    Columns: DATASET_KEY, `fingerprint` and `other_fingerprint` (nodes, the lesser first), `similarity`.
+    """
+    nodes = images.select(*DATASET_KEY, "node", "fingerprint", "apart").dropDuplicates([*DATASET_KEY, "node"])
+    same = nodes.where(F.col("apart").isNotNull()).select(*FINGERPRINT_KEY).distinct()
+    same = same.withColumns({"other_fingerprint": F.col("fingerprint"), "similarity": F.lit(1.0)})
+    links = unite(pairs.select(*PAIR_KEY, "similarity"), same)
+    one = nodes.withColumnsRenamed({"node": "_node", "apart": "_apart"})
+    other = nodes.withColumnsRenamed({"node": "_other", "apart": "_other_apart", "fingerprint": "other_fingerprint"})
+    linked = links.join(one, list(FINGERPRINT_KEY), how="inner").join(
+        other, [*DATASET_KEY, "other_fingerprint"], how="inner"
+    )
+    keeps_apart = F.coalesce(F.array_contains("_apart", F.col("other_fingerprint")), F.lit(False))
+    other_keeps_apart = F.coalesce(F.array_contains("_other_apart", F.col("fingerprint")), F.lit(False))
+    linked = linked.where(~keeps_apart & ~other_keeps_apart & (F.col("_node") != F.col("_other")))
+    return linked.select(
+        *DATASET_KEY,
+        F.least("_node", "_other").alias("fingerprint"),
+        F.greatest("_node", "_other").alias("other_fingerprint"),
+        "similarity",
+    ).dropDuplicates(list(PAIR_KEY))
+
+
+def gather_members(images: DataFrame, *, stars: DataFrame) -> DataFrame:
+    """The files of groups of two or more: `images` (with `node`) with `representative` (a node) and `similarity` to it.
+
+    `stars` has a row per node with a similar one (transforms.graphs.stars). Files of one node that nothing else is
+    similar to are a group by themselves.
+    """
+    stars = stars.select(*DATASET_KEY, F.col("fingerprint").alias("node"), "representative", "similarity")
+    placed = images.join(stars, [*DATASET_KEY, "node"], how="left").withColumns(
+        {"representative": F.coalesce("representative", "node"), "similarity": F.coalesce("similarity", F.lit(1.0))}
+    )
+    group = (*DATASET_KEY, "representative")
+    groups = placed.groupBy(*group).agg(F.count("*").alias("_files")).where("_files >= 2").drop("_files")
+    return placed.join(groups, list(group), how="left_semi")
+
+
+def describe_members(members: DataFrame) -> DataFrame:
+    """Adds `kind`, `rank` and a total `image_score` to members of clusters (`object_id`).
+
+    `members` has their files' content_hash, camera, produce_time and size in pixels. A copy has the content of a better
+    member. Pictures of a burst come from one device, at different times no more than BURST_SECONDS from one to the
+    next; where one of the two times has no fraction of a second, both are taken to the second, so that a copy that lost
+    the fraction is no burst.
+    """
+    cluster = (*DATASET_KEY, "object_id")
+    ranked = members.withColumn("image_score", F.coalesce("image_score", resolution_score(), F.lit(0.0)))
+    best_first = Window.partitionBy(*cluster).orderBy(F.col("image_score").desc(), "uri")
+    ranked = ranked.withColumn("rank", F.row_number().over(best_first))
+    same_content = Window.partitionBy(*cluster, "content_hash").orderBy("rank")
+    is_copy = F.col("content_hash").isNotNull() & (F.row_number().over(same_content) > 1)
+    device = Window.partitionBy(*cluster, "camera_make", "camera_model")
+    # Both frames grow from row to row; one that shrank would be summed up anew for each.
+    earlier = device.orderBy("_micros").rangeBetween(Window.unboundedPreceding, -1)
+    later = device.orderBy(F.col("_micros").desc()).rangeBetween(Window.unboundedPreceding, -1)
+    gaps = [_seconds_apart(F.max("_micros").over(earlier)), _seconds_apart(F.min("_micros").over(later))]
+    near = (F.coalesce((gap > 0) & (gap <= BURST_SECONDS), F.lit(False)) for gap in gaps)
+    in_burst = F.col("camera_model").isNotNull() & reduce(Column.__or__, near)
+    kind = F.when(is_copy, "copy").when(in_burst, "burst").otherwise("near-duplicate")
+    return ranked.withColumn("_micros", F.unix_micros("produce_time")).withColumn("kind", kind).drop("_micros")
+
+
+def _seconds_apart(other: Column) -> Column:
+    """Seconds between `_micros` and other microseconds, both cut to the second where one has no fraction."""
+    times = [F.col("_micros"), other]
+    whole = reduce(Column.__or__, (F.pmod(time, F.lit(1_000_000)) == 0 for time in times))
+    seconds = [F.when(whole, F.floor(time / 1_000_000)).otherwise(time / 1_000_000) for time in times]
+    return F.abs(seconds[0] - seconds[1])
+
+
+def resolution_score() -> Column:
+    """What the size in pixels alone says of a picture without a score: 0 to 1, for 12 megapixels and more."""
+    megapixels = F.col("image_width").cast("double") * F.col("image_height") / 1e6
+    return F.least(F.log2(1 + megapixels) / F.log2(F.lit(13.0)), F.lit(1.0))
+
+
+def describe_groups(members: DataFrame) -> DataFrame:
+    """One row per cluster of described members: `kind`, `files`, `cover_uri`, `first_time`, `last_time`."""
+    kinds = [(F.count_if(F.col("kind") == kind)).alias(kind) for kind in ("copy", "burst")]
+    summed = members.groupBy(*DATASET_KEY, "object_id").agg(
+        F.count("*").alias("files"),
+        *kinds,
+        F.min_by("uri", "rank").alias("cover_uri"),
+        F.min("produce_time").alias("first_time"),
+        F.max("produce_time").alias("last_time"),
+    )
+    kind = (
+        F.when(F.col("copy") == F.col("files") - 1, "copies")
+        .when((F.col("burst") >= 2) & (F.col("burst") + F.col("copy") == F.col("files")), "burst")
+        .otherwise("near-duplicates")
+    )
+    return summed.withColumn("kind", kind).drop("copy", "burst")
