@@ -7,7 +7,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from catalog.create import ensure_lake
-from jobs import lake as lakes
+from jobs.runtime import lake as lakes
 from jobs.runtime.commits import Step, apply_changes
 from jobs.runtime.lake import Lake
 from jobs.runtime.session import FOR_FEW_ROWS, keep, session_settings
