@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from transforms.tables.actions import ACTION
+from transforms.tables.actions import ACTION, BEFORE
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -196,6 +196,21 @@ def diff_rows(
     if absent == "delete":
         parts.append((current.filter(pa.array(look_up(old, new) < 0)), "delete"))
     return pa.concat_tables([with_action(rows, action) for rows, action in parts])
+
+
+def rows_before(changes: pa.Table) -> pa.Table:
+    """The rows of a change feed that tell what there was before it, and maybe what its own first change inserted."""
+    return changes.filter(pc.is_in(changes["_change_type"], value_set=pa.array(BEFORE)))
+
+
+def latest_rows(changes: pa.Table, *, key: Sequence[str], columns: Sequence[str]) -> pa.Table:
+    """The rows that a change feed tells of, with `columns`, as its last commit left them; without those it deleted."""
+    after = changes.filter(pc.not_equal(changes["_change_type"], "update_preimage"))
+    (codes,) = key_codes(after, key=key)
+    by_version = np.argsort(after["_commit_version"].to_numpy(), kind="stable")
+    last = by_version[look_up(np.arange(codes.max(initial=-1) + 1), codes[by_version])]
+    rows = after.take(pa.array(last))
+    return rows.filter(pc.not_equal(rows["_change_type"], "delete")).select(list(columns))
 
 
 def with_action(rows: pa.Table, action: str) -> pa.Table:
