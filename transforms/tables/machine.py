@@ -20,8 +20,7 @@ temporary folder."""
 KERNELS = (
     "clusters/ids.py",
     "clusters/member_matching.py",
-    "graphs/components.py",
-    "graphs/stars.py",
+    "graphs/whole.py",
     "people/grouping.py",
     "people/linkage.py",
     "places/area_cells.py",
