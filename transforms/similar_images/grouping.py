@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from schemas.cluster_kinds import GROUPS
 from schemas.keys import CLUSTER_KEY, DATASET_KEY, FILE_KEY, FINGERPRINT_KEY, GROUP_KEY, PAIR_KEY
-from schemas.similar_image_pairs import SIGNALS
 from transforms.clusters.changing import Clustering, schema_of
 from transforms.clusters.naming import PARTED, name_groups, positions_of
 from transforms.graphs.whole import connect, group_table
@@ -42,7 +41,6 @@ from transforms.tables.keyed import (
     with_columns,
 )
 
-PAIR_COLUMNS = (*PAIR_KEY, "signal", "distance", "similarity")
 BURST_SECONDS = 3.0
 """Pictures of a burst are taken no further apart, from one to the next."""
 _UNTIMED = np.iinfo(np.int64).min
@@ -274,12 +272,3 @@ def describe_groups(members: pa.Table) -> pa.Table:
         "last_time": pa.array(last, pa.int64(), mask=untimed).cast(time),
     }
     return with_columns(cover.select(CLUSTER_KEY), described)
-
-
-def first_signals(found: pa.Table) -> pa.Table:
-    """One row per pair of all that were found (PAIR_COLUMNS), by its first signal (SIGNALS)."""
-    (codes,) = key_codes(found, key=PAIR_KEY)
-    order = pc.index_in(found["signal"], pa.array(SIGNALS)).to_numpy(zero_copy_only=False)
-    distance = integers(found["distance"], null=-1)
-    similarity = found["similarity"].to_numpy(zero_copy_only=False)
-    return found.take(pa.array(first_of_each(codes, order, distance, similarity))).select(PAIR_COLUMNS)

@@ -28,17 +28,20 @@ def ranks(column: pa.ChunkedArray | pa.Array) -> Ints:
     order = pc.sort_indices(encoded.dictionary).to_numpy()
     places = np.empty(len(order) + 1, np.int64)
     places[order], places[-1] = np.arange(len(order)), -1  # the index -1 is the last place
-    return places[pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)]
+    found: Ints = places[pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)]
+    return found
 
 
 def integers(column: pa.ChunkedArray | pa.Array, *, null: int) -> Ints:
     """Whole numbers or times as int64 (n,), with `null` where there is none."""
-    return pc.fill_null(pc.cast(column, pa.int64()), null).to_numpy(zero_copy_only=False)
+    found: Ints = pc.fill_null(pc.cast(column, pa.int64()), null).to_numpy(zero_copy_only=False)
+    return found
 
 
 def holds(column: pa.ChunkedArray | pa.Array) -> Bools:
     """A condition as bool (n,), false where it is null."""
-    return pc.fill_null(column, False).to_numpy(zero_copy_only=False)
+    found: Bools = pc.fill_null(column, False).to_numpy(zero_copy_only=False)
+    return found
 
 
 def is_equal(column: pa.ChunkedArray | pa.Array, value: object) -> Bools:

@@ -28,7 +28,7 @@ KERNELS = (
     "places/cells.py",
     "similar_images/alignment.py",
     "similar_images/embedding_pairs.py",
-    "similar_images/hash_pairs.py",
+    "similar_images/hamming.py",
 )
 """The modules that have kernels, below `transforms`."""
 
