@@ -102,6 +102,17 @@ def ends_of(pairs: pa.Table) -> pa.Table:
     return distinct(union_by_name(*ends), key=FINGERPRINT_KEY)
 
 
+def touched_looks(*changed: pa.Table, pairs: pa.Table | None = None) -> pa.Table:
+    """The looks (FINGERPRINT_KEY) of which a file, its features or a pair came, went or is another now: each once.
+
+    `changed` have a `fingerprint` a row: of features that changed, and of features whose files did; null where a
+    picture has none. `pairs` are those that changed.
+    """
+    found = [rows.select(FINGERPRINT_KEY).filter(pc.is_valid(rows["fingerprint"])) for rows in changed]
+    found += [] if pairs is None else [ends_of(pairs)]
+    return distinct(union_by_name(*found), key=FINGERPRINT_KEY)
+
+
 def connected_looks(looks: pa.Table, *, pairs: pa.Table) -> pa.Table:
     """`looks` (FINGERPRINT_KEY) and those that pairs connect with one of them, over however many others: each once."""
     component = (*DATASET_KEY, "component")

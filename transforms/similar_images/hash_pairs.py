@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -81,7 +81,7 @@ def _compare_datasets(hashed: DataFrame, *, key: Sequence[str]) -> DataFrame:
     return shared.groupBy(*key, "part").applyInArrow(_compare_group(len(key)), schema=schema)
 
 
-def _compare_group(keys: int):
+def _compare_group(keys: int) -> Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]:
     def compare(key: tuple[pa.Scalar, ...], table: pa.Table) -> pa.Table:
         parts = table["parts"][0].as_py() or 1
         return find_candidates(key[:keys], table, parts=parts, part=key[-1].as_py())
