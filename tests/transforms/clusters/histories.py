@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain, combinations
@@ -146,15 +146,21 @@ class State:
             found.setdefault(tuple(key), []).append((object_id, state))  # type: ignore[arg-type]
         return found
 
-    def digest(self) -> str:
-        """SHA-256 of all rows, in order."""
+    def tables(self) -> Iterator[tuple[str, pa.Table, Sequence[str]]]:
+        """Each table's name, rows and key."""
+        yield "clusters", self.clusters, self.kind.table.key
+        yield "members", self.members, self.kind.members.key
+        yield "events", self.events, CLUSTER_EVENTS.key
+
+    def of_first(self, table: pa.Table, datasets: int) -> pa.Table:
+        """The rows of the first so many datasets."""
+        return table.filter(pc.less(table["dataset_name"], key_of(datasets)[2])) if datasets < DATASETS else table
+
+    def digest(self, datasets: int = DATASETS) -> str:
+        """SHA-256 of all rows of the first datasets, in order."""
         digest = hashlib.sha256()
-        for table, key in (
-            (self.clusters, self.kind.table.key),
-            (self.members, self.kind.members.key),
-            (self.events, CLUSTER_EVENTS.key),
-        ):
-            ordered = table.sort_by([(name, "ascending") for name in key])
+        for _, table, key in self.tables():
+            ordered = self.of_first(table, datasets).sort_by([(name, "ascending") for name in key])
             for name in ordered.column_names:
                 digest.update(name.encode())
                 digest.update(_octets(ordered[name]))

@@ -40,10 +40,9 @@ def images_of(*pictures: str | tuple[str, dict[str, Any]]) -> pa.Table:
 
 def pairs_of(*pairs: str, **more: Any) -> pa.Table:
     """Pairs of looks, each 'one other' with a similarity of 0.9."""
-    told = {"signal": "hash", "distance": 20, "similarity": 0.9, **more}
-    rows = [
-        {**OWN, **dict(zip(("fingerprint", "other_fingerprint"), pair.split(), strict=True)), **told} for pair in pairs
-    ]
+    told = {**OWN, "signal": "hash", "distance": 20, "similarity": 0.9, **more}
+    ends = (dict(zip(("fingerprint", "other_fingerprint"), pair.split(), strict=True)) for pair in pairs)
+    rows = [{**told, **each} for each in ends]
     return pa.Table.from_pylist(rows, PAIRS)
 
 
