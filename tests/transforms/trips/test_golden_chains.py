@@ -1,6 +1,6 @@
 """The same histories by the Spark chains, table by table beside the kernels; goes when the chains go.
 
-With `--record` as LAKEALBUM_RECORD in the environment it writes golden.json, of what the chains give.
+With LAKEALBUM_RECORD in the environment it writes golden.json, of what the chains give.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Chains:
         whole = rows.combine_chunks() if len(rows) else rows.schema.empty_table()
         return keep(self.spark.createDataFrame(whole, from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)))
 
-    def difference(self, wanted: DataFrame, current: DataFrame, *, key: tuple[str, ...], ignore: tuple[str, ...] = ()) -> pa.Table:
+    def difference(
+        self, wanted: DataFrame, current: DataFrame, *, key: tuple[str, ...], ignore: tuple[str, ...] = ()
+    ) -> pa.Table:
         """What replace_rows would commit."""
         compare = [name for name in wanted.columns if name not in ignore]
         return diff_rows(wanted, current=current, key=key, compare=compare).toArrow()
@@ -85,7 +87,9 @@ class Chains:
             since = fresh.select(*DATASET_KEY, "edits_version")
             touched = deletions.join(since, list(DATASET_KEY), how="inner").where("sequence > edits_version")
             edited = deletions.where("action = 'delete'").select(*PLACE_KEY, "object_id")
-            edited = edited.join(touched.select(*DATASET_KEY, "object_id"), [*DATASET_KEY, "object_id"], how="left_semi")
+            edited = edited.join(
+                touched.select(*DATASET_KEY, "object_id"), [*DATASET_KEY, "object_id"], how="left_semi"
+            )
             changed = _changed_places(self.frame(feed), fresh=fresh, levels=options["levels"])
             places = keep(edited.select(*PLACE_KEY).unionByName(changed).distinct())
 
@@ -149,7 +153,12 @@ class Both:
         self.engines = engines
 
     def __getattr__(self, name: str):  # the methods of an engine
-        table = {"change_days": "days", "change_segments": "segments", "change_clusters": "clusters", "derive_events": "events"}
+        table = {
+            "change_days": "days",
+            "change_segments": "segments",
+            "change_clusters": "clusters",
+            "derive_events": "events",
+        }
 
         def compute(turn: Turn, **tables: pa.Table) -> pa.Table:
             chains, kernels = (getattr(engine, name)(turn, **tables) for engine in self.engines)
@@ -170,7 +179,9 @@ def differences(found: pa.Table, expected: pa.Table, *, key: tuple[str, ...], wh
     told = [f"{len(rows)} rows, {len(others)} expected; keys of one side alone: {len(keys)}: {keys[:4]}"]
     for each in rows.keys() & others.keys():
         if rows[each] != others[each] and len(told) < 6:
-            told.append(str({n: (v, others[each][n]) for n, v in rows[each].items() if v != others[each][n]} | {"key": each}))
+            told.append(
+                str({n: (v, others[each][n]) for n, v in rows[each].items() if v != others[each][n]} | {"key": each})
+            )
     pytest.fail("\n".join([where, *told]))
 
 
@@ -182,6 +193,8 @@ def test_kernels_come_to_what_the_chains_come_to(spark: SparkSession) -> None:
     for turn, changes in play(Histories.begin(count), Both(Chains(spark), Kernels())):
         digests.append({name: digest(changes[name], key=KEYS[name]) for name in KEYS})
         events += told(turn, changes)
-        print(f"{datetime.now(UTC):%H:%M:%S} step {turn.step}:", {n: len(rows) for n, rows in changes.items()}, flush=True)
+        print(
+            f"{datetime.now(UTC):%H:%M:%S} step {turn.step}:", {n: len(rows) for n, rows in changes.items()}, flush=True
+        )
     if os.environ.get("LAKEALBUM_RECORD"):
         GOLDEN.write_text(json.dumps({"digests": digests, "events": events}, ensure_ascii=False, indent=0) + "\n")
