@@ -51,7 +51,7 @@ PLACES = (
 """Full place keys, some of which share a prefix, and some of which miss a level."""
 FIRST_DAYS = (date(2024, 2, 20), date(1582, 9, 25), date(9999, 11, 10), date(1, 1, 2), date(1969, 12, 20))
 """Where calendars and epochs turn; most histories begin on the first."""
-SPAN_DAYS = 45
+SPAN_DAYS = 25
 OPTIONS: tuple[Row, ...] = (
     {"gap_days": 1, "min_days": 1, "max_days": 15, "levels": ("province", "city")},
     {"gap_days": 1, "min_days": 2, "max_days": 15, "levels": ("province", "city")},
@@ -121,7 +121,7 @@ class Library:
                     yield before, self.files[uri]
                 else:
                     yield before, self._put(chance, uri)
-        for _ in range(int(chance.random() * chance.random() * 6)):
+        for _ in range(int(chance.random() * chance.random() * 5)):
             self.made += 1
             uri = f"{pick(chance, ('é', 'z', 'Z', '😀', '￿'))}{self.made % 7}/{self.made}.jpg"
             yield None, self._put(chance, uri)
