@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as csv
 
 from schemas.cluster_edits import CLUSTER_EDITS
@@ -334,17 +334,18 @@ class Histories:
 def put_changes(table: pa.Table, changes: pa.Table, *, key: Sequence[str]) -> pa.Table:
     """The table with changes made, as a commit makes them."""
     kept = anti_join(table, changes, on=key)
-    put = changes.filter(pa.array([action != "delete" for action in changes[ACTION].to_pylist()]))
+    put = changes.filter(pc.not_equal(changes[ACTION], "delete"))
     return union_by_name(kept, put) if len(put) else kept
 
 
 def feed_of(table: pa.Table, changes: pa.Table, *, key: Sequence[str], version: int, now: datetime) -> pa.Table:
     """The change feed of the commit that makes `changes` to a table."""
-    actions = np.array(changes[ACTION].to_pylist(), object)
     rows = changes.select(table.column_names)
-    updated, deleted = (rows.filter(pa.array(actions == action)) for action in ("update", "delete"))
+    inserted, updated, deleted = (
+        rows.filter(pc.equal(changes[ACTION], action)) for action in ("insert", "update", "delete")
+    )
     parts = {
-        "insert": rows.filter(pa.array(actions == "insert")),
+        "insert": inserted,
         "update_preimage": semi_join(table, updated, on=key),
         "update_postimage": updated,
         "delete": semi_join(table, deleted, on=key),
@@ -358,10 +359,10 @@ def feed_of(table: pa.Table, changes: pa.Table, *, key: Sequence[str], version: 
 
 def files_after(files: pa.Table, feed: pa.Table) -> pa.Table:
     """`file_places` after the commits of a change feed."""
-    for version in sorted(set(feed["_commit_version"].to_pylist())):
-        rows = feed.filter(pa.array([each == version for each in feed["_commit_version"].to_pylist()]))
-        after = [kind in ("insert", "update_postimage") for kind in rows["_change_type"].to_pylist()]
-        files = union_by_name(anti_join(files, rows, on=(*DATASET_KEY, "uri")), rows.filter(pa.array(after)))
+    for version in sorted(pc.unique(feed["_commit_version"]).to_pylist()):
+        rows = feed.filter(pc.equal(feed["_commit_version"], version))
+        after = rows.filter(pc.is_in(rows["_change_type"], value_set=pa.array(["insert", "update_postimage"])))
+        files = union_by_name(anti_join(files, rows, on=(*DATASET_KEY, "uri")), after)
     return files
 
 
