@@ -34,7 +34,7 @@ Row = dict[str, Any]
 Item = TypeVar("Item")
 
 PROJECT = "golden"
-STEPS = 10
+STEPS = 8
 BUCKETS = 16
 PLACES = (
     "fr/occitanie/toulouse//",
@@ -58,11 +58,11 @@ OPTIONS: tuple[Row, ...] = (
     {"gap_days": 4, "min_days": 1, "max_days": 99999, "levels": ("country", "city", "district")},
     {"gap_days": 0, "min_days": 1, "max_days": 6, "levels": LEVELS},
 )
-PLAN = (0, 0, 2, 0, 1, 3, 0, 2, 1, 0)
+PLAN = (0, 2, 0, 1, 3, 0, 2, 1)
 """Of each step, which options are asked for: there and back, with levels dropped and regained."""
-FULL = (6, 8)
+FULL = (5,)
 """Steps that ask for --full."""
-WITHOUT_FEEDS = 4
+WITHOUT_FEEDS = 3
 """The step that finds all change feeds gone."""
 FILES = pa.schema(
     [

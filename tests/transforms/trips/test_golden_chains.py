@@ -189,7 +189,7 @@ def differences(found: pa.Table, expected: pa.Table, *, key: tuple[str, ...], wh
 def test_kernels_come_to_what_the_chains_come_to(spark: SparkSession) -> None:
     count = int(os.environ.get("LAKEALBUM_GOLDEN_DATASETS", DATASETS))
     digests: list[Row] = []
-    events: list[list[str]] = []
+    events: list[str] = []
     for turn, changes in play(Histories.begin(count), Both(Chains(spark), Kernels())):
         digests.append({name: digest(changes[name], key=KEYS[name]) for name in KEYS})
         events += told(turn, changes)
