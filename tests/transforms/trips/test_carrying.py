@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 
 from schemas.lake import CLUSTER_NAMESPACE
 from tests.transforms.trips.histories import put_changes
@@ -125,6 +126,36 @@ def test_ties_go_to_the_oldest_and_then_to_the_earlier() -> None:
     parted.run(1, 3)
     parted.run(1, 3, gap_days=0)
     assert parted.told() == {(1, "live", 1, 1), (2, "live", 3, 3)}
+
+
+@pytest.mark.parametrize(
+    ("middle", "origin"),
+    [
+        ((9, 13), min(id_of(1), id_of(2))),  # two days of either: the smaller id
+        ((9, 12), id_of(1)),
+        ((10, 14), id_of(2)),
+    ],
+)
+def test_a_new_one_was_part_of_the_one_that_it_shares_most_days_with(middle: tuple[int, int], origin: str) -> None:
+    memory = Memory()
+    memory.run(*range(1, 11), *range(12, 21), gap_days=0)
+    first, last = middle
+    memory.run(*range(1, first - 1), *range(first, last + 1), *range(last + 2, 21), gap_days=0)
+    assert memory.row(3)["origin_id"] == origin
+    assert [memory.row(n)["origin_id"] for n in (1, 2)] == [None, None]
+
+
+@pytest.mark.parametrize(("days", "successor"), [((11, 13), 1), ((11, 13, 14), 3), ((11, 12, 14), 1)])
+def test_one_that_two_others_take_over_names_the_one_that_took_more_and_then_the_earlier(
+    days: tuple[int, ...], successor: int
+) -> None:
+    memory = Memory()
+    before, after = range(1, 9), range(17, 25)
+    memory.run(*before, *days, *after)
+    assert memory.row(2)["last_day"] == day_of(days[-1])
+    grown = (*range(1, days[0] + 1), *days, *range(days[-1], 25))
+    memory.run(*grown, gap_days=0)
+    assert (memory.row(2)["state"], memory.row(2)["successor_id"]) == ("gone", id_of(successor))
 
 
 def test_options_that_change_and_change_back_revive_what_there_was() -> None:
