@@ -13,6 +13,7 @@ WITHOUT_SPARK = (
     "transforms.people.deciding",
     "transforms.people.libraries",
     "transforms.similar_images.alignment",
+    "transforms.similar_images.embeddings",
     "transforms.similar_images.grouping",
     "transforms.similar_images.hamming",
     "transforms.similar_images.pairing",
