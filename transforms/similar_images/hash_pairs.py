@@ -12,7 +12,8 @@ from transforms.similar_images.hamming import HASH_DISTANCE as HASH_DISTANCE
 from transforms.similar_images.hamming import HASHES as HASHES
 from transforms.similar_images.hamming import IS_HASH, by_dataset, compare_table, find_candidates, find_pairs
 from transforms.similar_images.hamming import OLD_AT_ONCE as OLD_AT_ONCE
-from transforms.tables.arrow_tables import ArrowBatches, gather_tables, to_frame
+from transforms.tables.arrow_tables import ArrowBatches, gather_tables
+from transforms.tables.frames import to_frame
 
 ONE_TASK = 100_000
 """New pictures of one dataset up to which one task compares them with all; above, tasks share the slots."""

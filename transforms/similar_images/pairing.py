@@ -16,7 +16,7 @@ from transforms.similar_images.alignment import verify_candidates
 from transforms.similar_images.embeddings import find_pairs
 from transforms.similar_images.hamming import HASH_BITS
 from transforms.tables.grouped import first_of_each, integers, is_equal, ranks, select_as
-from transforms.tables.keyed import distinct, inner_join, key_codes, with_columns
+from transforms.tables.keyed import distinct, inner_join, key_codes, union_by_name, with_columns
 
 MIN_SIMILARITY = 0.9
 """Cosine similarity of embeddings from which a pair is kept."""
@@ -64,6 +64,13 @@ def embedded_pairs(new: pa.Table, *, old: pa.Table | None = None) -> pa.Table:
     alike = find_pairs(distinct(vectors, key=FINGERPRINT_KEY), key=DATASET_KEY, min_similarity=MIN_SIMILARITY)
     own = {"signal": pa.scalar("embedding"), "distance": pa.scalar(None, pa.int32())}
     return with_columns(alike, own).select(PAIR_COLUMNS)
+
+
+def candidate_ends(near: pa.Table) -> pa.Table:
+    """The fingerprints (FINGERPRINT_KEY) of candidates, whose thumbnails decide."""
+    candidates = near.filter(pa.array(is_equal(near["signal"], "crop")))
+    ends = (candidates.select(FINGERPRINT_KEY), select_as(candidates, DATASET_KEY, fingerprint="other_fingerprint"))
+    return distinct(union_by_name(*ends), key=FINGERPRINT_KEY)
 
 
 def first_signals(found: Sequence[pa.Table]) -> pa.Table:

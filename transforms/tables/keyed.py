@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from transforms.tables.actions import ACTION
+from transforms.tables.actions import ACTION, BEFORE
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -228,6 +228,20 @@ def diff_rows(
     if absent == "delete":
         parts.append((current.filter(pa.array(look_up(old, new) < 0)), "delete"))
     return pa.concat_tables([with_action(rows, action) for rows, action in parts])
+
+
+def rows_before(changes: pa.Table) -> pa.Table:
+    """The rows of a change feed that tell what there was before it, and maybe what its own first change inserted."""
+    return changes.filter(pc.is_in(changes["_change_type"], value_set=pa.array(BEFORE)))
+
+
+def first_before(changes: pa.Table, *, key: Sequence[str]) -> pa.Table:
+    """The rows as they were before a change feed, of those that it tells of; without those it inserted first."""
+    (codes,) = key_codes(changes, key=key)
+    is_before = pc.is_in(changes["_change_type"], value_set=pa.array(BEFORE)).to_numpy(zero_copy_only=False)
+    first_last = np.lexsort((is_before, -changes["_commit_version"].to_numpy()))
+    first = first_last[look_up(np.arange(codes.max(initial=-1) + 1), codes[first_last])]
+    return changes.take(pa.array(first[is_before[first]]))
 
 
 def with_action(rows: pa.Table, action: str) -> pa.Table:

@@ -29,6 +29,8 @@ KERNELS = (
     "similar_images/alignment.py",
     "similar_images/embeddings.py",
     "similar_images/hamming.py",
+    "tables/sorting.py",
+    "trips/days.py",
 )
 """The modules that have kernels, below `transforms`."""
 

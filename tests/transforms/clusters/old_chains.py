@@ -35,7 +35,7 @@ from transforms.similar_images.similarity import (
 )
 from transforms.tables.arrow_tables import from_frame
 from transforms.tables.changes import diff_rows
-from transforms.tables.partitions import unite
+from transforms.tables.frames import union_by_name
 
 
 def _frame(spark: SparkSession, rows: pa.Table) -> DataFrame:
@@ -97,8 +97,8 @@ def _people(inputs: Inputs, spark: SparkSession, old_clusters: DataFrame, old_me
     one = one.agg(F.min_by("object_id", F.struct("went", "object_id")).alias("object_id"))
     restored = _keep(restored.join(one, [*FACE_KEY, "object_id"], how="left_semi"))
     others = owned.select(*restored.columns).join(restored, list(FACE_KEY), how="left_anti")
-    staying = stay_people(merged, old_members=unite(others, restored), faces=faces)
-    decided = unite(merged, staying.select(*merged.columns))
+    staying = stay_people(merged, old_members=union_by_name(others, restored), faces=faces)
+    decided = union_by_name(merged, staying.select(*merged.columns))
     decided = _keep(decided.transform(decide_members, decisions=decisions, faces=faces))
     independent = faces.join(decided.select(*FACE_KEY), list(FACE_KEY), how="left_anti").select(*FACE_KEY, "uri")
     people = decided.join(faces.drop("uri"), list(FACE_KEY), how="inner").transform(describe_people)

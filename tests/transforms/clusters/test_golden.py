@@ -19,7 +19,6 @@ from schemas.keys import DATASET_KEY
 from tests.transforms.clusters import old_chains
 from tests.transforms.clusters.histories import DATASETS, STEPS, State
 from tests.transforms.clusters.kernel_steps import live
-from transforms.tables.partitions import ONE_TASK
 
 GOLDEN = Path(__file__).with_name("golden.json")
 FEW = 150
@@ -67,14 +66,8 @@ def test_what_a_thousand_histories_come_to(kind: MemberKind) -> None:
 @KINDS
 def test_the_chains_on_spark_come_to_the_same(kind: MemberKind, spark: SparkSession) -> None:
     expected = json.loads(GOLDEN.read_text())[kind.name]
-    for name, value in ONE_TASK.items():
-        spark.conf.set(name, value)
-    try:
-        for step, state in enumerate(live(kind, datasets=FEW, **old_chains.on(spark))):
-            assert_same(expected, state, datasets=FEW, step=step)
-    finally:
-        spark.conf.unset("lakealbum.isForOneTask")
-        spark.conf.set("spark.sql.shuffle.partitions", "2")
+    for step, state in enumerate(live(kind, datasets=FEW, **old_chains.on(spark))):
+        assert_same(expected, state, datasets=FEW, step=step)
 
 
 def test_histories_have_all_that_can_happen() -> None:
