@@ -27,7 +27,7 @@ KERNELS = (
     "places/area_index.py",
     "places/cells.py",
     "similar_images/alignment.py",
-    "similar_images/embedding_pairs.py",
+    "similar_images/embeddings.py",
     "similar_images/hamming.py",
     "tables/sorting.py",
     "trips/days.py",

@@ -33,9 +33,8 @@ from transforms.similar_images.similarity import (
     linked_looks,
     part_images,
 )
-from transforms.tables.arrow_tables import from_frame
 from transforms.tables.changes import diff_rows
-from transforms.tables.frames import union_by_name
+from transforms.tables.frames import from_frame, union_by_name
 
 
 def _frame(spark: SparkSession, rows: pa.Table) -> DataFrame:
