@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
+from jobs.trips.scope import _changed_places
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.trips.scope import _changed_places
 from schemas.keys import CLUSTER_KEY, DATASET_KEY, DAY_KEY, PLACE_KEY
 from tests.transforms.trips.histories import KEYS, Histories, Row, Turn, canonical, digest, play
 from tests.transforms.trips.test_golden import DATASETS, GOLDEN, Kernels, told
