@@ -19,7 +19,6 @@ temporary folder."""
 
 KERNELS = (
     "clusters/ids.py",
-    "clusters/member_matching.py",
     "graphs/whole.py",
     "people/grouping.py",
     "people/linkage.py",
