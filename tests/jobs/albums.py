@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import shapely
 from deltalake import DeltaTable, QueryBuilder
 
@@ -22,7 +23,7 @@ from jobs.index_files import IndexFiles, index_files
 from jobs.remove_files import RemoveFiles, remove_files
 from jobs.runtime.runs import Run, run_job
 from schemas.lake import TABLES
-from tests.jobs.deliveries import deliver
+from tests.jobs.deliveries import deliver, deliver_faces
 
 PROJECT = "demo"
 Row = dict[str, Any]
@@ -30,6 +31,7 @@ Row = dict[str, Any]
 
 HERE: Row = {}
 BY_SPARK: Row = {"driver_rows": 0}
+WAYS = pytest.mark.parametrize("way", [HERE, BY_SPARK], ids=["here", "by Spark"], scope="module")
 """How a job is run: as small lakes run, in this process; or with its threshold at zero, so that Spark does the work."""
 
 
@@ -48,6 +50,10 @@ class Album:
     def deliver(self, rows: Sequence[Row], /) -> None:
         """Puts located files into the lake without Spark (tests.jobs.deliveries)."""
         deliver(self.lake, rows, project=PROJECT)
+
+    def deliver_faces(self, rows: Sequence[Row], /) -> None:
+        """Puts faces into the lake without Spark."""
+        deliver_faces(self.lake, rows, project=PROJECT)
 
     def index(self, rows: Sequence[Row], /, **options: Any) -> Run:
         """Indexes rows as a file of JSON lines; the same rows are the same file."""

@@ -17,10 +17,13 @@ from jobs.runtime.commits import Step, put_rows, replace_rows
 from jobs.runtime.lake import Lake
 from schemas.contract import LEVELS, Contract
 from schemas.datasets import DATASETS
+from schemas.figures import FIGURES
+from schemas.file_features import FILE_FEATURES
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
 from schemas.lake import bucket_of, file_object_id
 from schemas.settings import LakeSettings
+from transforms.pictures.perceptual_hashes import CONTENT, MIN_HASH_QUALITY
 from transforms.places.file_places import VIDEO_RANK
 
 Row = dict[str, Any]
@@ -34,16 +37,28 @@ def deliver(root: str, rows: Sequence[Row], *, project: str) -> None:
     lake = Lake.open(root, start_spark=no_spark)
     now = datetime.now(UTC)
     files = [_file(row, project=project, now=now) for row in rows]
-    for contract, wanted in ((DATASETS, [_dataset(row, now) for row in files]), (FILES, files)):
-        step = Step.pin(lake, contract, RUN)
-        table = _table(contract, wanted)
-        compare = [name for name in contract.names if name not in ("source", "create_time", "update_time", "run_id")]
-        put_rows(step, table, _current(step, table), compare=compare)
+    features = [_features(row) for row in files if "perceptual_hash" in row and row["media_type"] == "image"]
+    _put(lake, DATASETS, [_dataset(row, now) for row in files])
+    _put(lake, FILES, files)
+    _put(lake, FILE_FEATURES, features)
     until = lake.version(FILES)
     step = Step.pin(lake, FILE_PLACES, RUN, consumes={FILES.name: until})
     keys = _table(FILES, files)
     placed = _table(FILE_PLACES, [place for row in files if (place := _place(row)) is not None])
     replace_rows(step, placed, _current(step, keys))
+
+
+def deliver_faces(root: str, rows: Sequence[Row], *, project: str) -> None:
+    """Puts faces as `index` takes them into the lake."""
+    lake = Lake.open(root, start_spark=no_spark)
+    _put(lake, FIGURES, [_face(row, project=project) for row in rows])
+
+
+def _put(lake: Lake, contract: Contract, rows: Sequence[Row]) -> None:
+    step = Step.pin(lake, contract, RUN)
+    table = _table(contract, rows)
+    compare = [name for name in contract.names if name not in ("source", "create_time", "update_time", "run_id")]
+    put_rows(step, table, _current(step, table), compare=compare)
 
 
 def no_spark() -> SparkSession:
@@ -70,7 +85,7 @@ def _dataset(file: Row, now: datetime) -> Row:
 
 
 def _file(row: Row, *, project: str, now: datetime) -> Row:
-    dataset, text = row["dataset_name"], row["produce_time"]
+    dataset, text = row["dataset_name"], row.get("produce_time")
     taken = None if text is None else datetime.fromisoformat(text)
     offset = None if taken is None else taken.utcoffset() or timedelta(0)
     return {
@@ -89,8 +104,28 @@ def _file(row: Row, *, project: str, now: datetime) -> Row:
     }
 
 
+def _features(file: Row) -> Row:
+    """What `file_features` says of a picture without an embedding."""
+    quality, content = file.get("perceptual_hash_quality"), file.get("content_hash")
+    is_good = file["perceptual_hash"] is not None and (quality is None or quality >= MIN_HASH_QUALITY)
+    look = file["perceptual_hash"] if is_good else content and f"{CONTENT}{content}"
+    return {**file, "fingerprint": look}
+
+
+def _face(row: Row, *, project: str) -> Row:
+    dataset = row["dataset_name"]
+    return {
+        **row,
+        "bucket": bucket_of(project, dataset, BUCKETS),
+        "project_name": project,
+        "object_id": file_object_id(project, dataset, row["uri"]),
+        "update_time": datetime.now(UTC),
+        "run_id": RUN,
+    }
+
+
 def _place(file: Row) -> Row | None:
-    address = file["address"]
+    address = file.get("address")
     if not address or file.get("deleted_time"):
         return None
     names = {level: address.get(level) for level in LEVELS}

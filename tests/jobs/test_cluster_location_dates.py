@@ -14,15 +14,11 @@ from catalog.location_dates import delete_cluster, undelete_cluster
 from jobs.cli.options import build_config
 from jobs.cluster_location_dates import ClusterLocationDates
 from schemas.errors import UsageError
-from tests.jobs.albums import BY_SPARK, HERE, PROJECT, Album, Row, photo
+from tests.jobs.albums import PROJECT, WAYS, Album, Row, photo
 
 HANGZHOU, JIAXING = "China/Zhejiang/Hangzhou", "China/Zhejiang/Jiaxing"
 
 LEVELS = ("country", "province", "city", "district")
-
-
-WAYS = pytest.mark.parametrize("way", [HERE, BY_SPARK], ids=["here", "by Spark"], scope="module")
-"""Each test runs as small lakes run, and by Spark."""
 
 
 @pytest.fixture
