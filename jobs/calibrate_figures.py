@@ -20,6 +20,7 @@ from catalog.lake import Lake, Scope
 from catalog.terminal import printable
 from jobs.cli.main import run as run_command
 from jobs.people.labels import read_libraries
+from jobs.runtime.conf import CONF
 from schemas.errors import UsageError
 from transforms.people.calibration import DEFAULTS, Library, calibrate, count_strangers, cross_validate
 from transforms.people.grouping import Profile
@@ -29,7 +30,7 @@ LEAST_PEOPLE = 10
 LEAST_STRANGERS = 100
 """Pairs of good faces of different people, from which their cosines say something of strangers'."""
 
-EXAMPLE = Path(__file__).parents[1] / "conf" / "figures.yaml"
+EXAMPLE = CONF / "figures.yaml"
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,13 @@ import click
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from jobs.runtime.conf import CONF
 from schemas.errors import UsageError
 from schemas.lake import check_name
 
+CONFIG_HELP = (
+    "YAML file with the job's configuration. LakeAlbum's own are conf/*.yaml and conf/boundaries/*.yaml, anywhere."
+)
 Config = TypeVar("Config", bound="JobConfig")
 
 
@@ -78,7 +82,7 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--dry-run", is_flag=True, default=None, help="Compute and count, write nothing."),
         click.option("--run-id", help="Id of the run.  [default: made up]"),
         click.option("--set", multiple=True, metavar="KEY=VALUE", help="Set one key of the configuration."),
-        click.option("--config", type=click.Path(path_type=Path), help="YAML file with the job's configuration."),
+        click.option("--config", type=click.Path(path_type=Path), help=CONFIG_HELP),
     ):
         shared = option(shared)
     return lake_option(shared)
@@ -116,12 +120,18 @@ def _split_pair(option: str, pair: str) -> tuple[str, str]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = yaml.safe_load(_own_or_packaged(path).read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError) as error:
         raise UsageError(f"--config {os.fspath(path)!r} cannot be read: {error}") from None
     if not isinstance(values, dict):
         raise UsageError(f"--config {os.fspath(path)!r} holds a {type(values).__name__}; keys and values are accepted")
     return {str(key).replace("-", "_"): value for key, value in values.items()}
+
+
+def _own_or_packaged(path: Path) -> Path:
+    """The file itself; where there is none and it reads conf/..., that of the package."""
+    packaged = CONF.parent / path
+    return packaged if path.parts[:1] == (CONF.name,) and not path.exists() and packaged.exists() else path
 
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
