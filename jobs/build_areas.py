@@ -16,8 +16,9 @@ from pydantic import Field
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from catalog.commands.arguments import pairs
 from jobs.cli.main import run as run_command
-from jobs.cli.options import JobConfig, build_config, job_options, split_pairs
+from jobs.cli.options import JobConfig, build_config, job_options
 from jobs.places.area_indexes import refresh_area_index
 from jobs.places.area_sources import AreaFormat, detect_area_format, read_areas
 from jobs.runtime.commits import Step, replace_rows, retry_conflicts
@@ -189,7 +190,7 @@ def _commit_areas(run: Run, config: BuildAreas, judged: DataFrame) -> None:
 @job_options
 def command(given: dict[str, Any], as_json: bool, names: tuple[str, ...], **own: Any) -> None:
     """Load administrative areas from SOURCE..., and build the index that locates files."""
-    own["names"] = split_pairs("--names", names) or None
+    own["names"] = pairs("--names", names) or None
     config = build_config(BuildAreas, given, own)
     with run_job(config, job="build-areas", task_type="AreaBuilding", create=config.settings, geometry=True) as run:
         build_areas(run, config)

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from catalog import imm
-from catalog.commands import in_lake
+from catalog.commands.options import in_lake
 from catalog.lake import Lake, Scope
 from catalog.terminal import printable
 from jobs.cli.main import run as run_command

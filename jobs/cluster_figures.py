@@ -21,6 +21,7 @@ from jobs.cli.options import JobConfig, build_config, job_options
 from jobs.clusters.clustering import edits_of_kind
 from jobs.clusters.member_clusters import Changed, MemberClusters, cluster_members
 from jobs.people.erasures import read_erased
+from jobs.people.waiting import count_waiting
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import EMBEDDED, Run, print_result, run_job
 from schemas.cluster_kinds import PEOPLE
@@ -79,9 +80,12 @@ def _commit(changed: Changed, *, config: ClusterFigures) -> int:
     erased = read_erased(run, project=config.project)
     files = changed.read(FILES).where(F.col("deleted_time").isNull()).select(*DATASET_KEY, "uri", "media_type")
     faces = changed.read(FIGURES).transform(drop_erased, erased=erased)
-    faces = faces.join(files, [*DATASET_KEY, "uri"], how="inner").withColumn("is_good", is_good())
+    faces = faces.join(files, [*DATASET_KEY, "uri"], how="left").withColumn("is_good", is_good())
+    has_file = F.col("media_type").isNotNull()
     run.progress.stage("people: grouping faces", 10)
-    embedded, faces = faces, run.cache(faces.select(*FACE_KEY, "uri", "media_type", "age", "gender", "face_quality"))
+    known = run.cache(faces.select(*FACE_KEY, "uri", "media_type", "age", "gender", "face_quality"))
+    count_waiting(run, known.where(~has_file))
+    embedded, faces = faces.where(has_file), known.where(has_file)
     large = run.cache(large_libraries(faces))
     with run.few_or_many(EMBEDDED * run.lake.rows(FIGURES)):
         grouped = group_figures(embedded, large=large, profile=config.profile, checkpoint=run.cache, log=run.log_round)

@@ -16,9 +16,11 @@ from pydantic import Field, model_validator
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from catalog.commands.arguments import pairs
 from jobs.cli.main import run as run_command
-from jobs.cli.options import JobConfig, build_config, job_options, split_pairs
+from jobs.cli.options import JobConfig, build_config, job_options
 from jobs.people.erasures import read_erased
+from jobs.people.waiting import WAITING, count_waiting
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
@@ -29,6 +31,7 @@ from schemas.errors import UsageError
 from schemas.figures import FIGURES
 from schemas.file_features import FEATURES, FILE_FEATURES
 from schemas.files import FILES
+from schemas.keys import DATASET_KEY
 from schemas.lake import absolute_uri
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
@@ -95,6 +98,7 @@ def index_files(run: Run, config: IndexFiles) -> None:
             _store_files(run, good, untold=untold)
         else:
             _store_figures(run, good, project=config.project, untold=untold)
+            _count_waiting(run, good)
     if config.rows == "files":
         run.progress.stage("finding places", 75)
         retry_conflicts(lambda: refresh_file_places(run))
@@ -141,6 +145,12 @@ def _store_figures(run: Run, good: DataFrame, *, project: str, untold: frozenset
     put(run, FIGURES, figures, compare=compare, untold=untold, settle=settle)
 
 
+def _count_waiting(run: Run, figures: DataFrame) -> None:
+    there = run.lake.read(FILES, run.lake.version(FILES)).where(F.col("deleted_time").isNull())
+    waiting = figures.join(there.select(*DATASET_KEY, "uri"), [*DATASET_KEY, "uri"], how="left_anti")
+    count_waiting(run, waiting, before=run.ledger.row_counts.get(WAITING, 0))
+
+
 def _object_id() -> Column:
     return F.sha2(F.concat_ws("\n", "project_name", "dataset_name", "uri"), 256)
 
@@ -175,7 +185,7 @@ def _new_dataset(run: Run) -> dict[str, Column]:
 @job_options
 def command(given: dict[str, Any], as_json: bool, mapping: tuple[str, ...], **own: Any) -> None:
     """Bring files, or figures, from SOURCE... into the lake, and locate them."""
-    own["map"] = split_pairs("--map", mapping) or None
+    own["map"] = pairs("--map", mapping) or None
     config = build_config(IndexFiles, given, own)
     with run_job(config, job="index-files", task_type="FileIndexing", create=config.settings) as run:
         index_files(run, config)

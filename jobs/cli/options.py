@@ -13,6 +13,7 @@ import click
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from catalog.commands.arguments import pairs
 from jobs.runtime.conf import CONF
 from schemas.errors import UsageError
 from schemas.lake import check_name
@@ -94,28 +95,15 @@ def build_config(model: type[Config], given: dict[str, Any], own: dict[str, Any]
     Raises UsageError naming each key that is wrong, its value, and what is accepted.
     """
     values = _read_yaml(given["config"]) if given["config"] else {}
-    for pair in given["set"]:
-        key, value = _split_pair("--set", pair)
+    for key, value in pairs("--set", given["set"]).items():
         values[key.replace("-", "_")] = yaml.safe_load(value)
     explicit = {**own, **{k: given[k] for k in ("lake", "project", "dataset", "run_id", "dry_run", "user_data")}}
-    explicit["tag"] = split_pairs("--tag", given["tag"]) or None
+    explicit["tag"] = pairs("--tag", given["tag"]) or None
     values.update({key: value for key, value in explicit.items() if value not in (None, ())})
     try:
         return model.model_validate(values)
     except ValidationError as error:
         raise UsageError(_explain(error, model)) from None
-
-
-def split_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, str]:
-    """KEY=VALUE texts of a repeatable option, as a dict."""
-    return dict(_split_pair(option, pair) for pair in pairs)
-
-
-def _split_pair(option: str, pair: str) -> tuple[str, str]:
-    key, separator, value = pair.partition("=")
-    if not separator or not key:
-        raise UsageError(f"{option} {pair!r} is not KEY=VALUE")
-    return key, value
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from catalog import imm
-from catalog.commands import in_lake
+from catalog.commands.options import in_lake
 from catalog.lake import Lake, Row, Scope
 from catalog.paging import Order, check_among
 from catalog.similar_images import KINDS, SimilarImageQuery, query_similar_images
