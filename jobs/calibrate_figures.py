@@ -94,7 +94,7 @@ def calibrate_command() -> None:
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
     default=Path("profile.yaml"),
     show_default=True,
-    help="YAML file to write; one that is there is replaced.",
+    help="YAML file to write; it replaces one that is there.",
 )
 @in_lake
 def command(lake: Lake, scope: Scope, as_json: bool, labels: Path, out: Path) -> None:

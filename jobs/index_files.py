@@ -195,7 +195,9 @@ def _new_dataset(run: Run) -> dict[str, Column]:
 @click.option("--format", help="parquet, delta, csv, json, imm or photos.  [default: detected]")
 @click.option("--map", "mapping", multiple=True, metavar="COLUMN=FIELD", help="Take a column as a field; repeatable.")
 @click.option("--time-is", help="What times mean: offset, instant or local.  [default: as each is written]")
-@click.option("--media-type", type=click.Choice(["image", "video"]), help="What files are that do not tell.")
+@click.option(
+    "--media-type", type=click.Choice(["image", "video"]), help="Media type of the files that do not tell it."
+)
 @click.option("--hashes/--no-hashes", default=None, help="Read the pixels of photos, or not.  [default: hashes]")
 @click.option(
     "--turned/--no-turned",
@@ -208,7 +210,7 @@ def _new_dataset(run: Run) -> dict[str, Column]:
 @click.option("--nearest-limit-m", type=int, help="How far the nearest area may be, if the lake is made now.")
 @job_options
 def command(given: dict[str, Any], as_json: bool, mapping: tuple[str, ...], **own: Any) -> None:
-    """Bring files, or figures, from SOURCE... into the lake, and locate them."""
+    """Bring files or figures (faces) from SOURCE... into the lake, and locate the files."""
     own["map"] = pairs("--map", mapping) or None
     config = build_config(IndexFiles, given, own)
     with run_job(config, job="index-files", task_type="FileIndexing", create=config.settings) as run:

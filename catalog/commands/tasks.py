@@ -24,7 +24,7 @@ def tasks() -> None:
 @tasks.command("list")
 @click.option("--type", "task_types", multiple=True, help="Type, such as SimilarImageClustering; repeatable.")
 @click.option("--status", help="Running, Succeeded or Failed.")
-@click.option("--tag", multiple=True, metavar="KEY=VALUE", help="A tag it has; repeatable.")
+@click.option("--tag", multiple=True, metavar="KEY=VALUE", help="A tag of the task; repeatable.")
 @time_range("started", "Started")
 @time_range("ended", "Ended")
 @in_pages(TASK_SORTS, max_results=100)
@@ -50,7 +50,7 @@ def tasks_list(
 @click.argument("task_id", metavar="ID")
 @in_lake
 def tasks_get(lake: Lake, scope: Scope, as_json: bool, task_id: str) -> None:
-    """Show one task, of whatever project."""
+    """Show one task of any project."""
     document = imm.task(get_task(lake, task_id))
     if as_json:
         print_json(document)

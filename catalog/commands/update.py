@@ -85,13 +85,17 @@ def update_similar_images(
 @click.argument("object_id", metavar="ID")
 @click.option("--name", "title", help="New name, up to 1,024 bytes; '' clears it.")
 @customised
-@click.option("--cover", "cover_figure_id", metavar="FIGURE", help="New cover, one of the faces; '' the best again.")
+@click.option(
+    "--cover", "cover_figure_id", metavar="FIGURE", help="New cover, one of the faces; '' goes back to the best."
+)
 @click.option("--this-person", "join", multiple=True, metavar="FIGURE", help="This face is the person's; repeatable.")
-@click.option("--not-this-person", "part", multiple=True, metavar="FIGURE", help="This face is not; repeatable.")
+@click.option(
+    "--not-this-person", "part", multiple=True, metavar="FIGURE", help="This face is not the person's; repeatable."
+)
 @click.option("--undo-this-person", "leave", multiple=True, metavar="FIGURE", help="Take --this-person back.")
-@click.option("--undo-not-this-person", "rejoin", multiple=True, metavar="FIGURE", help="Take the other back.")
-@click.option("--merge", multiple=True, metavar="ID", help="This person, too, is the one; repeatable, up to 100.")
-@click.option("--unmerge", is_flag=True, help="Take the merging of this person into another back.")
+@click.option("--undo-not-this-person", "rejoin", multiple=True, metavar="FIGURE", help="Take --not-this-person back.")
+@click.option("--merge", multiple=True, metavar="ID", help="Another id of the same person; repeatable, up to 100.")
+@click.option("--unmerge", is_flag=True, help="Take back that this person was merged into another.")
 @click.option("--lock-version", type=int, help="Only if the person's MetaLockVersion is still this one.")
 @in_lake
 def update_figures(
@@ -110,7 +114,7 @@ def update_figures(
     rejoin: tuple[str, ...],
     **given: Any,
 ) -> None:
-    """Name a person, merge people, say which faces are the person's. The next clustering obeys it, and every later."""
+    """Name a person, merge people, say which faces are the person's. Later clusterings obey."""
     full = PEOPLE.full_id(object_id)
     fields = given_fields(given, label, clear_labels)
     marks = figures.FaceMarks(join, leave, part, rejoin)

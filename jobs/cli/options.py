@@ -19,7 +19,7 @@ from schemas.errors import UsageError
 from schemas.lake import check_name
 
 CONFIG_HELP = (
-    "YAML file with the job's configuration. LakeAlbum's own are conf/*.yaml and conf/boundaries/*.yaml, anywhere."
+    "YAML file with the job's configuration; conf/NAME.yaml is LakeAlbum's own, unless there is such a file here."
 )
 Config = TypeVar("Config", bound="JobConfig")
 
