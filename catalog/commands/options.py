@@ -16,23 +16,28 @@ from schemas.errors import UsageError
 Command = Callable[..., Any]
 
 
+def lake_options(command: Command) -> Command:
+    """The options --lake, --project and --dataset."""
+    for option in (
+        click.option("--dataset", multiple=True, help="Dataset; repeatable.  [default: all of the project]"),
+        click.option("--project", help="Project.  [default: default]"),
+        click.option("--lake", envvar="LAKEALBUM_LAKE", help="Root of the lake: a directory or an object-store URI."),
+    ):
+        command = option(command)
+    return command
+
+
 def in_lake(command: Command) -> Command:
     """The options --lake, --project, --dataset and --json; the command gets `lake`, `scope` and `as_json`."""
 
     @functools.wraps(command)
-    def opened(lake: str | None, project: str, dataset: tuple[str, ...], **kwargs: Any) -> Any:
+    def opened(lake: str | None, project: str | None, dataset: tuple[str, ...], **kwargs: Any) -> Any:
         if not lake:
             raise UsageError("--lake must be given, or LAKEALBUM_LAKE set: a directory or an object-store URI")
-        return command(Lake(lake), Scope(project, dataset), **kwargs)
+        return command(Lake(lake), Scope("default" if project is None else project, dataset), **kwargs)
 
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
-        click.option("--dataset", multiple=True, help="Dataset; repeatable.  [default: all of the project]"),
-        click.option("--project", default="default", show_default=True, help="Project."),
-        click.option("--lake", envvar="LAKEALBUM_LAKE", help="Root of the lake: a directory or an object-store URI."),
-    ):
-        opened = option(opened)
-    return opened
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+    return lake_options(as_json(opened))
 
 
 def in_pages(

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from catalog.commands.arguments import pairs
+from catalog.commands.options import lake_options
 from jobs.runtime.conf import CONF
 from schemas.errors import UsageError
 from schemas.lake import check_name
@@ -58,17 +59,6 @@ class JobConfig(BaseModel):
         return value
 
 
-def lake_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--lake, --project and --dataset, for catalog commands and jobs alike."""
-    for option in (
-        click.option("--dataset", multiple=True, help="Dataset; repeatable. Default: all of the project."),
-        click.option("--project", help="Project.  [default: default]"),
-        click.option("--lake", envvar="LAKEALBUM_LAKE", help="Root of the lake: a directory or an object-store URI."),
-    ):
-        command = option(command)
-    return command
-
-
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that all jobs share; the command gets its own options plus `given`, a dict of the shared ones."""
 
@@ -89,7 +79,7 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--config", type=click.Path(path_type=Path), help=CONFIG_HELP),
     ):
         shared = option(shared)
-    return lake_option(shared)
+    return lake_options(shared)
 
 
 def build_config(model: type[Config], given: dict[str, Any], own: dict[str, Any]) -> Config:
