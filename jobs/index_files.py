@@ -34,7 +34,6 @@ from schemas.errors import UsageError
 from schemas.figures import FIGURES
 from schemas.file_features import FEATURES, FILE_FEATURES
 from schemas.files import FILES
-from schemas.keys import DATASET_KEY
 from schemas.lake import absolute_uri
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
@@ -169,9 +168,10 @@ def _columns(contract: Contract, *, but: str = "") -> list[str]:
 
 
 def _count_waiting(run: Run, figures: DataFrame) -> None:
-    files = run.lake.fetch(FILES, run.lake.version(FILES), (*DATASET_KEY, "uri", "deleted_time"))
+    key = ["project_name", "dataset_name", "uri"]
+    files = run.lake.fetch(FILES, run.lake.version(FILES), (*key, "deleted_time"))
     there = run.lake.frame(files).where(F.col("deleted_time").isNull())
-    waiting = figures.join(there, [*DATASET_KEY, "uri"], how="left_anti")
+    waiting = figures.join(there, key, how="left_anti")
     count_waiting(run, waiting, before=run.ledger.row_counts.get(WAITING, 0))
 
 
