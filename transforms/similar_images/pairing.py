@@ -15,7 +15,7 @@ from schemas.similar_image_pairs import SIGNALS
 from transforms.similar_images.alignment import verify_candidates
 from transforms.similar_images.hamming import HASH_BITS
 from transforms.tables.grouped import first_of_each, integers, is_equal, ranks, select_as
-from transforms.tables.keyed import inner_join, key_codes, with_columns
+from transforms.tables.keyed import distinct, inner_join, key_codes, union_by_name, with_columns
 
 PAIR_COLUMNS = (*PAIR_KEY, "signal", "distance", "similarity")
 
@@ -41,6 +41,13 @@ def cropped_pairs(near: pa.Table, *, thumbnails: pa.Table) -> pa.Table:
     both = inner_join(candidates, one, on=FINGERPRINT_KEY, columns=["thumbnail"])
     both = inner_join(both, other, on=(*DATASET_KEY, "other_fingerprint"), columns=["other_thumbnail"])
     return verify_candidates(both).select(PAIR_COLUMNS)
+
+
+def candidate_ends(near: pa.Table) -> pa.Table:
+    """The fingerprints (FINGERPRINT_KEY) of candidates, whose thumbnails decide."""
+    candidates = near.filter(pa.array(is_equal(near["signal"], "crop")))
+    ends = (candidates.select(FINGERPRINT_KEY), select_as(candidates, DATASET_KEY, fingerprint="other_fingerprint"))
+    return distinct(union_by_name(*ends), key=FINGERPRINT_KEY)
 
 
 def first_signals(found: Sequence[pa.Table]) -> pa.Table:
