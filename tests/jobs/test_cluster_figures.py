@@ -157,7 +157,6 @@ def test_faces_whose_files_are_not_indexed_are_counted_and_join_once_they_are(
     assert indexed.ledger.row_counts[WAITING] == 4
     waiting = album.cluster_figures()
     assert waiting.ledger.row_counts[WAITING] == 4
-    assert album.cluster_figures(full=True, driver_rows=0).ledger.row_counts[WAITING] == 4  # by Spark
     assert people(album) == {}
     print_result(waiting, as_json=False)
     assert re.search(rf"{WAITING} +4  s3://ada/b2.jpg is not among the files", capsys.readouterr().out)
