@@ -10,16 +10,8 @@ venv=$(cd -- "${LAKEALBUM_VENV:-.venv}" && pwd)
 if compgen -G "${LAKEALBUM_JARS:-.jars}/*.jar" > /dev/null; then
     jars=(--jars "$(printf '%s,' "${LAKEALBUM_JARS:-.jars}"/*.jar)")
 else # a machine without Maven: Spark's own resolver
-    packages=$("$venv/bin/python" - pom.xml << 'PY'
-import sys, xml.etree.ElementTree as xml
-
-space = {"m": "http://maven.apache.org/POM/4.0.0"}
-for number, jar in enumerate(xml.parse(sys.argv[1]).findall("./m:dependencies/m:dependency", space)):
-    parts = (jar.findtext(f"m:{part}", namespaces=space) for part in ("groupId", "artifactId", "version"))
-    print("," * bool(number) + ":".join(parts), end="")
-PY
-    )
-    jars=(--packages "$packages")
+    { read -r packages && read -r excludes; } < <("$venv/bin/python" -m jobs.runtime.jars)
+    jars=(--packages "$packages" --exclude-packages "$excludes")
 fi
 lake=(--lake "$work/lake" --project demo --dataset d1)
 
@@ -44,7 +36,7 @@ PY
 
 submit() { # JOB ARGS...: unset what only the launcher sets; the JVM compiles little, as it does not live long
     (
-        unset SPARK_HOME PYTHONPATH LAKEALBUM_JARS LAKEALBUM_PACKAGES LAKEALBUM_EXCLUDES
+        unset SPARK_HOME PYTHONPATH LAKEALBUM_JARS
         export PYSPARK_PYTHON=$venv/bin/python SPARK_CONF_DIR=$PWD/conf JDK_JAVA_OPTIONS=-XX:TieredStopAtLevel=1
         PATH=$venv/bin:$PATH spark-submit --master 'local[2]' --properties-file conf/spark-defaults.conf \
             "${jars[@]}" --py-files "$work/lakealbum.zip" "$@"

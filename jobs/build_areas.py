@@ -16,8 +16,9 @@ from pydantic import Field
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from catalog.commands.arguments import pairs
 from jobs.cli.main import run as run_command
-from jobs.cli.options import JobConfig, build_config, job_options, split_pairs
+from jobs.cli.options import JobConfig, build_config, job_options
 from jobs.places.area_indexes import refresh_area_index
 from jobs.places.area_sources import AreaFormat, detect_area_format, read_areas
 from jobs.runtime.commits import Step, replace_rows, retry_conflicts
@@ -168,8 +169,10 @@ def _commit_areas(run: Run, config: BuildAreas, judged: DataFrame) -> None:
 
 @click.command("boundaries")
 @click.argument("source", nargs=-1)
-@click.option("--name", help="Name of the source, whose areas are replaced.  [default: that of the first file]")
-@click.option("--version", "version", help="Release of the source, to be told later.")
+@click.option(
+    "--name", help="Name of the source. Loading it again replaces its areas.  [default: that of the first file]"
+)
+@click.option("--version", "version", help="Release of the source; the lake keeps it.")
 @click.option("--format", help="geoparquet, geojson or shapefile.  [default: by the suffix]")
 @click.option("--level", help="country, province, city, district or township; or an SQL expression.")
 @click.option("--code", "--code-column", help="Column (or SQL expression) with an area's code.")
@@ -178,9 +181,9 @@ def _commit_areas(run: Run, config: BuildAreas, judged: DataFrame) -> None:
 @click.option("--parent", "--parent-column", help="Column with the code of the area above.  [default: by place]")
 @click.option("--time-zone-column", "time_zone", help="Column with an IANA time zone.")
 @click.option("--datum", type=click.Choice(["wgs84", "gcj02"]), help="Datum of the coordinates.  [default: wgs84]")
-@click.option("--crs", help="Reference system of the coordinates, if no degrees: EPSG:3857, say.")
+@click.option("--crs", help="Reference system of coordinates that are not degrees, such as EPSG:3857.")
 @click.option("--where", help="SQL condition: which rows are areas.")
-@click.option("--nested-by", help="Column with a number: areas with more, within others, are a level deeper.")
+@click.option("--nested-by", help="Column with a number: an area inside one with a smaller number is a level deeper.")
 @click.option("--buckets", type=int, help="Partitions, if the lake is made now: 16 to 1024.  [default: 16]")
 @click.option("--language", help="Language of addresses, if the lake is made now.  [default: en]")
 @click.option("--time-zone", "time_zone_of_lake", help="Zone of instants, if the lake is made now.  [default: UTC]")
@@ -188,7 +191,7 @@ def _commit_areas(run: Run, config: BuildAreas, judged: DataFrame) -> None:
 @job_options
 def command(given: dict[str, Any], as_json: bool, names: tuple[str, ...], **own: Any) -> None:
     """Load administrative areas from SOURCE..., and build the index that locates files."""
-    own["names"] = split_pairs("--names", names) or None
+    own["names"] = pairs("--names", names) or None
     config = build_config(BuildAreas, given, own)
     with run_job(config, job="build-areas", task_type="AreaBuilding", create=config.settings, geometry=True) as run:
         build_areas(run, config)

@@ -15,11 +15,12 @@ from typing import Any
 import click
 
 from catalog import imm
-from catalog.commands import in_lake
+from catalog.commands.options import in_lake
 from catalog.lake import Lake, Scope
 from catalog.terminal import printable
 from jobs.cli.main import run as run_command
 from jobs.people.labels import read_libraries
+from jobs.runtime.conf import CONF
 from schemas.errors import UsageError
 from transforms.people.calibration import DEFAULTS, Library, calibrate, count_strangers, cross_validate
 from transforms.people.grouping import Profile
@@ -29,7 +30,7 @@ LEAST_PEOPLE = 10
 LEAST_STRANGERS = 100
 """Pairs of good faces of different people, from which their cosines say something of strangers'."""
 
-EXAMPLE = Path(__file__).parents[1] / "conf" / "figures.yaml"
+EXAMPLE = CONF / "figures.yaml"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def calibrate_command() -> None:
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
     default=Path("profile.yaml"),
     show_default=True,
-    help="YAML file to write; one that is there is replaced.",
+    help="YAML file to write; it replaces one that is there.",
 )
 @in_lake
 def command(lake: Lake, scope: Scope, as_json: bool, labels: Path, out: Path) -> None:

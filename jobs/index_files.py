@@ -17,9 +17,11 @@ from pydantic import Field, model_validator
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from catalog.commands.arguments import pairs
 from jobs.cli.main import run as run_command
-from jobs.cli.options import JobConfig, build_config, job_options, split_pairs
+from jobs.cli.options import JobConfig, build_config, job_options
 from jobs.people.erasures import read_erased
+from jobs.people.waiting import WAITING, count_waiting
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
@@ -111,6 +113,7 @@ def _take_in(run: Run, config: IndexFiles, uri: str, kind: Format, *, stage: int
         _store_files(run, good, count=count, untold=untold)
     else:
         _store_figures(run, good, count=count, project=config.project, untold=untold)
+        _count_waiting(run, good)
 
 
 def _read(run: Run, config: IndexFiles, uri: str, kind: Format) -> DataFrame:
@@ -164,6 +167,14 @@ def _columns(contract: Contract, *, but: str = "") -> list[str]:
     return [name for name in contract.names if name not in ("bucket", "run_id", but)]
 
 
+def _count_waiting(run: Run, figures: DataFrame) -> None:
+    key = ["project_name", "dataset_name", "uri"]
+    files = run.lake.fetch(FILES, run.lake.version(FILES), (*key, "deleted_time"))
+    there = run.lake.frame(files).where(F.col("deleted_time").isNull())
+    waiting = figures.join(there, key, how="left_anti")
+    count_waiting(run, waiting, before=run.ledger.row_counts.get(WAITING, 0))
+
+
 def _object_id() -> Column:
     return F.sha2(F.concat_ws("\n", "project_name", "dataset_name", "uri"), 256)
 
@@ -184,7 +195,9 @@ def _new_dataset(run: Run) -> dict[str, Column]:
 @click.option("--format", help="parquet, delta, csv, json, imm or photos.  [default: detected]")
 @click.option("--map", "mapping", multiple=True, metavar="COLUMN=FIELD", help="Take a column as a field; repeatable.")
 @click.option("--time-is", help="What times mean: offset, instant or local.  [default: as each is written]")
-@click.option("--media-type", type=click.Choice(["image", "video"]), help="What files are that do not tell.")
+@click.option(
+    "--media-type", type=click.Choice(["image", "video"]), help="Media type of the files that do not tell it."
+)
 @click.option("--hashes/--no-hashes", default=None, help="Read the pixels of photos, or not.  [default: hashes]")
 @click.option(
     "--turned/--no-turned",
@@ -197,8 +210,8 @@ def _new_dataset(run: Run) -> dict[str, Column]:
 @click.option("--nearest-limit-m", type=int, help="How far the nearest area may be, if the lake is made now.")
 @job_options
 def command(given: dict[str, Any], as_json: bool, mapping: tuple[str, ...], **own: Any) -> None:
-    """Bring files, or figures, from SOURCE... into the lake, and locate them."""
-    own["map"] = split_pairs("--map", mapping) or None
+    """Bring files or figures (faces) from SOURCE... into the lake, and locate the files."""
+    own["map"] = pairs("--map", mapping) or None
     config = build_config(IndexFiles, given, own)
     with run_job(config, job="index-files", task_type="FileIndexing", create=config.settings) as run:
         index_files(run, config)

@@ -77,8 +77,9 @@ def small_jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (folder / "spark-defaults.conf").write_text("".join(f"{key} {value}\n" for key, value in SETTINGS.items()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPARK_CONF_DIR", str(folder))
-        if not os.environ.get("LAKEALBUM_JARS") and not os.environ.get("LAKEALBUM_PACKAGES"):
-            patch.setenv("LAKEALBUM_JARS", str(Path(__file__).parents[1] / ".jars"))
+        jars = Path(__file__).parents[1] / ".jars"
+        if not os.environ.get("LAKEALBUM_JARS") and jars.is_dir():  # without: Spark's own resolver
+            patch.setenv("LAKEALBUM_JARS", str(jars))
         yield
 
 

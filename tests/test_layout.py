@@ -92,12 +92,13 @@ def test_a_query_loads_neither_spark_nor_pandas_nor_pydantic() -> None:
     assert {"catalog", "deltalake"} <= set(loaded.stdout.split())
 
 
-def test_every_verb_has_a_command_and_help() -> None:
+def test_every_verb_has_a_command_and_help_that_names_what_it_groups() -> None:
     code = (
         "import click\nfrom jobs.cli.main import VERBS, lakealbum\n"
-        "for verb in VERBS:\n"
+        "for verb, (_, _, text) in VERBS.items():\n"
         "    command = lakealbum.get_command(click.Context(lakealbum), verb)\n"
         "    assert command is not None and command.help, verb\n"
+        "    assert all(name in text.lower() for name in getattr(command, 'commands', ())), verb\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 

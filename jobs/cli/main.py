@@ -10,6 +10,7 @@ import click
 from schemas.errors import LakeAlbumError
 from schemas.version import VERSION
 
+KINDS = "location-date, similar-images, figures"
 # verb -> (module that holds its click command, name of the command, one line of help)
 VERBS = {
     "demo": (
@@ -18,23 +19,27 @@ VERBS = {
         "Make a library of a few travellers, or take your own pictures, and show the trips.",
     ),
     "boundaries": ("jobs.build_areas", "command", "Load administrative areas, and build the index that locates files."),
-    "index": ("jobs.index_files", "command", "Bring files, or figures, from a source into the lake."),
+    "index": ("jobs.index_files", "command", "Bring files or figures (faces) from a source into the lake."),
     "locate": ("jobs.locate_files", "command", "Find the address, time zone and local day of files that lack them."),
     "remove": ("jobs.remove_files", "command", "Delete the metadata of files."),
-    "erase": ("jobs.erase_figure", "erase", "Erase a person's faces for good: figure."),
-    "cluster": ("jobs.cli.cluster", "cluster", "Group files: location-date, similar-images."),
-    "calibrate": ("jobs.calibrate_figures", "calibrate_command", "Fit the options of a clustering to labels: figures."),
-    "query": ("catalog.commands", "query", "Show clusters (location-date, similar-images) or files."),
-    "update": (
-        "catalog.commands",
-        "update",
-        "Change a cluster's title, custom id, labels or cover; mark its pictures.",
+    "erase": ("jobs.erase_figure", "erase", "Erase a person's faces for good (figure)."),
+    "cluster": ("jobs.cli.cluster", "cluster", f"Group files into clusters ({KINDS})."),
+    "calibrate": (
+        "jobs.calibrate_figures",
+        "calibrate_command",
+        "Fit the options of a clustering to labels (figures).",
     ),
-    "delete": ("catalog.commands", "delete", "Delete a cluster: location-date, similar-images. Its files stay."),
-    "undelete": ("catalog.commands", "undelete", "Undo a deletion."),
-    "explain": ("catalog.commands", "explain", "Say why a cluster of any kind exists: run, inputs, evidence, events."),
-    "report": ("jobs.similar_images.report", "report", "Write a page to review clusters on: similar-images."),
-    "tasks": ("catalog.commands", "tasks", "List tasks, or get one."),
+    "query": ("catalog.commands.query", "query", f"Show clusters ({KINDS}), or files."),
+    "update": ("catalog.commands.update", "update", f"Name, label or correct a cluster ({KINDS})."),
+    "delete": ("catalog.commands.delete", "delete", f"Delete a cluster ({KINDS}). Its files stay."),
+    "undelete": ("catalog.commands.delete", "undelete", f"Undo a deletion ({KINDS})."),
+    "explain": (
+        "catalog.commands.explain",
+        "explain",
+        "Say why a cluster of any kind exists: run, inputs, evidence, events.",
+    ),
+    "report": ("jobs.similar_images.report", "report", "Write a page to review clusters on (similar-images)."),
+    "tasks": ("catalog.commands.tasks", "tasks", "List tasks, or get one."),
     "maintain": ("jobs.maintain", "command", "Compact, vacuum and expire the tables of a lake."),
     "migrate": ("jobs.maintain", "migrate", "Move a lake to this version's table contracts."),
 }

@@ -13,9 +13,15 @@ import click
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from catalog.commands.arguments import pairs
+from catalog.commands.options import lake_options
+from jobs.runtime.conf import CONF
 from schemas.errors import UsageError
 from schemas.lake import check_name
 
+CONFIG_HELP = (
+    "YAML file with the job's configuration; conf/NAME.yaml is LakeAlbum's own, unless there is such a file here."
+)
 Config = TypeVar("Config", bound="JobConfig")
 
 
@@ -53,17 +59,6 @@ class JobConfig(BaseModel):
         return value
 
 
-def lake_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--lake, --project and --dataset, for catalog commands and jobs alike."""
-    for option in (
-        click.option("--dataset", multiple=True, help="Dataset; repeatable. Default: all of the project."),
-        click.option("--project", help="Project.  [default: default]"),
-        click.option("--lake", envvar="LAKEALBUM_LAKE", help="Root of the lake: a directory or an object-store URI."),
-    ):
-        command = option(command)
-    return command
-
-
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that all jobs share; the command gets its own options plus `given`, a dict of the shared ones."""
 
@@ -81,10 +76,10 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--dry-run", is_flag=True, default=None, help="Compute and count, write nothing."),
         click.option("--run-id", help="Id of the run.  [default: made up]"),
         click.option("--set", multiple=True, metavar="KEY=VALUE", help="Set one key of the configuration."),
-        click.option("--config", type=click.Path(path_type=Path), help="YAML file with the job's configuration."),
+        click.option("--config", type=click.Path(path_type=Path), help=CONFIG_HELP),
     ):
         shared = option(shared)
-    return lake_option(shared)
+    return lake_options(shared)
 
 
 def build_config(model: type[Config], given: dict[str, Any], own: dict[str, Any]) -> Config:
@@ -93,11 +88,10 @@ def build_config(model: type[Config], given: dict[str, Any], own: dict[str, Any]
     Raises UsageError naming each key that is wrong, its value, and what is accepted.
     """
     values = _read_yaml(given["config"]) if given["config"] else {}
-    for pair in given["set"]:
-        key, value = _split_pair("--set", pair)
+    for key, value in pairs("--set", given["set"]).items():
         values[key.replace("-", "_")] = yaml.safe_load(value)
     explicit = {**own, **{k: given[k] for k in ("lake", "project", "dataset", "run_id", "dry_run", "user_data")}}
-    explicit["tag"] = split_pairs("--tag", given["tag"]) or None
+    explicit["tag"] = pairs("--tag", given["tag"]) or None
     values.update({key: value for key, value in explicit.items() if value not in (None, ())})
     try:
         return model.model_validate(values)
@@ -105,26 +99,20 @@ def build_config(model: type[Config], given: dict[str, Any], own: dict[str, Any]
         raise UsageError(_explain(error, model)) from None
 
 
-def split_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, str]:
-    """KEY=VALUE texts of a repeatable option, as a dict."""
-    return dict(_split_pair(option, pair) for pair in pairs)
-
-
-def _split_pair(option: str, pair: str) -> tuple[str, str]:
-    key, separator, value = pair.partition("=")
-    if not separator or not key:
-        raise UsageError(f"{option} {pair!r} is not KEY=VALUE")
-    return key, value
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = yaml.safe_load(_own_or_packaged(path).read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError) as error:
         raise UsageError(f"--config {os.fspath(path)!r} cannot be read: {error}") from None
     if not isinstance(values, dict):
         raise UsageError(f"--config {os.fspath(path)!r} holds a {type(values).__name__}; keys and values are accepted")
     return {str(key).replace("-", "_"): value for key, value in values.items()}
+
+
+def _own_or_packaged(path: Path) -> Path:
+    """The file itself; where there is none and it reads conf/..., that of the package."""
+    packaged = CONF.parent / path
+    return packaged if path.parts[:1] == (CONF.name,) and not path.exists() and packaged.exists() else path
 
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:

@@ -12,6 +12,7 @@ from catalog.sql import all_of, equals
 from jobs.clusters.members import Changed
 from jobs.clusters.scope import Evidence, Scope
 from jobs.people.erasures import read_erased
+from jobs.people.waiting import count_waiting
 from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
 from schemas.cluster_edits import CLUSTER_EDITS
@@ -24,7 +25,7 @@ from transforms.people.erasures import drop_erased
 from transforms.people.figures import group_figures, is_good, large_libraries
 from transforms.people.grouping import Profile
 from transforms.people.libraries import group_libraries
-from transforms.tables.keyed import inner_join, with_columns
+from transforms.tables.keyed import anti_join, inner_join, with_columns
 
 EVIDENCE: Evidence = ((FIGURES, FACE_KEY), (FILES, FILE_KEY))
 """The tables that people are made of, and what of their change feeds tells which datasets changed."""
@@ -49,6 +50,7 @@ def group_faces_of(run: Run, scope: Scope, changed: Changed, *, profile: Profile
     )
     faces = deciding.drop_erased(faces, edits=edits)
     there = files.filter(pc.is_null(files["deleted_time"]))
+    count_waiting(run, anti_join(faces, there, on=FILE_KEY))
     faces = inner_join(faces, there, on=FILE_KEY, columns=["media_type"])
     faces = with_columns(faces, {"is_good": deciding.is_good(faces)})
     return faces.select(ABOUT), group_libraries(faces, profile=profile)
@@ -60,8 +62,11 @@ def _group_by_spark(
     """The same of many faces."""
     faces = faces.transform(drop_erased, erased=read_erased(run, project=project))
     files = files.where(F.col("deleted_time").isNull()).drop("deleted_time")
-    embedded = faces.join(files, list(FILE_KEY), how="inner").withColumn("is_good", is_good())
-    about = run.cache(embedded.select(*ABOUT))
+    joined = faces.join(files, list(FILE_KEY), how="left").withColumn("is_good", is_good())
+    known = run.cache(joined.select(*ABOUT))
+    has_file = F.col("media_type").isNotNull()
+    count_waiting(run, known.where(~has_file))
+    embedded, about = joined.where(has_file), known.where(has_file)
     large = run.cache(large_libraries(about))
     groups = group_figures(embedded, large=large, profile=profile, checkpoint=run.cache, log=run.log_round)
     return about, run.cache(groups)

@@ -84,10 +84,7 @@ class _Units:
 
     def _input(self, table: pa.Table, number: int) -> pa.Table:
         rows = table.filter(pc.equal(table[_INPUT], number))[f"_rows{number}"]
-        struct = rows.type
-        arrays = [pa.StructArray.from_arrays(chunk.flatten(), fields=list(struct)) for chunk in rows.chunks]
-        flat = pa.Table.from_batches(
-            [pa.RecordBatch.from_struct_array(array) for array in arrays], pa.schema(list(struct))
-        )
-        wanted = list(self.inputs.values())[number]
-        return flat if wanted is None else flat.cast(wanted)
+        fields = list(rows.type)
+        batches = [pa.RecordBatch.from_struct_array(chunk) for chunk in rows.chunks]
+        wanted = list(self.inputs.values())[number] or pa.schema([(field.name, field.type) for field in fields])
+        return pa.Table.from_batches(batches, pa.schema(fields)).cast(wanted)

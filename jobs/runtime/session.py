@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
+
+from jobs.runtime.conf import CONF
+from jobs.runtime.jars import jar_settings
 
 RESULTS_DEPEND_ON = {
     "spark.sql.session.timeZone": "UTC",
@@ -43,21 +45,25 @@ FOR_FEW_ROWS = {
     "spark.databricks.delta.snapshotPartitions": "1",
 }
 
-
-GEOMETRY_JARS = ("sedona-", "geotools-")
-"""How the names of jars begin that only `use_geometry` needs: 100 MB, which take a session seconds to take in."""
+SUBMITTED = "PYSPARK_GATEWAY_PORT"
+"""Variable that the Python process has which spark-submit starts."""
 
 
 def open_session(app_name: str, *, geometry: bool = False) -> SparkSession:
     """The session of this process, made if there is none; `geometry`: with what `use_geometry` needs.
 
-    Under spark-submit, master, memory, parallelism and jars are the submitter's. Started by the launcher, the
-    jars are those that it fetched (LAKEALBUM_JARS, or LAKEALBUM_PACKAGES where Maven is missing).
+    Under spark-submit, master, memory, parallelism, properties and jars are the submitter's. Else the jars are those of
+    `jars.jar_settings`, and the properties those of SPARK_CONF_DIR, by default the package's own.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    settings = RESULTS_DEPEND_ON | PLANS_DEPEND_ON
+    if SUBMITTED not in os.environ:
+        if "SPARK_HOME" not in os.environ:
+            os.environ.setdefault("SPARK_CONF_DIR", str(CONF))
+        settings = settings | jar_settings(geometry=geometry)
     builder = SparkSession.builder.appName(app_name)
-    for key, value in (RESULTS_DEPEND_ON | PLANS_DEPEND_ON | _launcher_jars(geometry)).items():
+    for key, value in settings.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     for key, value in (RESULTS_DEPEND_ON | PLANS_DEPEND_ON).items():
@@ -109,12 +115,3 @@ def keep(rows: DataFrame) -> DataFrame:
     what works with them: Spark brings blocks back from disk whole, for which there may be room by its reckoning alone.
     """
     return rows.localCheckpoint(eager=True, storageLevel=StorageLevel.DISK_ONLY)
-
-
-def _launcher_jars(geometry: bool) -> dict[str, str]:
-    if directory := os.environ.get("LAKEALBUM_JARS"):
-        jars = sorted(Path(directory).glob("*.jar"))
-        return {"spark.jars": ",".join(str(jar) for jar in jars if geometry or not jar.name.startswith(GEOMETRY_JARS))}
-    if packages := os.environ.get("LAKEALBUM_PACKAGES"):
-        return {"spark.jars.packages": packages, "spark.jars.excludes": os.environ.get("LAKEALBUM_EXCLUDES", "")}
-    return {}

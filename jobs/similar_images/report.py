@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from catalog import imm
-from catalog.commands import in_lake
+from catalog.commands.options import in_lake
 from catalog.lake import Lake, Row, Scope
 from catalog.paging import Order, check_among
 from catalog.similar_images import KINDS, SimilarImageQuery, query_similar_images
@@ -64,11 +64,13 @@ def report() -> None:
 
 
 @report.command("similar-images")
-@click.option("--out", required=True, metavar="FILE", help="HTML file to write; one that is there is replaced.")
+@click.option("--out", required=True, metavar="FILE", help="HTML file to write; it replaces one that is there.")
 @click.option("--kind", "kinds", multiple=True, help=f"{', '.join(KINDS)}; repeatable.  [default: all]")
 @click.option("--sort", default="files", show_default=True, help=f"{', '.join(SORT_NAMES)}.")
 @click.option("--order", default="desc", show_default=True, help="asc or desc.")
-@click.option("--max-clusters", type=click.IntRange(min=1), default=200, show_default=True, help="So many at most.")
+@click.option(
+    "--max-clusters", type=click.IntRange(min=1), default=200, show_default=True, help="Most clusters on the page."
+)
 @in_lake
 def similar_images(
     lake: Lake,
@@ -82,7 +84,7 @@ def similar_images(
 ) -> None:
     """Write similar images to an HTML file: pictures side by side, the best marked, with commands to copy.
 
-    Each cluster comes with up to 100 pictures. They are read from where the lake says they are.
+    Each cluster comes with up to 100 pictures. The pictures are read from their uris.
     """
     check_among("sort", [sort], SORT_NAMES)
     size = min(CLUSTERS_AT_ONCE, max_clusters)

@@ -7,7 +7,6 @@ with a reason (columns `transforms.tables.source_columns.REASON` and `MESSAGE`),
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
@@ -16,11 +15,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.sources.parquet_sources import PATTERN, read_parquet
 from jobs.sources.text_sources import read_csv, read_json
 from schemas.errors import SourceError, UsageError
 from schemas.file_features import PIXEL_FEATURES
 from transforms.pictures.files import MEDIA_SUFFIXES, list_pictures, read_pictures
-from transforms.tables.source_columns import MESSAGE, REASON, ROW, quoted, row_json
+from transforms.tables.source_columns import MESSAGE, REASON, ROW, row_json
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +68,9 @@ def read_source(
             return _with_rows(spark.read.format("delta").load(uri))
         files = _data_files(spark, uri, format)
         if format == "parquet":
-            return _with_rows(_read_parquet(spark, uri, min(files)))
-        literal = {
-            re.sub(r"([\\*?{}\[\]])", r"\\\1", file): size for file, size in files.items()
-        }  # names are no patterns
+            suffixed = _format_by_suffix(min(files)) == "parquet"  # if one is, all are
+            return _with_rows(read_parquet(spark, uri, files, suffixed=suffixed))
+        literal = {PATTERN.sub(r"\\\1", file): size for file, size in files.items()}  # names are no patterns
         if format == "csv":
             return read_csv(spark, sorted(literal))
         return read_json(spark, literal, imm=format == "imm")
@@ -116,42 +115,6 @@ def detect_format(spark: SparkSession, uri: str) -> Format:
     if format == "json" and _is_imm(_head(spark, found[0])):
         return "imm"
     return format
-
-
-def _read_parquet(spark: SparkSession, uri: str, first: str) -> DataFrame:
-    """Reads all footers first, so that a broken file or one with other types is found before anything is computed.
-
-    `first` is one of the source's data files; if its suffix says that it is Parquet, others are passed over.
-    """
-    reader = spark.read.option("mergeSchema", True)
-    if _format_by_suffix(first) == "parquet":
-        reader = reader.option("pathGlobFilter", "*.{parquet,parq}")
-    raw = reader.parquet(uri)
-    times = {}
-    for name, is_instant in _nanosecond_columns(spark, first).items():
-        nanoseconds = quoted(name)
-        whole = nanoseconds - F.pmod(nanoseconds, F.lit(1000))
-        time = F.timestamp_micros(F.call_function("div", whole, F.lit(1000)))  # `/` would go through doubles
-        times[name] = time if is_instant else time.cast("timestamp_ntz")
-    return raw.withColumns(times)
-
-
-def _nanosecond_columns(spark: SparkSession, file: str) -> dict[str, bool]:
-    """The columns of a Parquet file that are times in nanoseconds, and whether they are instants.
-
-    Spark has no such type: it reads them as whole numbers (spark.sql.legacy.parquet.nanosAsLong).
-    """
-    jvm: Any = spark._jvm
-    session: Any = spark._jsc
-    path = jvm.org.apache.hadoop.fs.Path(file)
-    opened = jvm.org.apache.parquet.hadoop.util.HadoopInputFile.fromPath(path, session.hadoopConfiguration())
-    reader = jvm.org.apache.parquet.hadoop.ParquetFileReader.open(opened)
-    try:
-        fields = list(reader.getFooter().getFileMetaData().getSchema().getFields())
-        kinds = {field.getName(): str(field.getLogicalTypeAnnotation()) for field in fields}
-    finally:
-        reader.close()
-    return {name: kind.endswith("true)") for name, kind in kinds.items() if kind.startswith("TIMESTAMP(NANOS")}
 
 
 def _read_photos(spark: SparkSession, uri: str, *, hashes: bool, turned: bool) -> DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from catalog.figures import Change, FaceMarks, FigureQuery, files_of_person, que
 from catalog.lake import Lake, Scope
 from catalog.paging import Page
 from jobs.cluster_figures import what_changed
+from jobs.people.waiting import WAITING
+from jobs.runtime.runs import print_result
 from tests.jobs.albums import PROJECT, WAYS, Album, Row
 
 SCOPE = Scope(PROJECT, ("ada",))
@@ -140,3 +143,21 @@ def test_people_are_founded_kept_and_obeyed(album: Album) -> None:
         "shrunk",
         "removed",
     }
+
+
+def test_faces_whose_files_are_not_indexed_are_counted_and_join_once_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    album = Album(tmp_path)
+    faces = [face(name) for name in sorted(B | {"c1", "c2"})]
+    index(album, faces[:1])
+    indexed = album.index(faces, rows="figures")
+    assert indexed.ledger.row_counts[WAITING] == 4
+    waiting = album.cluster_figures()
+    assert waiting.ledger.row_counts[WAITING] == 4
+    assert people(album) == {}
+    print_result(waiting, as_json=False)
+    assert re.search(rf"{WAITING} +4  s3://ada/b2.jpg is not among the files", capsys.readouterr().out)
+    index(album, faces)
+    assert WAITING not in album.cluster_figures().ledger.row_counts
+    assert set(people(album)) == {frozenset(B)}

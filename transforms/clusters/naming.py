@@ -97,7 +97,7 @@ def _shared(members: pa.Table, *, kind: MemberKind, old_members: pa.Table, old_c
     ]
     pairs = [rows.select([*GROUP_KEY, "object_id"]) for rows in turns]
     turn = np.repeat([0, 0, 1], [len(rows) for rows in pairs])
-    return count_pairs(pa.concat_tables(pairs).append_column("turn", pa.array(turn)))
+    return count_pairs(union_by_name(*pairs).append_column("turn", pa.array(turn)))
 
 
 def count_pairs(rows: pa.Table) -> pa.Table:

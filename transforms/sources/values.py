@@ -56,8 +56,6 @@ def absent(lake_type: str) -> Value:
 
 def read_text(column: Column, kind: DataType) -> Value:
     """A text, as it is; blank is missing. Whole numbers are taken as texts. Bytes that are no UTF-8 are kept."""
-    if isinstance(kind, NullType):
-        return absent("string")
     if not isinstance(kind, StringType | IntegralType):
         raise Unfit("text")
     text = column.cast("string")
@@ -107,8 +105,6 @@ def read_number(column: Column, kind: DataType) -> Value:
 
     Text is a decimal number with a point: no comma, no degree sign, no digit grouping.
     """
-    if isinstance(kind, NullType):
-        return absent("double")
     if isinstance(kind, StringType):
         given = F.trim(column)
         given = F.when(~F.lower(given).isin("", "nan"), given)
@@ -171,8 +167,6 @@ def read_address(column: Column, kind: DataType) -> Value:
     Given as a struct with any of these fields, a map from text to text, or text that is a JSON object of them.
     """
     parts: dict[str, Column]
-    if isinstance(kind, NullType):
-        return absent(ADDRESS_TYPE)
     if isinstance(kind, StringType):
         given = F.when(F.trim(column) != "", column)
         parsed = F.from_json(F.when(given.rlike(r"^\s*\{"), given), "map<string,string>")
@@ -207,9 +201,7 @@ ADDRESS_TYPE = "struct<" + ",".join(f"{level}:string" for level in LEVELS) + ">"
 
 def read_labels(column: Column, kind: DataType) -> Value:
     """A list of labels without blanks or repetitions: a list of texts, a JSON list of them, or text split at commas."""
-    if isinstance(kind, NullType):
-        return absent("array<string>")
-    if isinstance(kind, ArrayType) and isinstance(kind.elementType, StringType | NullType):
+    if isinstance(kind, ArrayType) and isinstance(kind.elementType, StringType):
         given, listed = F.to_json(column), column.cast("array<string>")
     elif isinstance(kind, StringType):
         given = F.when(F.trim(column) != "", F.trim(column))
@@ -223,8 +215,6 @@ def read_labels(column: Column, kind: DataType) -> Value:
 
 def read_embedding(column: Column, kind: DataType) -> Value:
     """A list of finite 32-bit numbers: a list of numbers, or text that is a JSON list of them; empty is missing."""
-    if isinstance(kind, NullType):
-        return absent("array<float>")
     if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
         given, listed = F.to_json(F.slice(column, 1, 8)), column.cast("array<double>")
     elif isinstance(kind, StringType):

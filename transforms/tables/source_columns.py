@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DataType, MapType, NumericType, StringType, StructField, StructType
+from pyspark.sql.types import ArrayType, DataType, MapType, NullType, NumericType, StringType, StructField, StructType
 
 from schemas.contract import LEVELS
 from schemas.errors import UsageError
@@ -131,13 +131,27 @@ def add_columns(raw: DataFrame, columns: Mapping[str, Column]) -> DataFrame:
 
 
 def columns_by_field(raw: DataFrame, fields: tuple[str, ...]) -> dict[str, StructField]:
-    """The source's columns that carry a lake field's name, whatever their case; an exact name wins."""
+    """The source's columns that carry a lake field's name, whatever their case; an exact name wins.
+
+    A column that can hold nothing is none.
+    """
     found: dict[str, StructField] = {}
     for column in raw.schema.fields:
         name = column.name.lower()
-        if name in fields and (name not in found or column.name == name):
+        if name in fields and not is_void(column.dataType) and (name not in found or column.name == name):
             found[name] = column
     return found
+
+
+def is_void(kind: DataType) -> bool:
+    """Whether a type has no value at any depth: void, lists and maps of void, structs whose fields all are."""
+    if isinstance(kind, StructType):
+        return all(is_void(field.dataType) for field in kind.fields)
+    if isinstance(kind, ArrayType):
+        return is_void(kind.elementType)
+    if isinstance(kind, MapType):
+        return is_void(kind.valueType)
+    return isinstance(kind, NullType)
 
 
 def untold_columns(raw: DataFrame) -> frozenset[str]:

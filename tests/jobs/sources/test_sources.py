@@ -32,7 +32,7 @@ from schemas.file_features import PIXEL_FEATURES
 from transforms.pictures.perceptual_hashes import MIN_HASH_QUALITY
 from transforms.sources.imm import from_imm
 from transforms.sources.rows import accepted, judge_files, refused
-from transforms.tables.source_columns import REASON, ROW, map_columns
+from transforms.tables.source_columns import REASON, ROW, map_columns, untold_columns
 
 PHOTOS = Path(__file__).parents[2].parent / "shared" / "data" / "photos"
 
@@ -72,6 +72,93 @@ def test_nan_is_missing_and_shown(spark: SparkSession, tmp_path: Path) -> None:
     (row,) = judge_files(raw, source="s", project="p", dataset="d").collect()
     assert (row["latitude"], row["reason"]) == (None, "media_type_unknown")
     assert json.loads(row["row"]) == {"uri": "a.txt", "latitude": "NaN", "longitude": "NaN"}
+
+
+def struct_of(**fields: pa.DataType) -> pa.DataType:
+    return pa.struct(list(fields.items()))
+
+
+NOTHING = {
+    "title": pa.nulls(2),
+    "produce_time": pa.nulls(2),
+    "labels": pa.array([[None], []], pa.list_(pa.null())),
+    "embedding": pa.array([[], None], pa.list_(pa.null())),
+    "address": pa.array([{"city": None}, None], struct_of(city=pa.null())),
+}
+NOTHING_IN_A_MAP = {"address": pa.array([[("city", None)], []], pa.map_(pa.string(), pa.null()))}
+
+
+@pytest.mark.parametrize("columns", [NOTHING, NOTHING_IN_A_MAP], ids=["most", "map"])
+def test_a_parquet_column_of_type_null_is_absent_at_any_depth(
+    spark: SparkSession, tmp_path: Path, columns: dict[str, pa.Array]
+) -> None:
+    pq.write_table(pa.table({"uri": ["a.jpg", "b.jpg"], **columns}), tmp_path / "a.parquet")
+    raw = read_source(spark, str(tmp_path))
+    assert columns.keys() <= untold_columns(raw)
+    rows = (
+        judge_files(raw, source="s", project="p", dataset="d").select("uri", "reason", *columns).sort("uri").collect()
+    )
+    assert [tuple(row) for row in rows] == [(uri, None, *[None] * len(columns)) for uri in ("a.jpg", "b.jpg")]
+
+
+def test_a_parquet_column_of_type_null_in_some_files_has_the_type_of_the_others(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    taken = pa.array([1_280_830_519_123_408_000], pa.timestamp("ns", "UTC"))
+    address = pa.array([{"city": "Hangzhou", "country": "China"}], struct_of(city=pa.string(), country=pa.string()))
+    unknown = pa.array([{"city": None, "country": "China"}], struct_of(city=pa.null(), country=pa.string()))
+    columns: dict[str, dict[str, Any]] = {
+        "a.jpg": {
+            "title": pa.nulls(1),
+            "produce_time": pa.nulls(1),
+            "address": unknown,
+            "size": pa.array([1], "int32"),
+        },
+        "b.jpg": {"title": ["x"], "produce_time": taken, "address": address, "size": pa.nulls(1)},
+        "c.jpg": {"title": ["y"], "produce_time": pa.nulls(1), "labels": [["z"]], "size": pa.array([3], "int32")},
+    }
+    for dataset in ("d1", "d2"):
+        (tmp_path / f"dataset_name={dataset}").mkdir()
+        for uri, others in columns.items():
+            table = pa.table({"uri": [uri], **others})
+            pq.write_table(table, tmp_path / f"dataset_name={dataset}" / f"{uri}.parquet")
+    judged = judge_files(read_source(spark, str(tmp_path)), source="s", project="p", dataset=None)
+    shown = ("dataset_name", "uri", "reason", "title", "address.city", "address.country", "size", "labels")
+    when = datetime(2010, 8, 3, 10, 15, 19, 123408)
+    assert [tuple(row) for row in judged.select(*shown, "produce_time").sort("dataset_name", "uri").collect()] == [
+        row
+        for dataset in ("d1", "d2")
+        for row in (
+            (dataset, "a.jpg", None, None, None, "China", 1, None, None),
+            (dataset, "b.jpg", None, "x", "Hangzhou", "China", None, None, when),
+            (dataset, "c.jpg", None, "y", None, None, 3, ["z"], None),
+        )
+    ]
+
+
+def test_parquet_files_of_several_types_are_refused_where_some_are_of_type_null(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    pq.write_table(pa.table({"uri": ["a"], "size": ["x"], "title": pa.nulls(1)}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"uri": ["b"], "size": [1.5]}), tmp_path / "b.parquet")
+    with pytest.raises(SourceError, match=r"files differ in types, .*size:string.* and .*size:double"):
+        read_source(spark, str(tmp_path))
+
+
+def test_whole_numbers_are_no_text_though_another_column_is_of_type_null(spark: SparkSession, tmp_path: Path) -> None:
+    numbers = pa.array([{"city": 1}], struct_of(city=pa.int32()))
+    pq.write_table(pa.table({"uri": ["a"], "title": pa.nulls(1), "address": numbers}), tmp_path / "a.parquet")
+    with pytest.raises(SourceError, match=r"address is struct<city:int>; text in its field city is accepted"):
+        judge_files(read_source(spark, str(tmp_path)), source="s", project="p", dataset="d")
+
+
+def test_a_parquet_column_of_type_null_can_be_mapped(spark: SparkSession, tmp_path: Path) -> None:
+    place = pa.array([{"town": None, "land": "China"}], struct_of(town=pa.null(), land=pa.string()))
+    pq.write_table(pa.table({"uri": ["a.jpg"], "name": pa.nulls(1), "place": place}), tmp_path / "a.parquet")
+    raw = read_source(spark, str(tmp_path))
+    mapping = {"name": "title", "place.town": "address.township", "place.land": "address.country"}
+    (row,) = judge_files(raw.transform(map_columns, mapping), source="s", project="p", dataset="d").collect()
+    assert (row.reason, row.title, row.address.township, row.address.country) == (None, None, None, "China")
 
 
 def test_parquet_files_with_other_columns_are_merged(spark: SparkSession, tmp_path: Path) -> None:

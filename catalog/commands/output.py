@@ -1,0 +1,88 @@
+"""What verbs print on stdout: a page of documents, as JSON or as a table, or what a change did."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from catalog import imm, terminal
+from catalog.commands.arguments import flag_of
+from catalog.lake import Lake, Scope
+from catalog.paging import Page
+
+
+def show(
+    lake: Lake,
+    scope: Scope,
+    page: Page,
+    as_json: bool,
+    name: str,
+    documents: list[imm.Document],
+    table: Callable[[list[imm.Document]], None],
+    total: str = "TotalCount",
+) -> None:
+    """Prints a page of documents, as JSON under `name` or as a table, and how to get the next one.
+
+    `total` is what IMM calls the number of all that match.
+    """
+    if not documents:
+        scope.check(lake)
+    if as_json:
+        counted = {} if page.total is None else {total: page.total}
+        print_json({name: documents, **counted, **({"NextToken": page.next_token} if page.next_token else {})})
+        return
+    if not documents:
+        click.echo("Nothing matches.")
+        return
+    table(documents)
+    if page.total is not None:
+        click.echo(f"{page.total:,} match.")
+    if page.next_token:
+        click.echo(f"There are more: {_next_command(click.get_current_context(), page.next_token)}")
+
+
+def _next_command(ctx: click.Context, token: str) -> str:
+    """The command that was given, for the next page."""
+    words = [ctx.command_path]
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name or "")
+        if source is not click.core.ParameterSource.COMMANDLINE or parameter.name == "next_token":
+            continue
+        value = ctx.params[parameter.name or ""]
+        flag = flag_of(parameter)
+        if isinstance(value, bool):
+            words.append(flag)
+        else:
+            for item in value if isinstance(value, tuple) else (value,):
+                words += [flag, shlex.quote(str(item))]
+    return " ".join([*words, "--next-token", token])
+
+
+def print_json(document: imm.Document) -> None:
+    """Prints a document as IMM answers with it."""
+    click.echo(json.dumps(imm.answer(document), ensure_ascii=False, indent=2))
+
+
+def done(as_json: bool, sentence: str) -> None:
+    """What a change did: a line to read, or the RequestId that IMM answers with."""
+    if as_json:
+        print_json({})
+    else:
+        click.echo(terminal.printable(sentence))
+
+
+def tell_changes(fields: dict[str, Any]) -> list[str]:
+    """What an update gave to each column of `cluster_edits`, in words."""
+    return [f"{terminal.FIELD_NAMES[name]} {_after(value)}" for name, value in fields.items()]
+
+
+def _after(value: Any) -> str:
+    if not value:
+        return "cleared"
+    if isinstance(value, dict):
+        return "now " + ", ".join(f"{key}={item}" for key, item in value.items())
+    return f"now {value!r}"

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from jobs.runtime.conf import CONF
+from jobs.runtime.jars import POM, Jars, jar_settings, read_pins
+from schemas.version import VERSION
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LAKEALBUM_JARS", "LAKEALBUM_PACKAGES", "LAKEALBUM_EXCLUDES"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def write_pom(folder: Path) -> Path:
+    pom = folder / "pom.xml"
+    pom.write_text(
+        """<project xmlns="http://maven.apache.org/POM/4.0.0"><dependencies>
+        <dependency><groupId>org.a</groupId><artifactId>one</artifactId><version>1</version><exclusions>
+          <exclusion><groupId>org.x</groupId><artifactId>*</artifactId></exclusion>
+          <exclusion><groupId>org.y</groupId><artifactId>z</artifactId></exclusion></exclusions></dependency>
+        <dependency><groupId>org.b</groupId><artifactId>sedona-two</artifactId><version>2</version><exclusions>
+          <exclusion><groupId>org.x</groupId><artifactId>*</artifactId></exclusion>
+          <exclusion><groupId>org.w</groupId><artifactId>*</artifactId></exclusion></exclusions></dependency>
+        </dependencies></project>""",
+        encoding="utf-8",
+    )
+    return pom
+
+
+def test_pins_are_read_with_each_exclusion_once(tmp_path: Path) -> None:
+    assert read_pins(write_pom(tmp_path)) == Jars(
+        packages=("org.a:one:1", "org.b:sedona-two:2"), excludes=("org.x:*", "org.y:z", "org.w:*")
+    )
+
+
+def test_what_only_geometry_needs_is_left_out_without_it(tmp_path: Path) -> None:
+    assert read_pins(write_pom(tmp_path), geometry=False) == Jars(("org.a:one:1",), ("org.x:*", "org.y:z"))
+
+
+def test_the_pinned_jars_are_the_default() -> None:
+    settings = jar_settings(geometry=False)
+    assert settings.keys() == {"spark.jars.packages", "spark.jars.excludes"}
+    (delta,) = settings["spark.jars.packages"].split(",")
+    assert delta.startswith("io.delta:delta-spark_")
+    assert "org.apache.spark:*" in settings["spark.jars.excludes"].split(",")
+    assert len(jar_settings(geometry=True)["spark.jars.packages"].split(",")) == 3
+
+
+def test_a_folder_of_jars_comes_before_the_pinned_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("delta.jar", "sedona-spark.jar", "notes.txt"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("LAKEALBUM_JARS", str(tmp_path))
+    assert jar_settings(geometry=False) == {"spark.jars": str(tmp_path / "delta.jar")}
+    assert jar_settings(geometry=True) == {"spark.jars": f"{tmp_path / 'delta.jar'},{tmp_path / 'sedona-spark.jar'}"}
+
+
+def test_packages_of_ones_own_come_before_the_pinned_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKEALBUM_PACKAGES", "a:b:1")
+    monkeypatch.setenv("LAKEALBUM_EXCLUDES", "c:d")
+    assert jar_settings(geometry=False) == {"spark.jars.packages": "a:b:1", "spark.jars.excludes": "c:d"}
+
+
+def test_the_module_prints_what_spark_submit_takes() -> None:
+    printed = subprocess.run(
+        [sys.executable, "-m", "jobs.runtime.jars"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    pins = read_pins()
+    assert printed.stdout.splitlines() == [",".join(pins.packages), ",".join(pins.excludes)]
+
+
+def test_python_packages_and_jars_are_of_one_version() -> None:
+    pins = dict(package.split(":")[1:] for package in read_pins().packages)
+    wanted = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (delta,) = (version for name, version in pins.items() if name.startswith("delta-spark_"))
+    (sedona,) = (version for name, version in pins.items() if name.startswith("sedona-spark-"))
+    assert f'"delta-spark=={delta}"' in wanted
+    assert f'"apache-sedona=={sedona}"' in wanted
+
+
+@pytest.mark.slow
+def test_the_wheel_has_every_configuration_and_the_pinned_jars(tmp_path: Path) -> None:
+    source = tmp_path / "source"  # setuptools leaves things where it builds
+    for package in ("jobs", "transforms", "schemas", "catalog", "conf"):
+        shutil.copytree(ROOT / package, source / package, symlinks=True)
+    for name in ("pyproject.toml", "pom.xml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, source / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(source)]
+    subprocess.run(command, check=True)
+    with zipfile.ZipFile(tmp_path / f"lakealbum-{VERSION}-py3-none-any.whl") as wheel:
+        packed = {name: wheel.read(name) for name in wheel.namelist() if name.startswith("conf/")}
+    files = {str(path.relative_to(ROOT)): path.read_bytes() for path in CONF.rglob("*") if path.is_file()}
+    assert packed == files
+    assert packed["conf/pom.xml"] == POM.read_bytes()
