@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from catalog.times import TimeRange, parse_time
+from schemas.errors import UsageError
 from schemas.lake import NAME_PATTERN
 from serve.errors import ApiError, invalid, too_many
 
@@ -22,6 +24,7 @@ MAX_TEXT_BYTES = 1024
 MAX_USER_DATA_BYTES = 2048
 MAX_BATCH = 100
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
+_ENDS = ("Start", "End")
 _NAME = re.compile(NAME_PATTERN.removesuffix("$") + r"\Z", re.ASCII)
 
 
@@ -203,8 +206,18 @@ def documents(name: str, *, most: int | None = None) -> Parameter:
 
 
 def time_range(name: str) -> Parameter:
-    """A TimeRange: Start and End, each optional, as texts."""
-    return record(name, text("Start"), text("End"))
+    """A TimeRange: Start and End, each optional, both counted."""
+    ends = record(name, text("Start"), text("End"))
+
+    def parse(path: str, value: Any) -> TimeRange:
+        found = ends.parse(path, value)
+        try:
+            start, end = (parse_time(f"{path}.{part}", found[part]) if part in found else None for part in _ENDS)
+        except UsageError as error:
+            raise invalid(str(error)) from None
+        return TimeRange(start, end)
+
+    return Parameter(name, parse)
 
 
 def max_results(most: int = 100, *, least: int = 0) -> Parameter:

@@ -6,12 +6,16 @@ project and dataset are there. `RequestId` is added to every answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from catalog.lake import Lake, Scope
+from catalog.lake import Lake, Row, Scope
+from catalog.projects import Namespaces
+from catalog.requests import Piece
+from schemas.lake import TABLES
 from serve.operations.parameters import DATASET, PROJECT, Parameter
 
 if TYPE_CHECKING:
@@ -32,17 +36,30 @@ class Context:
     """
 
     lake: Lake
+    namespaces: Namespaces
     queue: Queue
     now: datetime
     request_id: str
     owner: str
     project: str = ""
     dataset: str = ""
+    durable: list[Future[None]] = field(default_factory=list)
+    """What must be on disk before the caller is told: `accept` adds to it."""
 
     @property
     def scope(self) -> Scope:
         """The project and, where one is named, the dataset."""
         return Scope(self.project, (self.dataset,) if self.dataset else ())
+
+    def accept(self, pieces: Sequence[Piece], task: Row | None = None) -> None:
+        """Takes work in, with its task if it has one. The caller is told once it is durable."""
+        self.durable.append(self.queue.put(pieces, task))
+
+    def count_bindings(self) -> int:
+        """How many sources are bound to the dataset."""
+        if "bindings" not in TABLES or not self.lake.has("bindings"):
+            return 0
+        return self.lake.count(f"bindings WHERE {self.scope.condition(self.lake, bucketed=False)}", "bindings")
 
     @property
     def language(self) -> str:
