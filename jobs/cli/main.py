@@ -35,6 +35,8 @@ VERBS = {
     "explain": ("catalog.commands", "explain", "Say why a cluster of any kind exists: run, inputs, evidence, events."),
     "report": ("jobs.similar_images.report", "report", "Write a page to review clusters on: similar-images."),
     "tasks": ("catalog.commands", "tasks", "List tasks, or get one."),
+    "serve": ("serve.commands", "serve", "Answer the SDK of Alibaba Cloud IMM from a lake."),
+    "keys": ("serve.commands", "keys", "Make, list, disable and delete the access keys of `serve`."),
     "maintain": ("jobs.maintain", "command", "Compact, vacuum and expire the tables of a lake."),
     "migrate": ("jobs.maintain", "migrate", "Move a lake to this version's table contracts."),
 }

@@ -1,0 +1,208 @@
+"""The command line of the endpoint: serve, and keys."""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from catalog.create import ensure_lake
+from catalog.lake import Lake
+from catalog.projects import Namespaces
+from schemas.errors import LakeError, UsageError
+from schemas.lake import absolute_uri
+from schemas.settings import LakeSettings
+from serve import keys as key_file
+from serve.app import App, Limits
+from serve.certificates import make_certificate
+from serve.door import Door
+from serve.keys import DEFAULT_OWNER, KeyFile
+from serve.nonces import Nonces
+from serve.operations import load
+from serve.policies import MANAGED
+from serve.queue import Queue, Worker
+
+CREDENTIALS = click.option(
+    "--credentials",
+    envvar="LAKEALBUM_CREDENTIALS",
+    default="lakealbum-keys.json",
+    show_default=True,
+    metavar="FILE",
+    help="The file of the access keys.",
+)
+
+
+@click.command("serve")
+@click.option("--lake", envvar="LAKEALBUM_LAKE", help="Root of the lake; made if it is not there.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8443, show_default=True, help="Port; 0 for any free one."
+)
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate, PEM, with its chain.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, PEM.")
+@click.option("--http", "plain", is_flag=True, help="Speak plain HTTP, behind a proxy or for tests.")
+@CREDENTIALS
+@click.option(
+    "--workers", type=click.IntRange(1, 256), default=16, show_default=True, help="Requests worked on at once."
+)
+@click.option("--no-jobs", is_flag=True, help="Take work in, but leave it to another server of the lake.")
+@click.option(
+    "--make-certificate",
+    "certificate",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write a CA and a certificate for localhost, say how to use them, and end.",
+)
+@click.option("--name", "names", multiple=True, help="With --make-certificate: another host name; repeatable.")
+def serve(
+    lake: str | None,
+    host: str,
+    port: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    plain: bool,
+    credentials: str,
+    workers: int,
+    no_jobs: bool,
+    certificate: Path | None,
+    names: tuple[str, ...],
+) -> None:
+    """Answer the SDK of Alibaba Cloud IMM (2020-09-30) from a lake."""
+    if certificate:
+        made = make_certificate(certificate, names)
+        click.echo(f"lakealbum serve --tls-cert {made.certificate} --tls-key {made.key}")
+        click.echo(f"SSL_CERT_FILE={made.authority.absolute()}")
+        return
+    if not lake:
+        raise UsageError("--lake must be given, or LAKEALBUM_LAKE set")
+    if plain == bool(tls_cert or tls_key) or bool(tls_cert) != bool(tls_key):
+        raise UsageError("give --tls-cert and --tls-key (`--make-certificate DIR` makes some), or --http")
+    tls: dict[str, Any] = {} if plain else {"ssl_certfile": str(tls_cert), "ssl_keyfile": str(tls_key)}
+    run_server(make_app(absolute_uri(lake), credentials, threads=workers, jobs=not no_jobs), host, port, tls)
+
+
+def make_app(root: str, credentials: str, *, threads: int = 16, jobs: bool = True) -> App:
+    """The application of a lake, which is made if it is not there. Raises UsageError for bad credentials."""
+    key_store = KeyFile(credentials)
+    key_store.all()
+    try:
+        lake = Lake(root)
+    except LakeError:
+        ensure_lake(root, LakeSettings())
+        lake = Lake(root)
+    queue = Queue(lake, Worker(root) if jobs else None)
+    door = Door(lake, Namespaces(lake), queue, key_store, Nonces(f"{credentials}.nonces"), load())
+    return App(door, Limits(threads=threads))
+
+
+def run_server(app: App, host: str, port: int, tls: dict[str, Any]) -> None:
+    """Serves until a signal says to stop; then requests under way are ended first."""
+    import uvicorn
+
+    from serve.protocol import Protocol
+
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format='{"level": "%(levelname)s", "log": "%(message)s"}'
+    )
+    try:
+        config = uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            http=Protocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=30,
+            backlog=1024,
+            **tls,
+        )
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"the certificate or its key cannot be read: {error}") from None
+    server = uvicorn.Server(config)
+    server.run()
+
+
+@click.group()
+def keys() -> None:
+    """Make, list, disable and delete the access keys of the endpoint."""
+
+
+@keys.command("create")
+@click.option("--owner", default=DEFAULT_OWNER, show_default=True, help="The account, as resources name it.")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    metavar="NAME|FILE",
+    help=f"What the key may do: {', '.join(MANAGED)}, or a JSON file of a RAM policy; repeatable.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@CREDENTIALS
+def create(owner: str, policies: tuple[str, ...], as_json: bool, credentials: str) -> None:
+    """Make a key. Its secret is shown this once."""
+    made = key_file.create_key(credentials, owner=owner, policies=tuple(_policy(text) for text in policies))
+    if as_json:
+        click.echo(json.dumps({"AccessKeyId": made.key_id, "AccessKeySecret": made.secret, "Owner": made.owner}))
+        return
+    click.echo(f"ALIBABA_CLOUD_ACCESS_KEY_ID={made.key_id}")
+    click.echo(f"ALIBABA_CLOUD_ACCESS_KEY_SECRET={made.secret}")
+
+
+@keys.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@CREDENTIALS
+def list_keys(as_json: bool, credentials: str) -> None:
+    """Show the keys, without their secrets."""
+    rows = [
+        {
+            "AccessKeyId": key.key_id,
+            "Owner": key.owner,
+            "Status": "Active" if key.enabled else "Inactive",
+            "CreateTime": key.create_time,
+            "Policies": list(key.policies),
+        }
+        for key in KeyFile(credentials).all().values()
+    ]
+    if as_json:
+        click.echo(json.dumps({"AccessKeys": rows}, ensure_ascii=False, indent=2))
+        return
+    for row in rows:
+        named = ", ".join(policy if isinstance(policy, str) else "a policy of its own" for policy in row["Policies"])
+        click.echo(f"{row['AccessKeyId']}  {row['Status']:<8}  {row['Owner']}  {row['CreateTime']}  {named}")
+
+
+@keys.command("disable")
+@click.argument("key_id")
+@CREDENTIALS
+def disable(key_id: str, credentials: str) -> None:
+    """Refuse a key from now on."""
+    key_file.disable_key(credentials, key_id)
+
+
+@keys.command("delete")
+@click.argument("key_id")
+@CREDENTIALS
+def delete(key_id: str, credentials: str) -> None:
+    """Take a key out of the file."""
+    key_file.delete_key(credentials, key_id)
+
+
+def _policy(text: str) -> Any:
+    """A ready-made policy's name, or the document in a file."""
+    if text in MANAGED:
+        return text
+    try:
+        return json.loads(Path(text).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--policy {text!r} is none of {', '.join(MANAGED)}, nor a JSON file: {error}") from None
