@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from catalog.sql import all_of, equals, from_microseconds, one_of
 from catalog.storage import storage_options
 from schemas.contract import TIMESTAMP, Contract
 from schemas.datasets import DATASETS
-from schemas.errors import LakeError, NotFound
+from schemas.errors import LakeError, NotFound, UsageError
 from schemas.lake import CONTRACT_VERSION, TABLES, bucket_of, check_name, table_uri
 from schemas.settings import LakeSettings
 
@@ -49,6 +50,8 @@ class Lake:
         metadata = datasets.metadata()
         _check_version(root, DATASETS, metadata.configuration, CONTRACT_VERSION)
         self.settings = LakeSettings.from_properties(metadata.configuration, table_uri(root, DATASETS.name))
+        self._pinned: dict[str, DeltaTable | None] = {}
+        self._past: list[str] = []
         self.token_key = hashlib.sha256(f"lakealbum token {metadata.id}".encode()).digest()
 
     def table(self, contract: Contract) -> DeltaTable | None:
@@ -56,10 +59,41 @@ class Lake:
 
         Raises LakeError where its contract is of another version.
         """
+        if contract.name in self._pinned:
+            return self._pinned[contract.name]
         table = self._open(contract.name)
         if table is not None:
             _check_version(self.root, contract, table.metadata().configuration, contract.version)
         return table
+
+    def pin(self, tables: Iterable[str], versions: Mapping[str, int] | None = None) -> Lake:
+        """The same lake with some tables at rest: each as of its version in `versions`, else as it is now.
+
+        Raises UsageError where a version is not there any more.
+        """
+        pinned = copy(self)
+        pinned._pinned, pinned._past = {}, []
+        for name in sorted(tables):
+            table = self.table(TABLES[name])
+            if table is not None and versions and versions.get(name, table.version()) != table.version():
+                pinned._past.append(f"{name} at version {versions[name]}")
+                try:
+                    table.load_as_version(versions[name])
+                except (DeltaError, OSError, ValueError):
+                    raise pinned._not_kept() from None
+            pinned._pinned[name] = table
+        return pinned
+
+    def _not_kept(self) -> UsageError:
+        return UsageError(
+            f"NextToken goes on with {', '.join(self._past)}, which the lake does not keep any more: ask for the first "
+            "page again"
+        )
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The versions of the tables that are pinned."""
+        return {name: table.version() for name, table in self._pinned.items() if table is not None}
 
     def has(self, table: str) -> bool:
         """Whether a table has been made."""
@@ -81,6 +115,8 @@ class Lake:
         try:
             yield from pa.RecordBatchReader.from_stream(session.execute(statement))
         except Exception as error:  # what fails while a stream is read has no narrower type
+            if self._past and "not found" in str(error).lower():
+                raise self._not_kept() from error
             raise LakeError(f"lake {self.root!r}: {', '.join(tables)} cannot be read: {error}") from error
 
     def count(self, source: str, *tables: str) -> int:
@@ -109,14 +145,15 @@ class Scope:
             check_name("dataset", dataset)
         object.__setattr__(self, "datasets", tuple(sorted(set(self.datasets))))
 
-    def condition(self, lake: Lake, bucketed: bool = True) -> str:
-        """The rows of this scope, in a table with or without a column `bucket`."""
-        conditions = [equals("project_name", self.project)]
+    def condition(self, lake: Lake, bucketed: bool = True, table: str = "") -> str:
+        """The rows of this scope, in a table with or without a column `bucket`; `table` names it in a join."""
+        of = f"{table}." if table else ""
+        conditions = [equals(f"{of}project_name", self.project)]
         if self.datasets:
-            conditions.append(one_of("dataset_name", self.datasets))
+            conditions.append(one_of(f"{of}dataset_name", self.datasets))
         if self.datasets and bucketed:
             buckets = {bucket_of(self.project, dataset, lake.settings.buckets) for dataset in self.datasets}
-            conditions.append(one_of("bucket", sorted(buckets)))
+            conditions.append(one_of(f"{of}bucket", sorted(buckets)))
         return all_of(conditions)
 
     def check(self, lake: Lake) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from schemas.errors import UsageError
 
-Value = str | int | bool | date | datetime | None
+Value = str | int | float | bool | date | datetime | None
 
 _INSTANT = 'Timestamp(Microsecond, Some("UTC"))'
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,6 +29,8 @@ def literal(value: Value) -> str:
             return "TRUE" if value else "FALSE"
         case int():
             return str(value)
+        case float():
+            return f"CAST('{value!r}' AS DOUBLE)"
         case str():
             return "'" + check_text(value).replace("'", "''") + "'"
         case datetime():

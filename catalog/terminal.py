@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
 from catalog.imm import Document
@@ -121,6 +122,30 @@ def files(documents: list[Document]) -> None:
     _print_table(documents, columns)
 
 
+def fields(documents: list[Document]) -> None:
+    """Files, by the fields that were asked for."""
+    names = list(dict.fromkeys(name for document in documents for name in document))
+    columns: dict[str, Show] = {name: partial(_text_of, name) for name in names}
+    _print_table(documents, columns)
+
+
+def aggregations(documents: list[Document]) -> None:
+    """Aggregations: a line a value, or a group."""
+    lines = [
+        {**document, **group}
+        for document in documents
+        for group in (document.get("Groups") or [{"Value": document.get("Value", "none")}])
+    ]
+    columns: dict[str, Show] = {
+        "Aggregation": lambda d: f"{d['Operation']} of {d['Field']}",
+        "Value": lambda d: f"{d['Value']:,.15g}" if isinstance(d["Value"], float) else d["Value"],
+        "Files": lambda d: f"{d['Count']:,}" if "Count" in d else "",
+    }
+    if not any("Count" in line for line in lines):
+        del columns["Files"]
+    _print_table(lines, columns, numeric=("Files",))
+
+
 def tasks(documents: list[Document]) -> None:
     """Tasks: what, when, how far, why not."""
     columns: dict[str, Show] = {
@@ -223,6 +248,10 @@ def _kept(document: Document) -> int:
 
 def _to_the_second(time: str) -> str:
     return time.replace("T", " ").rstrip("Z").partition(".")[0]
+
+
+def _text_of(name: str, document: Document) -> str:
+    return _text(document[name]) if name in document else ""
 
 
 def _field(key: str) -> Show:

@@ -25,7 +25,7 @@ from schemas.errors import UsageError
 from schemas.figures import FIGURES
 from schemas.files import FILES
 from schemas.keys import DATASET_KEY
-from transforms.tables.changes import ACTION
+from transforms.tables.actions import ACTION
 
 
 class RemoveFiles(JobConfig):

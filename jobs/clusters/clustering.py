@@ -21,7 +21,7 @@ from schemas.dataset_state import DATASET_STATE
 from schemas.errors import Conflict
 from schemas.keys import DATASET_KEY
 from schemas.lake import bucket_of
-from transforms.tables.changes import ACTION
+from transforms.tables.actions import ACTION
 from transforms.tables.partitions import unite
 
 _NO_STATE = dict.fromkeys(("options", "evidence_versions", "edits_version"))

@@ -23,7 +23,8 @@ from transforms.clusters.lineage import (
     derive_member_events,
     member_changes_since_events,
 )
-from transforms.tables.changes import BEFORE, drop_keys, keep_keys, keys_before, latest_rows
+from transforms.tables.actions import BEFORE
+from transforms.tables.changes import drop_keys, keep_keys, keys_before, latest_rows
 from transforms.tables.partitions import unite
 from transforms.trips.location_dates import combine_days, count_days, day_of_each, describe_clusters
 

@@ -44,8 +44,9 @@ from jobs.runtime.lake import Lake, sum_of_files
 from jobs.runtime.session import keep, session_settings
 from schemas.contract import Contract
 from schemas.errors import Conflict
+from transforms.tables.actions import ACTION
 from transforms.tables.arrow_tables import from_frame
-from transforms.tables.changes import ACTION, diff_rows
+from transforms.tables.changes import diff_rows
 from transforms.tables.partitions import is_for_one_task
 
 Result = TypeVar("Result")

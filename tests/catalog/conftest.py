@@ -326,15 +326,16 @@ def edit(sequence: int, object_id: str, action: str = "update", **given: Any) ->
 
 
 @pytest.fixture(scope="session")
-def _empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with the datasets ada and ben, not to be written to."""
     root = tmp_path_factory.mktemp("lake")
     LakeMaker(root).datasets("ada", "ben")
     return root
 
 
 @pytest.fixture
-def maker(_empty_lake: Path, tmp_path: Path) -> LakeMaker:
+def maker(empty_lake: Path, tmp_path: Path) -> LakeMaker:
     """A lake with the datasets ada and ben and nothing else in it."""
     root = tmp_path / "lake"
-    shutil.copytree(_empty_lake, root)
+    shutil.copytree(empty_lake, root)
     return LakeMaker(root)

@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from schemas.keys import DATASET_KEY
-from transforms.tables.changes import BEFORE
+from transforms.tables.actions import BEFORE
 from transforms.tables.partitions import unite
 
 

@@ -18,6 +18,7 @@ temporary folder."""
 
 
 KERNELS = (
+    "clusters/ids.py",
     "clusters/member_matching.py",
     "graphs/components.py",
     "graphs/stars.py",

@@ -13,7 +13,7 @@ from schemas.keys import DATASET_KEY, PLACE_KEY
 from schemas.lake import CLUSTER_NAMESPACE
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 from transforms.clusters.stable_ids import match_greedily, most_shared, number_new, overlapping_spans, uuid5
-from transforms.tables.changes import ACTION
+from transforms.tables.actions import ACTION
 from transforms.tables.partitions import unite
 from transforms.trips.location_dates import NAMES
 

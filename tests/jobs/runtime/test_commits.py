@@ -21,7 +21,7 @@ from schemas.datasets import DATASETS
 from schemas.errors import Conflict
 from schemas.files import FILES
 from schemas.settings import LakeSettings
-from transforms.tables.changes import ACTION
+from transforms.tables.actions import ACTION
 
 
 @pytest.fixture

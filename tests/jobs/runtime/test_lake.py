@@ -7,14 +7,14 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from catalog.create import ensure_lake
-from jobs import lake as lakes
+from jobs.runtime import lake as lakes
 from jobs.runtime.commits import Step, apply_changes
 from jobs.runtime.lake import Lake
 from jobs.runtime.session import FOR_FEW_ROWS, keep, session_settings
 from schemas.settings import LakeSettings
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS as PAIRS
+from transforms.tables.actions import ACTION
 from transforms.tables.arrow_tables import from_frame, to_frame
-from transforms.tables.changes import ACTION
 
 KEY = ("bucket", "project_name", "dataset_name", "fingerprint")
 
