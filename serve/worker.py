@@ -442,10 +442,15 @@ def main(arguments: Iterable[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(prog="serve.worker")
     parser.add_argument("--lake", required=True)
+    parser.add_argument("--once", action="store_true", help="End when nothing is left to do.")
     options = parser.parse_args(None if arguments is None else list(arguments))
     configure_logging()
     with only_worker(options.lake):
         work = Work(options.lake)
+        if options.once:
+            while work.do_some():
+                pass
+            return 0
         while is_wanted(0 if work.do_some() else LOOK_SECONDS):
             pass
     return 0
