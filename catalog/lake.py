@@ -110,7 +110,7 @@ class Lake:
     def read(self, statement: str, *tables: str) -> list[Row]:
         """The rows that a statement selects from the tables it names; none if one of them is not there."""
         found = list(self.batches(statement, *tables))
-        return _to_rows(pa.Table.from_batches(found)) if found else []
+        return plain_rows(pa.Table.from_batches(found)) if found else []
 
     def batches(self, statement: str, *tables: str) -> Iterator[pa.RecordBatch]:
         """The same rows as Arrow, a batch at a time: for more of them than should be in memory at once."""
@@ -186,7 +186,7 @@ class Scope:
             raise NotFound(f"project {self.project!r} has no dataset {dataset!r}; datasets: {_some(known)}")
 
 
-def _to_rows(table: pa.Table) -> list[Row]:
+def plain_rows(table: pa.Table) -> list[Row]:
     """Rows of plain Python values. Instants go by way of integers: pyarrow would load pandas to make them."""
     instants = [field.name for field in table.schema if field.type == TIMESTAMP]
     for name in instants:

@@ -101,10 +101,12 @@ def run_job(
     task_name: str | None = None,
     create: LakeSettings | None = None,
     geometry: bool = False,
+    asked: Mapping[str, object] | None = None,
 ) -> Iterator[Run]:
     """Opens session and lake, and keeps the run's task and lineage row in step with what happens inside.
 
-    `task_name` is what the task's id begins with, where that is not its type.
+    `task_name` is what the task's id begins with, where that is not its type. `asked` are columns of the task of a
+    request that was accepted before (serve.worker): its ids and when it was asked.
 
     A failure is written to both, with the kind of error and what it says, and raised again. A dry run leaves
     neither. Progress and heartbeats are written by a thread of their own, every 30 seconds.
@@ -128,6 +130,7 @@ def run_job(
         "user_data": config.user_data,
         "start_time": now,
         "end_time": None,
+        **(asked or {}),
     }
     with Progress(job) as progress:
         progress.stage("starting Spark", 0)
