@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from catalog.lake import Within
 from catalog.sql import literal
 from schemas.contract import LEVELS
 from schemas.errors import UsageError
@@ -36,11 +37,13 @@ class Source:
     tables: tuple[str, ...]
     many: bool = True
     grouped: bool = False
+    bucketed: bool = True
 
-    def select(self, scope: str, names: Collection[str]) -> str:
+    def select(self, within: Within, names: Collection[str]) -> str:
         """The rows that satisfy a condition on project and dataset: a subquery of the file's key and these columns."""
         listed = "".join(f", {self.columns[name]} AS {name}" for name in self.columns if name in names)
         grouping = " GROUP BY dataset_name, uri" if self.grouped else ""
+        scope = within.bucketed if self.bucketed else within.plain
         rows = self.rows.format(scope=scope)
         return f"(SELECT dataset_name, uri{listed} FROM {rows} WHERE {scope}{grouping})"
 
@@ -75,13 +78,41 @@ class Field:
         return self.source is not None and self.source.many
 
 
+SAID_TEXTS = {
+    "CustomId": "custom_id",
+    "Album": "album",
+    "AlbumArtist": "album_artist",
+    "Artist": "artist",
+    "Composer": "composer",
+    "Performer": "performer",
+}
+SAID = Source(
+    "said",
+    "file_edits",
+    {name: name for name in (*SAID_TEXTS.values(), "oss_uri", "custom_labels")},
+    ("file_edits",),
+    many=False,
+    bucketed=False,
+)
+"""What callers said of a file beyond its source."""
+GONE = Source(
+    "gone",
+    "(SELECT * FROM file_edits WHERE removed_time IS NOT NULL) AS removals",
+    {"removed_time": "removed_time"},
+    ("file_edits",),
+    many=False,
+    bucketed=False,
+)
+"""Files that callers deleted, and the removing job has not removed yet."""
+IS_THERE = "gone.removed_time IS NULL OR gone.removed_time < files.update_time"
+"""Whether a file is there, beside GONE."""
 LABELS = Source("label", "files", {"label": "unnest(labels)"}, ("files",))
-ADDRESSES = Source("place", "file_places", {level: level for level in LEVELS}, ("file_places",))
-PLACES = Source("zone", "file_places", {"time_zone": "time_zone"}, ("file_places",), many=False)
+ADDRESSES = Source("address", "file_places", {level: level for level in LEVELS}, ("file_places",))
+PLACES = Source("place", "file_places", {name: name for name in (*LEVELS, "time_zone")}, ("file_places",), many=False)
 FEATURES = Source("feature", "file_features", {"image_score": "image_score"}, ("file_features",), many=False)
 FACES = Source("faces", "figures", {"faces": "count(*)"}, ("figures",), many=False, grouped=True)
 FIGURES = Source(
-    "face",
+    "figures",
     "figures LEFT JOIN (SELECT dataset_name AS whose_dataset, figure_id AS whose_figure, object_id AS whose, "
     "confidence FROM figure_members WHERE {scope}) AS members "
     "ON dataset_name = whose_dataset AND figure_id = whose_figure",
@@ -101,11 +132,15 @@ FIGURES = Source(
 )
 GROUPS = Source("alike", "similar_image_members", {"cluster": "object_id"}, ("similar_image_members",))
 
+_APART = "chr(31)"
+"""What keys of labels are joined by: a character that no text has."""
 _FILENAME = "split_part(files.uri, '/', -1)"
 _IS_VIDEO = "files.media_type = 'video'"
 _STORED = [
     Field("URI", "text", "files.uri"),
-    Field("OSSURI", "text", "CASE WHEN starts_with(files.uri, 'oss://') THEN files.uri END"),
+    Field(
+        "OSSURI", "text", "coalesce(said.oss_uri, CASE WHEN starts_with(files.uri, 'oss://') THEN files.uri END)", SAID
+    ),
     Field("Filename", "text", _FILENAME),
     Field("ObjectId", "text", "files.object_id"),
     Field("ObjectType", "text", "'file'"),
@@ -126,9 +161,10 @@ _STORED = [
     Field("VideoHeight", "number", f"CASE WHEN {_IS_VIDEO} THEN files.image_height END"),
     Field("Orientation", "number", "files.orientation"),
     Field("Duration", "number", "files.duration"),
-    Field("Timezone", "text", "zone.time_zone", PLACES),
+    Field("Timezone", "text", "place.time_zone", PLACES),
     Field("FigureCount", "number", "coalesce(faces.faces, 0)", FACES),
     Field("ImageScore.OverallQualityScore", "number", "feature.image_score", FEATURES),
+    *(Field(name, "text", f"said.{column}", SAID) for name, column in SAID_TEXTS.items()),
     Field("Labels.LabelName", "text", "label", LABELS),
     *(Field(f"Addresses.{level.capitalize()}", "text", level, ADDRESSES) for level in LEVELS),
     Field("Figures.FigureId", "text", "figure_id", FIGURES),
@@ -152,10 +188,10 @@ _OF_LAKES = [
 ]
 """Fields that IMM does not have."""
 _ABSENT: dict[Kind, str] = {
-    "text": "AccessControlAllowOrigin AccessControlRequestMethod Album AlbumArtist Artist CacheControl Composer "
-    "ContentDisposition ContentEncoding ContentLanguage ContentMd5 CustomId ETag EXIF FormatLongName FormatName "
+    "text": "AccessControlAllowOrigin AccessControlRequestMethod CacheControl "
+    "ContentDisposition ContentEncoding ContentLanguage ContentMd5 ETag EXIF FormatLongName FormatName "
     "Language OCRTexts OSSCRC64 OSSDeleteMarker OSSExpiration OSSObjectType OSSStorageClass OSSVersionId ObjectACL "
-    "ObjectStatus OwnerId Performer Reason SemanticTypes ServerSideDataEncryption ServerSideEncryption "
+    "ObjectStatus OwnerId Reason SemanticTypes ServerSideDataEncryption ServerSideEncryption "
     "ServerSideEncryptionCustomerAlgorithm ServerSideEncryptionKeyId TravelClusterId "
     "Addresses.AddressLine Addresses.Language Labels.LabelAlias Labels.Language Labels.ParentLabelName "
     "Figures.Beard Figures.Emotion Figures.Glasses Figures.Hat Figures.Mask Figures.Mouth "
@@ -168,7 +204,7 @@ _ABSENT: dict[Kind, str] = {
     "time": "FileAccessTime FileCreateTime FileModifiedTime",
 }
 """Fields of IMM's File that a lake does not keep."""
-_MAPS: dict[str, Kind] = {"CustomLabels": "folded", "OSSTagging": "text", "OSSUserMeta": "text"}
+_MAPS = ("CustomLabels", "OSSTagging", "OSSUserMeta")
 """Fields named by a key of one's own: `CustomLabels.season`."""
 _STREAMS = ("AudioCovers", "AudioStreams", "Elements", "Insights", "SceneElements", "Subtitles", "VideoStreams")
 """Structures of which a lake keeps nothing."""
@@ -184,7 +220,7 @@ LISTS: dict[str, Source | None] = {
     **dict.fromkeys(_STREAMS),
 }
 """The lists of a File, and where their elements are."""
-TOP_LEVEL = {name.partition(".")[0] for name in FIELDS} | LISTS.keys() | _MAPS.keys()
+TOP_LEVEL = {name.partition(".")[0] for name in FIELDS} | LISTS.keys() | {*_MAPS}
 """What WithFields can name."""
 
 
@@ -193,8 +229,10 @@ def find_field(name: str) -> Field:
     if name in FIELDS:
         return FIELDS[name]
     first, _, rest = name.partition(".")
+    if rest and first == "CustomLabels":
+        return Field(name, "folded", _label(rest), SAID)
     if rest and first in _MAPS:
-        return Field(name, _MAPS[first])
+        return Field(name, "text")
     if rest and first in _STREAMS:
         return Field(name, "text")
     parts = [each for each in FIELDS if each.startswith(f"{name}.")]
@@ -209,3 +247,10 @@ def find_list(name: str) -> str:
     """The list that a field is a part of, '' for none."""
     first = name.partition(".")[0]
     return first if first in LISTS and first != name else ""
+
+
+def _label(key: str) -> str:
+    """The custom label of a key in any case, in SQL."""
+    keys = f"string_to_array(upper(array_to_string(map_keys(said.custom_labels), {_APART})), {_APART})"
+    place = f"CAST(array_position({keys}, upper({literal(key)})) AS BIGINT)"
+    return f"array_element(map_values(said.custom_labels), {place})"

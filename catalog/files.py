@@ -12,12 +12,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from catalog.file_fields import FEATURES, FIGURES, PLACES, TOP_LEVEL, Field, Source, find_field
-from catalog.lake import Lake, Row, Scope
+from catalog.file_fields import (
+    FEATURES,
+    FIGURES,
+    GONE,
+    IS_THERE,
+    PLACES,
+    SAID,
+    SAID_TEXTS,
+    TOP_LEVEL,
+    Field,
+    Source,
+    find_field,
+)
+from catalog.lake import Lake, Row, Scope, Within
 from catalog.paging import ManySorting, Order, Page, Pager, check_among, check_max_results
 from catalog.simple_query import Condition, fixed_fields, leaves, to_sql
 from catalog.sql import all_of, one_of
-from schemas.contract import LEVELS
 from schemas.errors import LimitExceeded, UsageError
 
 MOST_SORTS = 5
@@ -37,9 +48,6 @@ OPERATIONS: Mapping[str, tuple[AggregationOperation, ...]] = {
     "point": ("count",),
 }
 """What can be computed of a field, by how its values compare."""
-
-_BESIDE = {PLACES: ("place", ", ".join((*LEVELS, "time_zone"))), FEATURES: ("feature", "image_score")}
-"""What is shown of the one row that a source has of a file: under which name, and its columns."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +109,21 @@ class FileQuery:
     @property
     def shown_sources(self) -> list[Source]:
         """What is read beside `files` to show a file."""
-        shown = {PLACES: ("Addresses", "Timezone"), FIGURES: ("Figures", "FigureCount"), FEATURES: ("ImageScore",)}
+        shown = {
+            PLACES: ("Addresses", "Timezone"),
+            FIGURES: ("Figures", "FigureCount"),
+            FEATURES: ("ImageScore",),
+            SAID: (*SAID_TEXTS, "OSSURI", "CustomLabels"),
+        }
         return [source for source, names in shown.items() if not self.fields or set(names) & set(self.fields)]
+
+    @property
+    def _hiding(self) -> set[Source]:
+        return set() if self.removed else {GONE}
+
+    def tables(self, more: Iterable[Source] = ()) -> set[str]:
+        """The tables that `hits` reads."""
+        return {"files", *(table for source in {*self.sources, *more, *self._hiding} for table in source.tables)}
 
     def pager(self, lake: Lake) -> Pager:
         """How the answer is cut into pages, whose size and fields may change from one to the next."""
@@ -111,16 +132,17 @@ class FileQuery:
 
     def hits(self, lake: Lake, more: Iterable[Source] = ()) -> str:
         """A FROM clause with its WHERE: the files that fit, beside them what single rows of sources have."""
-        scope = self.scope.condition(lake)
+        within = self.scope.within(lake)
         rows = "files"
-        for source in sorted({*self.sources, *more} - _lists(self.sources, more), key=lambda each: each.name):
-            rows += f" LEFT JOIN {source.select(scope, source.columns)} AS {source.name} ON {source.joins('files')}"
+        beside = [source for source in {*self.sources, *more, *self._hiding} if not source.many]
+        for source in sorted(beside, key=lambda each: each.name):
+            rows += f" LEFT JOIN {source.select(within, source.columns)} AS {source.name} ON {source.joins('files')}"
         conditions = [
             self.scope.condition(lake, table="files"),
-            f"files.deleted_time IS {'NOT NULL' if self.removed else 'NULL'}",
+            "files.deleted_time IS NOT NULL" if self.removed else f"files.deleted_time IS NULL AND ({IS_THERE})",
         ]
         if self.where is not None:
-            conditions.append(to_sql(self.where, scope))
+            conditions.append(to_sql(self.where, within))
         return f"{rows} WHERE {all_of(conditions)}"
 
 
@@ -150,13 +172,14 @@ class Aggregated:
 def query_files(lake: Lake, query: FileQuery, next_token: str | None = None) -> Page:
     """A page of the files that fit; with `removed`, of those removed.
 
-    Rows have the columns of `files`, and, as far as the fields asked for need them, `place` (a row of `file_places` or
-    None), `feature` (a row of `file_features` or None) and `figures` (rows of FIGURES). All pages are read at the
-    tables' versions of the first one: a token is refused once those are gone.
+    Rows have the columns of `files`, and, as far as the fields asked for need them, `place`, `feature` and `said` (rows
+    of PLACES, FEATURES and SAID, or None) and `figures` (rows of FIGURES). All pages are read at the tables' versions
+    of the first one: a token is refused once those are gone.
     """
     pager = query.pager(lake)
     position, versions = pager.position(next_token), pager.versions(next_token)
-    lake = lake.pin({"files", *_tables({*query.sources, *query.shown_sources})}, versions)
+    lake = lake.pin(query.tables(query.shown_sources), versions)
+    lake.require(query.tables(query.shown_sources))
     columns = ["files.dataset_name", "files.uri", "files.object_id"]
     columns += [f"{field.column} AS sort_{number}" for number, (field, _) in enumerate(query.sorted_by)]
     keys = f"SELECT {', '.join(columns)} FROM {query.hits(lake)}"
@@ -164,14 +187,14 @@ def query_files(lake: Lake, query: FileQuery, next_token: str | None = None) -> 
         f"SELECT * FROM ({keys}) WHERE {query.sorting.after(position)} "
         f"{query.sorting.clause} LIMIT {query.max_results + 1}"
     )
-    page = pager.page(lake.read(statement, "files", *_tables(query.sources)), lake.versions)
+    page = pager.page(lake.read(statement, *query.tables()), lake.versions)
     total = count_files(lake, query) if query.with_total else None
     return Page(_whole(lake, query, page.rows), page.next_token, total)
 
 
 def count_files(lake: Lake, query: FileQuery) -> int:
     """How many files fit, on all pages."""
-    return lake.count(query.hits(lake), "files", *_tables(query.sources))
+    return lake.count(query.hits(lake), *query.tables())
 
 
 def aggregate_files(
@@ -186,7 +209,8 @@ def aggregate_files(
     check_max_results(max_groups, most=MOST_GROUPS)
     fields = {aggregation.field: find_field(aggregation.field) for aggregation in aggregations}
     sources = {field.source for field in fields.values() if field.source}
-    lake = lake.pin({"files", *_tables({*query.sources, *sources})})
+    lake = lake.pin(query.tables(sources))
+    lake.require(query.tables(sources))
     is_many = any(each.operation == "distinct" for each in aggregations) and count_files(lake, query) > EXACT_DISTINCT
     numbers = _numbers(lake, query, aggregations, fields, "approx_distinct" if is_many else "count(DISTINCT")
     return [
@@ -199,12 +223,12 @@ def aggregate_files(
 
 def read_files(lake: Lake, scope: Scope, uris: Iterable[str], fields: tuple[str, ...] = ()) -> list[Row]:
     """The files of these URIs that are there, by URI: rows as `query_files` has them."""
-    wanted = sorted(set(uris))
-    where = all_of([scope.condition(lake), one_of("uri", wanted), "deleted_time IS NULL"])
     query = FileQuery(scope, fields=fields)
-    lake = lake.pin({"files", *_tables(query.shown_sources)})
-    keys = lake.read(f"SELECT dataset_name, uri FROM files WHERE {where} ORDER BY uri, dataset_name", "files")
-    return _whole(lake, query, keys)
+    lake = lake.pin(query.tables(query.shown_sources))
+    lake.require(query.tables(query.shown_sources))
+    hits = f"{query.hits(lake)} AND {one_of('files.uri', sorted(set(uris)))}"
+    keys = f"SELECT files.dataset_name, files.uri FROM {hits} ORDER BY files.uri, files.dataset_name"
+    return _whole(lake, query, lake.read(keys, *query.tables()))
 
 
 def _numbers(
@@ -235,8 +259,7 @@ def _numbers(
             f"CAST({functions[each.operation].format(column)} AS DOUBLE) AS value_{number}"
             for number, (each, column) in enumerate(zip(together, columns, strict=True))
         ]
-        tables = _tables({*query.sources, *_sources(used)})
-        for row in lake.read(f"SELECT {', '.join(computed)} FROM {rows}", "files", *tables):
+        for row in lake.read(f"SELECT {', '.join(computed)} FROM {rows}", *query.tables(_sources(used))):
             values = {each: row[f"value_{number}"] for number, each in enumerate(together)}
             found |= {each: value for each, value in values.items() if value is not None}
     return found
@@ -251,7 +274,7 @@ def _groups(lake: Lake, query: FileQuery, field: Field, max_groups: int) -> tupl
         f"SELECT value, count(*) AS files FROM {rows} WHERE value IS NOT NULL GROUP BY value "
         f"ORDER BY files DESC, value ASC LIMIT {max_groups}"
     )
-    found = lake.read(statement, "files", *_tables({*query.sources, *_sources([field])}))
+    found = lake.read(statement, *query.tables(_sources([field])))
     return tuple((row["value"], row["files"]) for row in found)
 
 
@@ -259,7 +282,7 @@ def _values(lake: Lake, query: FileQuery, field: Field) -> str:
     """A FROM clause: the values of a field in the files that fit, `value`, once a file and value."""
     if not field.is_list_part or field.source is None:
         return f"(SELECT {field.column} AS value FROM {query.hits(lake, _sources([field]))})"
-    elements = field.source.select(query.scope.condition(lake), {str(field.sql)})
+    elements = field.source.select(query.scope.within(lake), {str(field.sql)})
     hits = f"(SELECT files.dataset_name, files.uri FROM {query.hits(lake)}) AS hits"
     return (
         f"(SELECT DISTINCT {field.source.name}.dataset_name, {field.source.name}.uri, {field.column} AS value "
@@ -272,8 +295,8 @@ def _whole(lake: Lake, query: FileQuery, keys: Sequence[Row]) -> list[Row]:
     if not keys:
         return []
     datasets = tuple({key["dataset_name"] for key in keys})
-    own = Scope(query.scope.project, datasets).condition(lake)
-    ours = all_of([own, one_of("uri", sorted({key["uri"] for key in keys}))])
+    uris = one_of("uri", sorted({key["uri"] for key in keys}))
+    ours = Within(*(all_of([own, uris]) for own in Scope(query.scope.project, datasets).within(lake)))
 
     def by_key(statement: str, *tables: str) -> dict[tuple[str, str], list[Row]]:
         rows: dict[tuple[str, str], list[Row]] = {}
@@ -281,27 +304,16 @@ def _whole(lake: Lake, query: FileQuery, keys: Sequence[Row]) -> list[Row]:
             rows.setdefault((row["dataset_name"], row["uri"]), []).append(row)
         return rows
 
-    files = {key: rows[0] for key, rows in by_key(f"SELECT * FROM files WHERE {ours}", "files").items()}
+    files = {key: rows[0] for key, rows in by_key(f"SELECT * FROM files WHERE {ours.bucketed}", "files").items()}
     for source in query.shown_sources:
-        if source is FIGURES:
-            beside = by_key(f"SELECT * FROM {source.select(ours, FIGURES.columns)}", *source.tables)
-            for key, row in files.items():
-                row["figures"] = sorted(beside.get(key, []), key=lambda figure: str(figure["figure_id"]))
-            continue
-        name, columns = _BESIDE[source]
-        beside = by_key(f"SELECT dataset_name, uri, {columns} FROM {source.rows} WHERE {ours}", *source.tables)
+        beside = by_key(f"SELECT * FROM {source.select(ours, source.columns)}", *source.tables)
         for key, row in files.items():
-            row[name] = beside.get(key, [None])[0]
+            if source.many:
+                row[source.name] = sorted(beside.get(key, []), key=lambda element: str(element["figure_id"]))
+            else:
+                row[source.name] = beside.get(key, [None])[0]
     return [files[key["dataset_name"], key["uri"]] for key in keys]
-
-
-def _lists(*sources: Iterable[Source]) -> set[Source]:
-    return {source for some in sources for source in some if source.many}
 
 
 def _sources(fields: Iterable[Field]) -> set[Source]:
     return {field.source for field in fields if field.source}
-
-
-def _tables(sources: Iterable[Source]) -> set[str]:
-    return {table for source in sources for table in source.tables} - {"files"}

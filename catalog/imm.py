@@ -12,6 +12,7 @@ from datetime import date, datetime
 from typing import Any
 
 from catalog.explain import Explanation
+from catalog.file_fields import SAID_TEXTS
 from catalog.files import Aggregated
 from catalog.lake import Row
 from catalog.times import at_offset, day_end, day_start, utc
@@ -134,9 +135,10 @@ def file(row: Row, language: str) -> Document:
     place, uri = row.get("place"), row["uri"]
     located = place if place and any(place[level] for level in LEVELS) else row["address"] or {}
     video = row["media_type"] == "video"
+    said = row.get("said") or {}
     document = _given(
         URI=uri,
-        OSSURI=uri if uri.startswith("oss://") else None,
+        OSSURI=said.get("oss_uri") or (uri if uri.startswith("oss://") else None),
         Filename=uri.rpartition("/")[2],
         ObjectId=row["object_id"],
         ObjectType="file",
@@ -160,6 +162,8 @@ def file(row: Row, language: str) -> Document:
         CameraModel=row["camera_model"],
         Duration=row["duration"],
         Title=row["title"],
+        **{name: said.get(column) for name, column in SAID_TEXTS.items()},
+        CustomLabels=said.get("custom_labels"),
         Labels=[{"LabelName": label} for label in row["labels"] or ()],
         Figures=[figure(each) for each in row.get("figures", ())],
         CreateTime=utc(row["create_time"]),

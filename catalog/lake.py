@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
@@ -95,6 +95,14 @@ class Lake:
         """The versions of the tables that are pinned."""
         return {name: table.version() for name, table in self._pinned.items() if table is not None}
 
+    def require(self, tables: Iterable[str]) -> None:
+        """Raises LakeError naming a table that a lake made by this version has, and this one lacks."""
+        for name in sorted(tables):
+            if self.table(TABLES[name]) is None:
+                raise LakeError(
+                    f"lake {self.root!r} has no table {name}: `lakealbum migrate --lake {self.root}` makes it"
+                )
+
     def has(self, table: str) -> bool:
         """Whether a table has been made."""
         return self.table(TABLES[table]) is not None
@@ -132,6 +140,13 @@ class Lake:
             raise LakeError(f"lake {self.root!r}: table {table} cannot be opened: {error}") from error
 
 
+class Within(NamedTuple):
+    """The rows of a scope, in SQL: in a table with a column `bucket`, and in one without."""
+
+    bucketed: str
+    plain: str
+
+
 @dataclass(frozen=True)
 class Scope:
     """What a request is about: one project, and some of its datasets or (none named) all of them."""
@@ -155,6 +170,10 @@ class Scope:
             buckets = {bucket_of(self.project, dataset, lake.settings.buckets) for dataset in self.datasets}
             conditions.append(one_of(f"{of}bucket", sorted(buckets)))
         return all_of(conditions)
+
+    def within(self, lake: Lake) -> Within:
+        """The same conditions for tables of either kind."""
+        return Within(self.condition(lake), self.condition(lake, bucketed=False))
 
     def check(self, lake: Lake) -> None:
         """Raises NotFound naming the project or dataset that is not there. For answers that are empty."""

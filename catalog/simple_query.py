@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from catalog.file_fields import LISTS, Field, Source, find_field, find_list
+from catalog.lake import Within
 from catalog.paging import check_among
 from catalog.sql import all_of, literal
 from catalog.times import ANY_TIME, TimeRange, first_instant, last_instant, parse_time
@@ -132,24 +133,24 @@ def fixed_fields(condition: Condition | None) -> set[str]:
     return set()
 
 
-def to_sql(condition: Condition, scope: str) -> str:
+def to_sql(condition: Condition, within: Within) -> str:
     """The filter over `files`, and the sources of its fields, in SQL; null counts as false.
 
-    `scope` is a condition on project and dataset that the rows of lists are read with. No `NOT` is put over what may
-    be null, so that a condition on a value that is not there is false, and its negation true.
+    `within` are the conditions on project and dataset that the rows of lists are read with. No `NOT` is put over what
+    may be null, so that a condition on a value that is not there is false, and its negation true.
     """
     match condition:
         case Leaf(field=field) if field.sql is None:
             return "FALSE"
         case Leaf(field=field) if field.source and field.is_list_part:
-            return _some_element(field.source, _compare(condition, field.column), scope, {field.sql or ""})
+            return _some_element(field.source, _compare(condition, field.column), within, {field.sql or ""})
         case Leaf(field=field):
             return _compare(condition, field.column)
         case Group():
-            return _join(condition, (to_sql(part, scope) for part in condition.parts))
+            return _join(condition, (to_sql(part, within) for part in condition.parts))
         case Nested(source=source, part=part):
             names = {leaf.field.sql for leaf in leaves(part) if leaf.field.sql}
-            return _some_element(source, _of_element(part), scope, names) if source else "FALSE"
+            return _some_element(source, _of_element(part), within, names) if source else "FALSE"
 
 
 def _of_element(condition: Condition) -> str:
@@ -170,8 +171,8 @@ def _join(group: Group, parts: Iterable[str]) -> str:
     return either if group.operation == "or" else f"({either}) IS NOT TRUE"
 
 
-def _some_element(source: Source, condition: str, scope: str, names: set[str]) -> str:
-    elements = source.select(scope, names)
+def _some_element(source: Source, condition: str, within: Within, names: set[str]) -> str:
+    elements = source.select(within, names)
     return f"EXISTS (SELECT 1 FROM {elements} AS {source.name} WHERE {source.joins('files')} AND ({condition}))"
 
 

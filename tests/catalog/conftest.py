@@ -142,6 +142,10 @@ class LakeMaker:
             **given,
         }
 
+    def file_edit(self, uri: str, dataset: str = "ada", **given: Any) -> Row:
+        """A row of `file_edits`."""
+        return {**self._key(dataset, bucket=False), "uri": uri, "update_time": NOON, **given}
+
     def similar_cluster(self, number: int, uris: Sequence[str] = (), dataset: str = "ada", **given: Any) -> Row:
         """A row of `similar_image_clusters`: group `number`, of pictures from the best on (`<number>/a.jpg`, ...)."""
         uris = uris or group_uris(number)

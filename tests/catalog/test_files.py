@@ -184,3 +184,14 @@ def test_files_by_uri_as_queries_show_them(library: LakeMaker) -> None:
     rows = read_files(library.lake, ADA, ["b.mov", "a.jpg", "c.jpg", "nowhere.jpg", "a.jpg"])
     assert [(row["uri"], len(row["figures"])) for row in rows] == [("a.jpg", 1), ("b.mov", 0)]
     assert "figures" not in read_files(library.lake, ADA, ["a.jpg"], fields=("URI", "Size"))[0]
+
+
+def test_files_that_callers_deleted_are_hidden_until_they_are_indexed_again(library: LakeMaker) -> None:
+    edits = [library.file_edit("a.jpg", removed_time=NOON), library.file_edit("b.mov", removed_time=NOON - DAY)]
+    library.insert("file_edits", edits)
+    assert all_pages(library, 5) == ["b.mov", HOSTILE]
+    assert count_files(library.lake, FileQuery(ADA)) == 2
+    assert [row["uri"] for row in read_files(library.lake, ADA, ["a.jpg", "b.mov"])] == ["b.mov"]
+    (found,) = aggregate_files(library.lake, FileQuery(ADA), [Aggregation("MediaType", "group")])
+    assert found.groups == (("image", 1), ("video", 1))
+    assert len(query_files(library.lake, FileQuery(library.scope)).rows) == 3
