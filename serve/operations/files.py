@@ -112,13 +112,20 @@ _FILE = document("File").must
 _ANY_FILES = documents("Files").must
 
 
-@operation("IndexFileMeta", "dataset", _FILE, NOTIFICATION, USER_DATA)
+_NOT_OPENED = "pictures and videos alone; they are not opened, so that a file is what InputFile says of it"
+_BEHIND = (
+    "CustomId, CustomLabels and the fields of music change at once, the others behind the answer; "
+    "Figures are obeyed by the next clustering"
+)
+
+
+@operation("IndexFileMeta", "dataset", _FILE, NOTIFICATION, USER_DATA, differs=_NOT_OPENED)
 def index_file_meta(context: Context, params: Params) -> Fields:
     """Takes a file in; it shows once the worker has indexed it."""
     return _index(context, "IndexFileMeta", params, _listed([params["File"]], "File"))
 
 
-@operation("BatchIndexFileMeta", "dataset", _ANY_FILES, NOTIFICATION, USER_DATA, by_get=False)
+@operation("BatchIndexFileMeta", "dataset", _ANY_FILES, NOTIFICATION, USER_DATA, by_get=False, differs=_NOT_OPENED)
 def batch_index_file_meta(context: Context, params: Params) -> Fields:
     """Takes 1 to 100 files in."""
     return _index(context, "BatchIndexFileMeta", params, _listed(params["Files"], "Files"))
@@ -139,7 +146,7 @@ def batch_get_file_meta(context: Context, params: Params) -> Fields:
     return {"Files": _documents(context, params["URIs"], params)}
 
 
-@operation("UpdateFileMeta", "dataset", _FILE)
+@operation("UpdateFileMeta", "dataset", _FILE, differs=_BEHIND)
 def update_file_meta(context: Context, params: Params) -> Fields:
     """Changes what is given of a file."""
     (file,) = _listed([params["File"]], "File", most=1)
@@ -148,7 +155,7 @@ def update_file_meta(context: Context, params: Params) -> Fields:
     return {}
 
 
-@operation("BatchUpdateFileMeta", "dataset", _ANY_FILES)
+@operation("BatchUpdateFileMeta", "dataset", _ANY_FILES, differs=_BEHIND)
 def batch_update_file_meta(context: Context, params: Params) -> Fields:
     """Changes what is given of 1 to 100 files, and says of each whether that went well."""
     files = _listed(params["Files"], "Files")
