@@ -50,6 +50,8 @@ class Namespaces:
         self._lake = lake
         self._seen = _Seen()
         self._lock = threading.Lock()
+        self.changing = threading.Lock()
+        """Held by whoever looks whether a name is free, and takes it."""
 
     def project(self, name: str) -> Row | None:
         """A project, None where it is not there."""

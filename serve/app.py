@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,10 @@ from typing import Any, TextIO
 
 from starlette.types import Receive, Scope, Send
 
+from catalog.commits import remove, replace
+from catalog.sql import equals
 from schemas.errors import LakeAlbumError
+from schemas.projects import PROJECTS
 from serve.door import Admitted, Door, Visit, answer, check_method, check_path
 from serve.errors import ApiError, api_error
 from serve.operations.registry import Fields
@@ -55,6 +59,7 @@ class App:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
+        await asyncio.to_thread(warm_up)
         self.door.queue.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -188,6 +193,14 @@ class App:
         text = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **line}, ensure_ascii=False)
         with self._log_lock:
             print(text, file=self._log, flush=True)
+
+
+def warm_up() -> None:
+    """Makes delta-rs load what its first merge, deletion and query take a second or two for."""
+    row = {"project_name": "p", "create_time": datetime.now(UTC), "update_time": datetime.now(UTC)}
+    with tempfile.TemporaryDirectory(prefix="lakealbum-") as folder:
+        replace(folder, PROJECTS, [row])
+        remove(folder, PROJECTS, equals("project_name", "p"))
 
 
 async def _read_body(receive: Receive, limits: Limits) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 MOST = 5_000_000
@@ -15,7 +16,8 @@ _SWEEP_EVERY = 10_000
 class Nonces:
     """The nonces of a server, in a small database beside its credentials (`:memory:` for none)."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
         if path != ":memory:":
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._lock = threading.Lock()
@@ -44,7 +46,7 @@ class Nonces:
             self._open.close()
 
     def _sweep(self) -> None:
-        self._open.execute("DELETE FROM nonces WHERE until < ?", (datetime.now(UTC).timestamp(),))
+        self._open.execute("DELETE FROM nonces WHERE until < ?", (self._clock().timestamp(),))
         (kept,) = self._open.execute("SELECT count(*) FROM nonces").fetchone()
         if kept > MOST:  # the oldest go: they are the nearest to leaving the window
             self._open.execute(

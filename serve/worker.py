@@ -32,14 +32,20 @@ from catalog.edits import read_edits
 from catalog.figures import Change, update_person
 from catalog.file_edits import Key, edit_files, read_file_edits, replaced_by
 from catalog.lake import Lake, Row, Scope
+from catalog.projects import count_files
 from catalog.requests import Piece, append_step, expire_requests, read_pending
 from catalog.sql import all_of, equals, one_of
 from catalog.tasks import append_task_state, get_task
+from schemas.cluster_events import CLUSTER_EVENTS
 from schemas.cluster_kinds import GROUPS, PEOPLE
 from schemas.contract import ADDRESS, LEVELS
 from schemas.dataset_state import DATASET_STATE
+from schemas.datasets import DATASETS
 from schemas.errors import LakeAlbumError, NotFound
 from schemas.file_edits import FILE_EDITS
+from schemas.lake import TABLES
+from schemas.projects import DATASET_SETTINGS
+from schemas.rejected import REJECTED
 from schemas.requests import REQUESTS
 
 log = logging.getLogger("lakealbum")
@@ -147,7 +153,7 @@ def carry_out(lake: Lake, group: Group) -> None:
     if group.what == ("files",):
         _carry_out_files(lake, group)
     else:
-        CLUSTERINGS[group.what[0]](lake, group)
+        DATASET_WORK[group.what[0]](lake, group)
 
 
 def _carry_out_files(lake: Lake, group: Group) -> None:
@@ -303,13 +309,31 @@ def _merge_figures(lake: Lake, group: Group) -> None:
     _cluster_figures(lake, group)
 
 
-CLUSTERINGS: Mapping[str, Callable[[Lake, Group], None]] = {
+def _purge(lake: Lake, group: Group) -> None:
+    """Deletes what is left of datasets that were deleted, unless files have come to a new one of the name since."""
+    for dataset in group.datasets:
+        scope = Scope(group.project, (dataset,))
+        if count_files(lake, scope).files:
+            continue
+        for contract in TABLES.values():
+            names = set(contract.names)
+            if contract in KEPT or not {"project_name", "dataset_name"} <= names or not lake.has(contract.name):
+                continue
+            ours = scope.condition(lake, bucketed="bucket" in names)
+            if lake.count(f"{contract.name} WHERE {ours}", contract.name):
+                remove(lake.root, contract, ours)
+
+
+KEPT = (DATASETS, DATASET_SETTINGS, CLUSTER_EVENTS, REQUESTS, REJECTED)
+"""Tables that tell of a deleted dataset as before: what happened, and the names that may be in use again."""
+DATASET_WORK: Mapping[str, Callable[[Lake, Group], None]] = {
     "CreateLocationDateClusteringTask": _cluster_location_dates,
     "CreateSimilarImageClusteringTask": _cluster_similar_images,
     "CreateFigureClusteringTask": _cluster_figures,
     "CreateFigureClustersMergingTask": _merge_figures,
+    "DeleteDataset": _purge,
 }
-"""Operation -> how its work is done."""
+"""Operation -> how its work is done, for work on whole datasets."""
 
 
 def _by_options(lake: Lake, group: Group, kind: str) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
@@ -442,10 +466,15 @@ def main(arguments: Iterable[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(prog="serve.worker")
     parser.add_argument("--lake", required=True)
+    parser.add_argument("--once", action="store_true", help="End when nothing is left to do.")
     options = parser.parse_args(None if arguments is None else list(arguments))
     configure_logging()
     with only_worker(options.lake):
         work = Work(options.lake)
+        if options.once:
+            while work.do_some():
+                pass
+            return 0
         while is_wanted(0 if work.do_some() else LOOK_SECONDS):
             pass
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,9 +10,10 @@ from catalog.imm import pascal
 from catalog.lake import Row
 from catalog.paging import Page, Pager, Sorting
 from catalog.projects import count_files, delete_dataset, delete_project, limits_of, put_dataset, put_project
+from catalog.requests import Piece
 from catalog.times import utc
 from schemas.projects import DATASET_LIMITS, LIMITS
-from serve.errors import already_exists, status_conflict, too_many
+from serve.errors import already_exists, not_found, status_conflict, too_many
 from serve.operations.parameters import NEXT_TOKEN, Parameter, flag, integer, max_results, records, text
 from serve.operations.registry import Context, Fields, Params, operation
 
@@ -47,11 +49,12 @@ DATASET_PARAMETERS = (*DATASET_FIELDS, *_limits(DATASET_LIMITS))
 @operation("CreateProject", "project", *PROJECT_PARAMETERS, creates=True)
 def create_project(context: Context, params: Params) -> Fields:
     """Makes a project without datasets."""
-    if context.namespaces.project(context.project):
-        raise already_exists("Project", context.project)
     row = {"project_name": context.project, "create_time": context.now, **_project_row(context, params)}
-    put_project(context.lake, row)
-    context.namespaces.refresh()
+    with context.namespaces.changing:
+        if context.namespaces.project(context.project):
+            raise already_exists("Project", context.project)
+        put_project(context.lake, row)
+        context.namespaces.refresh()
     return {"Project": _project(context, row)}
 
 
@@ -64,19 +67,21 @@ def get_project(context: Context, params: Params) -> Fields:
 @operation("UpdateProject", "project", *PROJECT_PARAMETERS)
 def update_project(context: Context, params: Params) -> Fields:
     """Changes what is given of a project, and leaves the rest."""
-    row = {**_existing_project(context), **_project_row(context, params)}
-    put_project(context.lake, row)
-    context.namespaces.refresh()
+    with context.namespaces.changing:
+        row = {**_existing_project(context), **_project_row(context, params)}
+        put_project(context.lake, row)
+        context.namespaces.refresh()
     return {"Project": _project(context, row)}
 
 
 @operation("DeleteProject", "project")
 def delete_project_operation(context: Context, params: Params) -> Fields:
     """Deletes a project without datasets."""
-    if context.namespaces.datasets(context.project):
-        raise status_conflict(f"The project {context.project} has datasets; delete them first.")
-    delete_project(context.lake, context.project)
-    context.namespaces.refresh()
+    with context.namespaces.changing:
+        if context.namespaces.datasets(context.project):
+            raise status_conflict(f"The project {context.project} has datasets; delete them first.")
+        delete_project(context.lake, context.project)
+        context.namespaces.refresh()
     return {}
 
 
@@ -92,20 +97,21 @@ def list_projects(context: Context, params: Params) -> Fields:
 @operation("CreateDataset", "dataset", *DATASET_PARAMETERS, creates=True)
 def create_dataset(context: Context, params: Params) -> Fields:
     """Makes an empty dataset."""
-    project = _existing_project(context)
-    if context.namespaces.dataset(context.project, context.dataset):
-        raise already_exists("Dataset", context.dataset)
-    most, there = limits_of(project)["project_max_dataset_count"], len(context.namespaces.datasets(context.project))
-    if there >= most:
-        raise too_many(f"The project {context.project}, with one more dataset,", there + 1, most)
     row = {
         "project_name": context.project,
         "dataset_name": context.dataset,
         "create_time": context.now,
         **_dataset_row(context, params),
     }
-    put_dataset(context.lake, row)
-    context.namespaces.refresh()
+    with context.namespaces.changing:
+        project, there = _existing_project(context), len(context.namespaces.datasets(context.project))
+        if context.namespaces.dataset(context.project, context.dataset):
+            raise already_exists("Dataset", context.dataset)
+        most = limits_of(project)["project_max_dataset_count"]
+        if there >= most:
+            raise too_many(f"The project {context.project}, with one more dataset,", there + 1, most)
+        put_dataset(context.lake, row)
+        context.namespaces.refresh()
     return {"Dataset": _dataset(context, row)}
 
 
@@ -118,21 +124,25 @@ def get_dataset(context: Context, params: Params) -> Fields:
 @operation("UpdateDataset", "dataset", *DATASET_PARAMETERS)
 def update_dataset(context: Context, params: Params) -> Fields:
     """Changes what is given of a dataset, and leaves the rest."""
-    row = {**_existing_dataset(context), **_dataset_row(context, params)}
-    put_dataset(context.lake, row)
-    context.namespaces.refresh()
+    with context.namespaces.changing:
+        row = {**_existing_dataset(context), **_dataset_row(context, params)}
+        put_dataset(context.lake, row)
+        context.namespaces.refresh()
     return {"Dataset": _dataset(context, row)}
 
 
 @operation("DeleteDataset", "dataset", by_get=False)
 def delete_dataset_operation(context: Context, params: Params) -> Fields:
-    """Deletes a dataset without files and bindings."""
+    """Deletes a dataset without files and bindings; what clusterings left of it goes behind the answer."""
     if context.queue.has_files(context.project, context.dataset) or count_files(context.lake, context.scope).files:
         raise status_conflict(f"The dataset {context.dataset} has files; delete them first.")
     if context.count_bindings():
         raise status_conflict(f"The dataset {context.dataset} has bindings; delete them first.")
-    delete_dataset(context.lake, context.project, context.dataset)
-    context.namespaces.refresh()
+    with context.namespaces.changing:
+        delete_dataset(context.lake, context.project, context.dataset)
+        context.namespaces.refresh()
+    event_id = str(uuid.uuid4()).upper()
+    context.accept([Piece("DeleteDataset", context.project, context.dataset, context.request_id, event_id, {})])
     return {}
 
 
@@ -180,13 +190,15 @@ def _dataset_row(context: Context, params: Params) -> Row:
 
 def _existing_project(context: Context) -> Row:
     row = context.namespaces.project(context.project)
-    assert row is not None, "the door has looked"
+    if row is None:  # it went after the door had looked
+        raise not_found("Project", context.project)
     return row
 
 
 def _existing_dataset(context: Context) -> Row:
     row = context.namespaces.dataset(context.project, context.dataset)
-    assert row is not None, "the door has looked"
+    if row is None:
+        raise not_found("Dataset", context.dataset)
     return row
 
 
