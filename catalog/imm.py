@@ -28,12 +28,16 @@ _LINEAGE = ("state", "representative", "anchor", "generation", "origin_id", "suc
 
 
 def location_date_cluster(row: Row, language: str) -> Document:
-    """A LocationDateCluster: a row of `location_date_clusters` with its edits laid over it."""
+    """A LocationDateCluster: a row of `location_date_clusters` with its edits laid over it.
+
+    As in IMM, Title is what somebody gave it; the name of the place is ProposedTitle.
+    """
     return _given(
         ObjectId=row["object_id"],
         ProjectName=row["project_name"],
         DatasetName=row["dataset_name"],
-        Title=row["title"],
+        Title=row["given_title"],
+        ProposedTitle=row["proposed_title"],
         LocationDateClusterLevel=row["level"],
         LocationDateClusterStartTime=day_start(row["first_day"], row["start_offset"]),
         LocationDateClusterEndTime=day_end(row["last_day"], row["end_offset"]),
@@ -115,6 +119,12 @@ def nearest_person(row: Row) -> Document:
     boundary = {pascal(side): pixels for side, pixels in (row["boundary"] or {}).items() if pixels is not None}
     found = _given(Face=row["face"], Boundary=boundary, ClusterId=row["object_id"], Similarity=row["similarity"])
     return found | figure_cluster(row)
+
+
+def cluster_match(row: Row) -> Document:
+    """A ClusterMatch of SearchImageFigureCluster: a person, how similar a face is, and its box."""
+    boundary = {pascal(side): pixels for side, pixels in (row["boundary"] or {}).items() if pixels is not None}
+    return _given(ClusterId=row["object_id"], Similarity=row["similarity"], Boundary=boundary)
 
 
 def person_file(row: Row, language: str) -> Document:

@@ -30,7 +30,7 @@ def location_date_clusters(documents: list[Document]) -> None:
     datasets = {document["DatasetName"] for document in documents}
     columns: dict[str, Show] = {
         "Dates": _dates,
-        "Title": lambda d: d["Title"],
+        "Title": _title,
         "Place": lambda d: d["Addresses"][0].get("AddressLine", ""),
         "Level": lambda d: d["LocationDateClusterLevel"],
         "Days": lambda d: f"{d['Days']:,}",
@@ -40,7 +40,7 @@ def location_date_clusters(documents: list[Document]) -> None:
     }
     if len(datasets) > 1:
         columns = {"Dataset": lambda d: d["DatasetName"], **columns}
-    if all(document["Title"] in _names(document) for document in documents):
+    if all(_title(document) in _names(document) for document in documents):
         del columns["Title"]
     _print_table(documents, columns, numeric=("Days", "Pictures", "Videos"))
 
@@ -167,7 +167,7 @@ def task(document: Document) -> None:
 def explanation(document: Document) -> None:
     """Why a cluster exists, from what it is down to what was done to it."""
     cluster = document["Cluster"]
-    name = cluster.get("Title") or cluster.get("Name") or cluster["ObjectId"]
+    name = cluster.get("Title") or cluster.get("ProposedTitle") or cluster.get("Name") or cluster["ObjectId"]
     _heading(f"{name} ({document['Status']})")
     _print_fields({name: value for name, value in cluster.items() if not isinstance(value, dict | list)})
     _heading("Options in force")
@@ -230,6 +230,11 @@ def printable(text: str) -> str:
 def _dates(document: Document) -> str:
     first, last = document["LocationDateClusterStartTime"], document["LocationDateClusterEndTime"]
     return days_text(date.fromisoformat(first[:10]), date.fromisoformat(last[:10]))
+
+
+def _title(document: Document) -> str:
+    title: str = document.get("Title") or document["ProposedTitle"]
+    return title
 
 
 def _names(document: Document) -> set[str]:

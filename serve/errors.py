@@ -74,7 +74,7 @@ def api_error(error: LakeAlbumError) -> ApiError:
     """What a caller is told of an error of the catalog."""
     match error:
         case UsageError():
-            return invalid(str(error))
+            return ApiError(error.code, str(error))
         case NotFound():
             return ApiError("ResourceNotFound", f"The specified resource is not found: {error}.", 404)
         case Conflict():

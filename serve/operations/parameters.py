@@ -191,6 +191,11 @@ def records(name: str, *fields: Parameter, most: int | None = None, least: int =
     return Parameter(name, parse)
 
 
+def json_value(name: str) -> Parameter:
+    """Any JSON value, as it is."""
+    return Parameter(name, _json)
+
+
 def document(name: str) -> Parameter:
     """Any JSON object, as it is: for trees that the operation checks itself."""
     return Parameter(name, _object)
