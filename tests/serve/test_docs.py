@@ -24,10 +24,17 @@ def test_all_operations_of_the_sdk_are_known() -> None:
     assert load().keys() <= KNOWN
 
 
+OURS = {"SearchImageFigureCluster": {"Embedding"}}
+"""Parameters that IMM does not have."""
+UNREAD = {"SearchImageFigureCluster": {"CredentialConfig"}}
+"""Parameters that nothing depends on here."""
+
+
 def test_operations_take_what_the_sdk_sends() -> None:
     """Each parameter of an operation's request is one that the operation reads, and the other way round."""
     for name, operation in load().items():
         request = getattr(sdk.main_models, f"{name}Request")
         shrunk = getattr(sdk.main_models, f"{name}ShrinkRequest", request)
         sent = set(re.findall(r"result\['(\w+)'\]", inspect.getsource(shrunk.to_map)))
-        assert {parameter.name for parameter in operation.parameters} == sent, name
+        read = {parameter.name for parameter in operation.parameters}
+        assert read == sent - UNREAD.get(name, set()) | OURS.get(name, set()), name
