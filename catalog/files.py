@@ -127,7 +127,8 @@ class FileQuery:
 
     def pager(self, lake: Lake) -> Pager:
         """How the answer is cut into pages, whose size and fields may change from one to the next."""
-        asked = {"kind": "files", "scope": self.scope, "where": self.where, "removed": self.removed}
+        sort = [field.name for field, _ in self.sorted_by]
+        asked = {"kind": "files", "scope": self.scope, "where": self.where, "sort": sort, "removed": self.removed}
         return Pager(lake.token_key, asked, self.sorting, self.max_results)
 
     def hits(self, lake: Lake, more: Iterable[Source] = ()) -> str:

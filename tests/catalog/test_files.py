@@ -121,7 +121,7 @@ def test_a_token_is_good_for_its_query_alone_and_as_long_as_its_version_is_kept(
     token = query_files(library.lake, FileQuery(library.scope, max_results=1)).next_token
     assert token
     for other in (
-        {"sort": ("URI",)},
+        {"sort": ("Filename",), "order": ("asc",)},
         {"where": conditions(None, media_type="image")},
         {"scope": ADA},
         {"removed": True},

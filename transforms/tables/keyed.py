@@ -13,10 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from transforms.tables.actions import ACTION
+from transforms.tables.actions import ACTION, BEFORE
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+
+MOST_CODES = 1 << 62
+"""Numbers of several columns are put together, as digits are, while they stay below."""
 
 
 def key_codes(*tables: pa.Table, key: Sequence[str]) -> list[Ints]:
@@ -24,17 +27,26 @@ def key_codes(*tables: pa.Table, key: Sequence[str]) -> list[Ints]:
 
     Numbers are dense, from 0, in the order in which keys first appear. A null equals a null.
     """
-    codes = np.zeros(sum(len(table) for table in tables), np.int64)
+    codes, span = np.zeros(sum(len(table) for table in tables), np.int64), 1
+    telling = 0  # columns so far that have more than one value
     for name in key:
         column = pa.chunked_array([chunk for table in tables for chunk in table[name].chunks], tables[0][name].type)
         values, distinct = _encode(column)
-        codes = _encode(pa.array(codes * distinct + values))[0]  # both are dense: two of them fit in 64 bits
+        if distinct < 2:
+            continue
+        if span * distinct >= MOST_CODES:
+            codes, span = _encode(pa.array(codes))
+        codes, span, telling = codes * distinct + values, span * distinct, telling + 1
+    if telling > 1:
+        codes, _ = _encode(pa.array(codes))
     ends = np.cumsum([len(table) for table in tables])[:-1]
     return np.split(codes, ends)
 
 
 def _encode(column: pa.ChunkedArray | pa.Array) -> tuple[Ints, int]:
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    whole = column
+    if isinstance(column, pa.ChunkedArray):
+        whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if isinstance(whole, pa.ChunkedArray):  # more than one chunk where 32-bit offsets do not reach
         whole = pa.concat_arrays(whole.cast(pa.large_string()).chunks)
     encoded = pc.dictionary_encode(whole, null_encoding="encode")
@@ -114,6 +126,22 @@ def first_rows(codes: Ints) -> Ints:
     first = np.zeros(codes.max(initial=-1) + 1, np.int64)
     first[codes[::-1]] = np.arange(len(codes))[::-1]
     return first
+
+
+def last_rows(codes: Ints) -> Ints:
+    """The positions of the last row of each code, by code, where codes are dense: int64 (k,)."""
+    last = np.zeros(codes.max(initial=-1) + 1, np.int64)
+    last[codes] = np.arange(len(codes))
+    return last
+
+
+def latest_rows(feed: pa.Table, *, key: Sequence[str]) -> pa.Table:
+    """The rows that a change feed tells of, as its last commit left them; without those it deleted."""
+    after = feed.filter(pc.not_equal(feed["_change_type"], "update_preimage"))
+    after = after.take(pc.sort_indices(after, [("_commit_version", "ascending")]))
+    (codes,) = key_codes(after, key=key)
+    last = after.take(pa.array(last_rows(codes)))
+    return last.filter(pc.not_equal(last["_change_type"], "delete"))
 
 
 def same_values(one: pa.ChunkedArray | pa.Array, other: pa.ChunkedArray | pa.Array) -> Bools:
@@ -196,6 +224,20 @@ def diff_rows(
     if absent == "delete":
         parts.append((current.filter(pa.array(look_up(old, new) < 0)), "delete"))
     return pa.concat_tables([with_action(rows, action) for rows, action in parts])
+
+
+def rows_before(changes: pa.Table) -> pa.Table:
+    """The rows of a change feed that tell what there was before it, and maybe what its own first change inserted."""
+    return changes.filter(pc.is_in(changes["_change_type"], value_set=pa.array(BEFORE)))
+
+
+def first_before(changes: pa.Table, *, key: Sequence[str]) -> pa.Table:
+    """The rows as they were before a change feed, of those that it tells of; without those it inserted first."""
+    (codes,) = key_codes(changes, key=key)
+    is_before = pc.is_in(changes["_change_type"], value_set=pa.array(BEFORE)).to_numpy(zero_copy_only=False)
+    first_last = np.lexsort((is_before, -changes["_commit_version"].to_numpy()))
+    first = first_last[look_up(np.arange(codes.max(initial=-1) + 1), codes[first_last])]
+    return changes.take(pa.array(first[is_before[first]]))
 
 
 def with_action(rows: pa.Table, action: str) -> pa.Table:
