@@ -10,8 +10,8 @@ from typing import Any
 
 from catalog import imm
 from catalog.figures import Change, FaceMarks, find_person, update_person
-from catalog.file_edits import COLUMNS, edit_files, given_by, removed_at
 from catalog.file_fields import INDEPENDENT, UNCLUSTERED
+from catalog.file_notes import COLUMNS, given_by, note_files, removed_at
 from catalog.files import read_files
 from catalog.lake import Row
 from catalog.requests import Piece
@@ -243,7 +243,7 @@ def _update(context: Context, name: str, files: Sequence[Row]) -> list[ApiError 
     refusals = [_assign_figures(context, f) if f["URI"] in there else not_found("File", f["URI"][:500]) for f in files]
     good = [file for file, refusal in zip(files, refusals, strict=True) if refusal is None]
     said = [file for file in good if file.keys() & COLUMNS.keys()]
-    edit_files(
+    note_files(
         context.lake,
         context.project,
         {(context.dataset, file["URI"]): given_by(file) for file in said},
@@ -289,7 +289,7 @@ def _assign_figures(context: Context, file: Row) -> ApiError | None:
 
 def _delete(context: Context, name: str, uris: Sequence[str]) -> Fields:
     changes = dict.fromkeys(((context.dataset, uri) for uri in uris), removed_at(context.now))
-    edit_files(context.lake, context.project, changes, context.now)
+    note_files(context.lake, context.project, changes, context.now)
     event_id = str(uuid.uuid4()).upper()
     context.accept([_piece(context, name, event_id, {"URI": uri}, {}) for uri in uris])
     return {}
