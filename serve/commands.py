@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
-from catalog.create import ensure_lake
+from catalog.create import ensure_lake, is_lake
 from catalog.lake import Lake
 from catalog.projects import Namespaces
-from schemas.errors import LakeError, UsageError
+from schemas.errors import UsageError
 from schemas.lake import absolute_uri
 from schemas.settings import LakeSettings
 from serve import keys as key_file
@@ -88,14 +88,15 @@ def serve(
 
 
 def make_app(root: str, credentials: str, *, threads: int = 16, jobs: bool = True) -> App:
-    """The application of a lake, which is made if it is not there. Raises UsageError for bad credentials."""
+    """The application of a lake, which is made if it is not there.
+
+    Raises UsageError for bad credentials, LakeError for a lake of another version.
+    """
     key_store = KeyFile(credentials)
     key_store.all()
-    try:
-        lake = Lake(root)
-    except LakeError:
+    if not is_lake(root):
         ensure_lake(root, LakeSettings())
-        lake = Lake(root)
+    lake = Lake(root)
     queue = Queue(lake, Worker(root) if jobs else None)
     door = Door(lake, Namespaces(lake), queue, key_store, Nonces(f"{credentials}.nonces"), load())
     return App(door, Limits(threads=threads))
