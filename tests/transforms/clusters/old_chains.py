@@ -8,7 +8,6 @@ from functools import partial
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from transforms.tables.frames import union_by_name
 
 from schemas.cluster_kinds import GROUPS, PEOPLE
 from schemas.keys import CLUSTER_KEY, DATASET_KEY, FACE_KEY, FILE_KEY, GROUP_KEY
@@ -36,6 +35,7 @@ from transforms.similar_images.similarity import (
 )
 from transforms.tables.arrow_tables import from_frame
 from transforms.tables.changes import diff_rows
+from transforms.tables.frames import union_by_name
 
 
 def _frame(spark: SparkSession, rows: pa.Table) -> DataFrame:
