@@ -88,18 +88,18 @@ SAID_TEXTS = {
 }
 SAID = Source(
     "said",
-    "file_edits",
+    "file_notes",
     {name: name for name in (*SAID_TEXTS.values(), "oss_uri", "custom_labels")},
-    ("file_edits",),
+    ("file_notes",),
     many=False,
     bucketed=False,
 )
 """What callers said of a file beyond its source."""
 GONE = Source(
     "gone",
-    "(SELECT * FROM file_edits WHERE removed_time IS NOT NULL) AS removals",
+    "(SELECT * FROM file_notes WHERE removed_time IS NOT NULL) AS removals",
     {"removed_time": "removed_time"},
-    ("file_edits",),
+    ("file_notes",),
     many=False,
     bucketed=False,
 )

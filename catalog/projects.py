@@ -16,7 +16,7 @@ from catalog.lake import Lake, Row, Scope
 from catalog.sql import all_of, equals
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
-from schemas.file_edits import FILE_EDITS
+from schemas.file_notes import FILE_NOTES
 from schemas.projects import DATASET_LIMITS, DATASET_SETTINGS, LIMITS, PROJECTS
 
 FRESH_SECONDS = 1.0
@@ -126,13 +126,13 @@ def count_files(lake: Lake, scope: Scope) -> Statistics:
     joined = f"(SELECT uri, dataset_name, size, update_time FROM files WHERE {where}) AS file"
     tables = ["files"]
     shown = "TRUE"
-    if lake.has(FILE_EDITS.name):
-        hiding = f"SELECT uri, dataset_name, removed_time FROM file_edits WHERE {scope.condition(lake, bucketed=False)}"
+    if lake.has(FILE_NOTES.name):
+        hiding = f"SELECT uri, dataset_name, removed_time FROM file_notes WHERE {scope.condition(lake, bucketed=False)}"
         joined += (
             f" LEFT JOIN ({hiding} AND removed_time IS NOT NULL) AS edit "
             "ON file.uri = edit.uri AND file.dataset_name = edit.dataset_name"
         )
-        tables.append(FILE_EDITS.name)
+        tables.append(FILE_NOTES.name)
         shown = "edit.removed_time IS NULL OR edit.removed_time < file.update_time"
     rows = lake.read(f"SELECT count(*) AS files, coalesce(sum(size), 0) AS bytes FROM {joined} WHERE {shown}", *tables)
     return Statistics(int(rows[0]["files"]), int(rows[0]["bytes"])) if rows else Statistics(0, 0)

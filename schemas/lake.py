@@ -19,8 +19,8 @@ from schemas.errors import UsageError
 from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
-from schemas.file_edits import FILE_EDITS
 from schemas.file_features import FILE_FEATURES
+from schemas.file_notes import FILE_NOTES
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
 from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
@@ -43,7 +43,7 @@ TABLES: dict[str, Contract] = {
         DATASETS,
         DATASET_SETTINGS,
         FILES,
-        FILE_EDITS,
+        FILE_NOTES,
         FILE_PLACES,
         FILE_FEATURES,
         FIGURES,

@@ -8,13 +8,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
-
-from starlette.types import Receive, Scope, Send
 
 from catalog.commits import remove, replace
 from catalog.sql import equals
@@ -25,6 +23,10 @@ from serve.errors import ApiError, api_error
 from serve.operations.registry import Fields
 from serve.signature import SignedRequest, headers_of
 from serve.wire import decode_pairs
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class App:
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="operation")
         self._under_way = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answers one request, or takes part in starting and stopping."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
@@ -71,7 +73,7 @@ class App:
         self.door.queue.stop()
         self.door.nonces.close()
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
         visit, begun = Visit(), time.perf_counter()
         headers = headers_of(scope["headers"])
         peer = scope["client"][0] if scope.get("client") else ""
@@ -90,7 +92,7 @@ class App:
             await _send(send, status, document, {"x-acs-request-id": visit.request_id, **more})
 
     async def _handle(
-        self, scope: Scope, headers: list[tuple[str, str]], receive: Receive, peer: str, visit: Visit
+        self, scope: Message, headers: list[tuple[str, str]], receive: Receive, peer: str, visit: Visit
     ) -> Mapping[str, Any]:
         body = await _read_body(receive, self.limits)
         if len(scope["query_string"]) > self.limits.url_bytes:
@@ -173,7 +175,7 @@ class App:
         where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else ""
         self._print({"request_id": visit.request_id, "action": visit.action, "error": repr(error)[:2000], "at": where})
 
-    def _write(self, scope: Scope, visit: Visit, status: int, seconds: float, peer: str) -> None:
+    def _write(self, scope: Message, visit: Visit, status: int, seconds: float, peer: str) -> None:
         self._print(
             {
                 "request_id": visit.request_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import ssl
 import sys
 from collections.abc import Sequence
@@ -145,8 +146,21 @@ def run_server(app: App, host: str, port: int, tls: dict[str, Any]) -> None:
         config.load()
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"the certificate or its key cannot be read: {error}") from None
-    server = uvicorn.Server(config)
+
+    class Server(uvicorn.Server):
+        """Says where it listens, once it does."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            for listener in self.servers:
+                for each in listener.sockets:
+                    name, number = each.getsockname()[:2]
+                    click.echo(f"listening at {'https' if tls else 'http'}://{name}:{number}")
+
+    server = Server(config)
     server.run()
+    if not server.started:
+        raise UsageError(f"{host}:{port} cannot be listened at; the log says why")
 
 
 @click.group()

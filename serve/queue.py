@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import queue
 import subprocess
 import sys
@@ -155,10 +154,9 @@ class Worker:
 
     def wake(self) -> None:
         """Tells the process that there is something to do."""
-        if self._process and self._process.stdin:
-            with contextlib.suppress(OSError):
+        if self._process and self._process.stdin and not self._process.stdin.closed:
+            with contextlib.suppress(OSError, ValueError):  # it just died, or was hung up
                 self._process.stdin.write(b"\n")
-                self._process.stdin.flush()
 
     def stop(self) -> None:
         """Lets the process end what it does, and waits for it."""
@@ -170,10 +168,11 @@ class Worker:
         deaths = 0
         while not self._stopping.is_set():
             begun = time.monotonic()
-            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=dict(os.environ))
+            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, bufsize=0)
             if self._stopping.is_set():
                 self._hang_up()
             code = self._process.wait()
+            self._hang_up()
             if self._stopping.is_set():
                 return
             deaths = 0 if time.monotonic() - begun > SETTLED_SECONDS else deaths + 1

@@ -1,6 +1,6 @@
 """The worker: a process that carries out what the endpoint accepted, in order, in one warm session.
 
-    requests -> files, file_edits | clusters -> tasks, requests
+    requests -> files, file_notes | clusters -> tasks, requests
 
 `python -m serve.worker --lake URI`; it ends when its standard input does, after the run under way. What is asked and
 not done is done by the next worker: every step is harmless to repeat.
@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from catalog.commits import remove
 from catalog.edits import read_edits
 from catalog.figures import Change, update_person
-from catalog.file_edits import Key, edit_files, read_file_edits, replaced_by
+from catalog.file_notes import Key, note_files, read_file_notes, replaced_by
 from catalog.lake import Lake, Row, Scope
 from catalog.projects import count_files
 from catalog.requests import Piece, append_step, expire_requests, read_pending
@@ -42,7 +42,7 @@ from schemas.contract import ADDRESS, LEVELS
 from schemas.dataset_state import DATASET_STATE
 from schemas.datasets import DATASETS
 from schemas.errors import LakeAlbumError, NotFound
-from schemas.file_edits import FILE_EDITS
+from schemas.file_notes import FILE_NOTES
 from schemas.lake import TABLES
 from schemas.projects import DATASET_SETTINGS
 from schemas.rejected import REJECTED
@@ -186,22 +186,22 @@ def _remove_files(lake: Lake, project: str, dataset: str, uris: Sequence[str]) -
         config = RemoveFiles(lake=lake.root, project=project, dataset=(dataset,), uri=tuple(there))
         with run_job(config, job="remove-files", task_type="FileRemoving") as run:
             remove_files(run, config)
-    if lake.has(FILE_EDITS.name):
+    if lake.has(FILE_NOTES.name):
         hiding = all_of([scope.condition(lake, bucketed=False), "removed_time IS NOT NULL", one_of("uri", uris)])
-        remove(lake.root, FILE_EDITS, hiding)
+        remove(lake.root, FILE_NOTES, hiding)
 
 
 def _say_more(lake: Lake, project: str, works: Mapping[Key, FileWork]) -> None:
     """Writes down what InputFiles say that `files` has no column for, before the files show."""
     scope = Scope(project, tuple(sorted({dataset for dataset, _ in works})))
-    there = read_file_edits(lake, scope, [uri for _, uri in works])
+    there = read_file_notes(lake, scope, [uri for _, uri in works])
     changes = {}
     for key, work in works.items():
         if work.whole and work.index is not None:
             change = replaced_by(work.index, work.asked)
             if key in there or change(None) is not None:
                 changes[key] = change
-    edit_files(lake, project, changes, datetime.now(UTC))
+    note_files(lake, project, changes, datetime.now(UTC))
 
 
 def _index_files(lake: Lake, project: str, works: Mapping[Key, FileWork]) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from catalog import imm
 from catalog.figures import Change, FaceMarks, find_person, update_person
-from catalog.file_edits import COLUMNS, edit_files, given_by, removed_at
 from catalog.file_fields import INDEPENDENT, UNCLUSTERED
+from catalog.file_notes import COLUMNS, given_by, note_files, removed_at
 from catalog.files import read_files
 from catalog.lake import Row
 from catalog.requests import Piece
@@ -112,13 +112,20 @@ _FILE = document("File").must
 _ANY_FILES = documents("Files").must
 
 
-@operation("IndexFileMeta", "dataset", _FILE, NOTIFICATION, USER_DATA)
+_NOT_OPENED = "pictures and videos alone; they are not opened, so that a file is what InputFile says of it"
+_BEHIND = (
+    "CustomId, CustomLabels and the fields of music change at once, the others behind the answer; "
+    "Figures are obeyed by the next clustering"
+)
+
+
+@operation("IndexFileMeta", "dataset", _FILE, NOTIFICATION, USER_DATA, differs=_NOT_OPENED)
 def index_file_meta(context: Context, params: Params) -> Fields:
     """Takes a file in; it shows once the worker has indexed it."""
     return _index(context, "IndexFileMeta", params, _listed([params["File"]], "File"))
 
 
-@operation("BatchIndexFileMeta", "dataset", _ANY_FILES, NOTIFICATION, USER_DATA, by_get=False)
+@operation("BatchIndexFileMeta", "dataset", _ANY_FILES, NOTIFICATION, USER_DATA, by_get=False, differs=_NOT_OPENED)
 def batch_index_file_meta(context: Context, params: Params) -> Fields:
     """Takes 1 to 100 files in."""
     return _index(context, "BatchIndexFileMeta", params, _listed(params["Files"], "Files"))
@@ -139,7 +146,7 @@ def batch_get_file_meta(context: Context, params: Params) -> Fields:
     return {"Files": _documents(context, params["URIs"], params)}
 
 
-@operation("UpdateFileMeta", "dataset", _FILE)
+@operation("UpdateFileMeta", "dataset", _FILE, differs=_BEHIND)
 def update_file_meta(context: Context, params: Params) -> Fields:
     """Changes what is given of a file."""
     (file,) = _listed([params["File"]], "File", most=1)
@@ -148,7 +155,7 @@ def update_file_meta(context: Context, params: Params) -> Fields:
     return {}
 
 
-@operation("BatchUpdateFileMeta", "dataset", _ANY_FILES)
+@operation("BatchUpdateFileMeta", "dataset", _ANY_FILES, differs=_BEHIND)
 def batch_update_file_meta(context: Context, params: Params) -> Fields:
     """Changes what is given of 1 to 100 files, and says of each whether that went well."""
     files = _listed(params["Files"], "Files")
@@ -236,7 +243,7 @@ def _update(context: Context, name: str, files: Sequence[Row]) -> list[ApiError 
     refusals = [_assign_figures(context, f) if f["URI"] in there else not_found("File", f["URI"][:500]) for f in files]
     good = [file for file, refusal in zip(files, refusals, strict=True) if refusal is None]
     said = [file for file in good if file.keys() & COLUMNS.keys()]
-    edit_files(
+    note_files(
         context.lake,
         context.project,
         {(context.dataset, file["URI"]): given_by(file) for file in said},
@@ -282,7 +289,7 @@ def _assign_figures(context: Context, file: Row) -> ApiError | None:
 
 def _delete(context: Context, name: str, uris: Sequence[str]) -> Fields:
     changes = dict.fromkeys(((context.dataset, uri) for uri in uris), removed_at(context.now))
-    edit_files(context.lake, context.project, changes, context.now)
+    note_files(context.lake, context.project, changes, context.now)
     event_id = str(uuid.uuid4()).upper()
     context.accept([_piece(context, name, event_id, {"URI": uri}, {}) for uri in uris])
     return {}

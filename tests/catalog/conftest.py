@@ -143,7 +143,7 @@ class LakeMaker:
         }
 
     def file_edit(self, uri: str, dataset: str = "ada", **given: Any) -> Row:
-        """A row of `file_edits`."""
+        """A row of `file_notes`."""
         return {**self._key(dataset, bucket=False), "uri": uri, "update_time": NOON, **given}
 
     def similar_cluster(self, number: int, uris: Sequence[str] = (), dataset: str = "ada", **given: Any) -> Row:

@@ -188,7 +188,7 @@ def test_files_by_uri_as_queries_show_them(library: LakeMaker) -> None:
 
 def test_files_that_callers_deleted_are_hidden_until_they_are_indexed_again(library: LakeMaker) -> None:
     edits = [library.file_edit("a.jpg", removed_time=NOON), library.file_edit("b.mov", removed_time=NOON - DAY)]
-    library.insert("file_edits", edits)
+    library.insert("file_notes", edits)
     assert all_pages(library, 5) == ["b.mov", HOSTILE]
     assert count_files(library.lake, FileQuery(ADA)) == 2
     assert [row["uri"] for row in read_files(library.lake, ADA, ["a.jpg", "b.mov"])] == ["b.mov"]

@@ -177,7 +177,7 @@ def libraries(draw: st.DrawFn) -> list[Document]:
 def write(maker: LakeMaker, library: list[Document]) -> list[Document]:
     """Puts a library into a lake. Returns its files as documents, by URI, made without the catalog."""
     tables: dict[str, list[Document]] = {
-        name: [] for name in ("files", "file_places", "file_features", "file_edits", "figures", "figure_members")
+        name: [] for name in ("files", "file_places", "file_features", "file_notes", "figures", "figure_members")
     }
     documents = []
     for row in library:
@@ -206,7 +206,7 @@ def write(maker: LakeMaker, library: list[Document]) -> list[Document]:
             shown["ImageScore"] = {"OverallQualityScore": row["score"]}
         if row["album"] is not None or row["custom_labels"]:
             said = {"album": row["album"], "custom_labels": row["custom_labels"] or None}
-            tables["file_edits"].append(maker.file_edit(uri, **said))
+            tables["file_notes"].append(maker.file_edit(uri, **said))
             shown["Album"] = row["album"]
             shown["CustomLabels"] = {key.upper(): value.upper() for key, value in row["custom_labels"].items()}
         for number, (age, gender, whose) in enumerate(row["figures"]):

@@ -1,11 +1,11 @@
-"""Contract of `file_edits`."""
+"""Contract of `file_notes`."""
 
 import pyarrow as pa
 
 from schemas.contract import DATASET, LABELS, PROJECT, TIMESTAMP, Column, Contract
 
-FILE_EDITS = Contract(
-    name="file_edits",
+FILE_NOTES = Contract(
+    name="file_notes",
     row="file of which callers said more than its source",
     notes="Laid over `files`: what the endpoint's callers gave a file (IndexFileMeta, UpdateFileMeta) that no source "
     "tells, and deletions that the removing job has not carried out yet. A file is hidden where `removed_time` is not "

@@ -12,7 +12,7 @@ from deltalake import QueryBuilder
 from catalog.commits import merge_rows, open_or_create, until_committed
 from catalog.lake import Lake, Row, Scope, plain_rows
 from catalog.sql import all_of, equals, one_of
-from schemas.file_edits import FILE_EDITS
+from schemas.file_notes import FILE_NOTES
 
 COLUMNS: Mapping[str, str] = {
     "CustomId": "custom_id",
@@ -32,14 +32,14 @@ Change = Callable[[Row | None], Row | None]
 """What becomes of the row of a file (None: there is none); None leaves it as it is."""
 
 
-def read_file_edits(lake: Lake, scope: Scope, uris: Collection[str]) -> dict[Key, Row]:
+def read_file_notes(lake: Lake, scope: Scope, uris: Collection[str]) -> dict[Key, Row]:
     """The rows of those files that have one."""
     where = all_of([scope.condition(lake, bucketed=False), one_of("uri", sorted(set(uris)))])
-    rows = lake.read(f"SELECT * FROM file_edits WHERE {where}", FILE_EDITS.name)
+    rows = lake.read(f"SELECT * FROM file_notes WHERE {where}", FILE_NOTES.name)
     return {(row["dataset_name"], row["uri"]): row for row in rows}
 
 
-def edit_files(lake: Lake, project: str, changes: Mapping[Key, Change], now: datetime) -> None:
+def note_files(lake: Lake, project: str, changes: Mapping[Key, Change], now: datetime) -> None:
     """Changes the rows of files in one commit, made again where another writer was first."""
     if not changes:
         return
@@ -49,8 +49,8 @@ def edit_files(lake: Lake, project: str, changes: Mapping[Key, Change], now: dat
     )
 
     def write() -> None:
-        table = open_or_create(lake.root, FILE_EDITS)
-        found = QueryBuilder().register("file_edits", table).execute(f"SELECT * FROM file_edits WHERE {where}")
+        table = open_or_create(lake.root, FILE_NOTES)
+        found = QueryBuilder().register("file_notes", table).execute(f"SELECT * FROM file_notes WHERE {where}")
         old = {(row["dataset_name"], row["uri"]): row for row in plain_rows(pa.table(found.read_all()))}
         rows = []
         for (dataset, uri), change in changes.items():
@@ -59,9 +59,9 @@ def edit_files(lake: Lake, project: str, changes: Mapping[Key, Change], now: dat
                 key = {"project_name": project, "dataset_name": dataset, "uri": uri}
                 rows.append({**row, **key, "update_time": now})
         if rows:
-            merge_rows(table, FILE_EDITS, rows)
+            merge_rows(table, FILE_NOTES, rows)
 
-    until_committed(FILE_EDITS, write)
+    until_committed(FILE_NOTES, write)
 
 
 def columns_of(document: Mapping[str, Any]) -> Row:
