@@ -178,7 +178,7 @@ def query_location_date(
     )
     page = query_location_dates(lake, asked, next_token)
     clusters = [imm.location_date_cluster(row, lake.settings.language) for row in page.rows]
-    _show(lake, scope, page, as_json, "LocationDateClusters", clusters, terminal.location_date_clusters)
+    show(lake, scope, page, as_json, "LocationDateClusters", clusters, terminal.location_date_clusters)
 
 
 @query.command("similar-images")
@@ -213,7 +213,7 @@ def query_similar_images_command(
     )
     page = query_similar_images(lake, asked, next_token)
     clusters = [imm.similar_image_cluster(row) for row in page.rows]
-    _show(lake, scope, page, as_json, "SimilarImageClusters", clusters, terminal.similar_images)
+    show(lake, scope, page, as_json, "SimilarImageClusters", clusters, terminal.similar_images)
 
 
 @query.command("figures")
@@ -256,7 +256,7 @@ def query_figures_command(
     )
     page = figures.query_figures(lake, asked, next_token)
     people = [imm.figure_cluster(row) for row in page.rows]
-    _show(lake, scope, page, as_json, "FigureClusters", people, terminal.people)
+    show(lake, scope, page, as_json, "FigureClusters", people, terminal.people)
 
 
 def _show_nearest(
@@ -269,7 +269,7 @@ def _show_nearest(
     _refuse_with("--face" if face else "--like", _NOT_OF_A_FACE)
     faces = read_faces(face) if face else find_face(lake, scope, like or "")
     found = nearest_people(lake, scope, faces, max_results if _is_typed("max_results") else NEAREST)
-    _show(lake, scope, Page(found), as_json, "Clusters", list(map(imm.nearest_person, found)), terminal.people)
+    show(lake, scope, Page(found), as_json, "Clusters", list(map(imm.nearest_person, found)), terminal.people)
 
 
 @query.command("files")
@@ -336,7 +336,7 @@ def query_files_command(
     page = query_files(lake, asked, next_token)
     files = [imm.only(imm.file(row, lake.settings.language), asked.fields) for row in page.rows]
     table = terminal.fields if asked.fields else terminal.files
-    _show(lake, scope, page, as_json, "Files", files, table, total="TotalHits")
+    show(lake, scope, page, as_json, "Files", files, table, total="TotalHits")
 
 
 def _show_files_of(
@@ -354,12 +354,12 @@ def _show_files_of(
     else:
         page = files_of_cluster(lake, scope, object_id, max_results, next_token, with_total=with_total)
         files = [imm.located_file(row, language) for row in page.rows]
-    _show(lake, scope, page, as_json, "Files", files, table, total="TotalHits")
+    show(lake, scope, page, as_json, "Files", files, table, total="TotalHits")
 
 
 def _show_aggregations(as_json: bool, document: imm.Document) -> None:
     if as_json:
-        _print_json(document)
+        print_json(document)
         return
     terminal.aggregations(document["Aggregations"])
     if "TotalHits" in document:
@@ -568,7 +568,7 @@ def explain(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
         found = explain_location_date(lake, scope, cluster)
     document = imm.explanation(found, lake.settings.language)
     if as_json:
-        _print_json(document)
+        print_json(document)
     else:
         terminal.explanation(document)
 
@@ -600,7 +600,7 @@ def tasks_list(
         raise UsageError("--dataset does not narrow tasks, which belong to a project; leave it out")
     asked = TaskQuery(project=scope.project, tags=_pairs("--tag", tag), sort=_sort(sort, TASK_SORTS), **filters)
     page = list_tasks(lake, asked, next_token)
-    _show(lake, scope, page, as_json, "Tasks", [imm.task(row) for row in page.rows], terminal.tasks)
+    show(lake, scope, page, as_json, "Tasks", [imm.task(row) for row in page.rows], terminal.tasks)
 
 
 @tasks.command("get")
@@ -610,12 +610,12 @@ def tasks_get(lake: Lake, scope: Scope, as_json: bool, task_id: str) -> None:
     """Show one task, of whatever project."""
     document = imm.task(get_task(lake, task_id))
     if as_json:
-        _print_json(document)
+        print_json(document)
     else:
         terminal.task(document)
 
 
-def _show(
+def show(
     lake: Lake,
     scope: Scope,
     page: Page,
@@ -633,7 +633,7 @@ def _show(
         scope.check(lake)
     if as_json:
         counted = {} if page.total is None else {total: page.total}
-        _print_json({name: documents, **counted, **({"NextToken": page.next_token} if page.next_token else {})})
+        print_json({name: documents, **counted, **({"NextToken": page.next_token} if page.next_token else {})})
         return
     if not documents:
         click.echo("Nothing matches.")
@@ -662,14 +662,15 @@ def _next_command(ctx: click.Context, token: str) -> str:
     return " ".join([*words, "--next-token", token])
 
 
-def _print_json(document: imm.Document) -> None:
+def print_json(document: imm.Document) -> None:
+    """Prints an answer, with its RequestId."""
     click.echo(json.dumps(imm.answer(document), ensure_ascii=False, indent=2))
 
 
 def _done(as_json: bool, sentence: str) -> None:
     """What a change did: a line to read, or the RequestId that IMM answers with."""
     if as_json:
-        _print_json({})
+        print_json({})
     else:
         click.echo(terminal.printable(sentence))
 

@@ -254,6 +254,11 @@ def task(row: Row) -> Document:
     )
 
 
+def notification(row: Row) -> Document:
+    """A notification: a row of `notifications`, but for the message."""
+    return _plain({name: value for name, value in row.items() if name not in ("message", "account")})
+
+
 def explanation(found: Explanation, language: str) -> Document:
     """Why a cluster exists. For a trip that is none now, `Cluster` has what is known of its segment."""
     of_members = {GROUPS.name: similar_image_cluster, PEOPLE.name: figure_cluster}.get(found.kind)

@@ -159,6 +159,20 @@ def tasks(documents: list[Document]) -> None:
     _print_table(documents, columns, numeric=("Progress",))
 
 
+def notifications(documents: list[Document]) -> None:
+    """Notifications: of what, where to, how far, why not."""
+    columns: dict[str, Show] = {
+        "Notification": lambda d: d["NotificationId"],
+        "State": lambda d: d["Delivery"],
+        "Event": lambda d: d["EventType"],
+        "To": lambda d: d.get("Topic") or d["Url"],
+        "Tries": lambda d: f"{d['Attempts']:,}",
+        "Asked": lambda d: _to_the_second(d["CreateTime"]),
+        "Reason": lambda d: d.get("Reason", ""),
+    }
+    _print_table(documents, columns, numeric=("Tries",))
+
+
 def task(document: Document) -> None:
     """All that is known of a task, a line each."""
     _print_fields(document)

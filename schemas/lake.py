@@ -25,6 +25,7 @@ from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
 from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
+from schemas.notifications import NOTIFICATIONS
 from schemas.place_days import PLACE_DAYS
 from schemas.projects import DATASET_SETTINGS, PROJECTS
 from schemas.rejected import REJECTED
@@ -61,6 +62,7 @@ TABLES: dict[str, Contract] = {
         DATASET_STATE,
         REQUESTS,
         TASKS,
+        NOTIFICATIONS,
         RUNS,
         REJECTED,
     )

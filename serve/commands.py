@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from serve.certificates import make_certificate
 from serve.door import Door
 from serve.keys import DEFAULT_OWNER, KeyFile
 from serve.nonces import Nonces
+from serve.notifications import Notifier, Topics
 from serve.operations import load
 from serve.policies import MANAGED
 from serve.queue import Queue, Worker
@@ -53,6 +55,12 @@ CREDENTIALS = click.option(
 )
 @click.option("--no-jobs", is_flag=True, help="Take work in, but leave it to another server of the lake.")
 @click.option(
+    "--notifications",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="YAML that says where topics lead: `notifications: {topics: {NAME: URL}}` (docs/notifications.md).",
+)
+@click.option(
     "--make-certificate",
     "certificate",
     type=click.Path(path_type=Path),
@@ -70,6 +78,7 @@ def serve(
     credentials: str,
     workers: int,
     no_jobs: bool,
+    notifications: Path | None,
     certificate: Path | None,
     names: tuple[str, ...],
 ) -> None:
@@ -84,11 +93,15 @@ def serve(
     if plain == bool(tls_cert or tls_key) or bool(tls_cert) != bool(tls_key):
         raise UsageError("give --tls-cert and --tls-key (`--make-certificate DIR` makes some), or --http")
     tls: dict[str, Any] = {} if plain else {"ssl_certfile": str(tls_cert), "ssl_keyfile": str(tls_key)}
-    run_server(make_app(absolute_uri(lake), credentials, threads=workers, jobs=not no_jobs), host, port, tls)
+    told: tuple[str, ...] = ()
+    if notifications:
+        Notifier(lake, Topics.read(notifications))  # what is wrong with it is said now
+        told = ("--notifications", str(notifications))
+    run_server(make_app(absolute_uri(lake), credentials, threads=workers, jobs=not no_jobs, told=told), host, port, tls)
 
 
-def make_app(root: str, credentials: str, *, threads: int = 16, jobs: bool = True) -> App:
-    """The application of a lake, which is made if it is not there.
+def make_app(root: str, credentials: str, *, threads: int = 16, jobs: bool = True, told: Sequence[str] = ()) -> App:
+    """The application of a lake, which is made if it is not there; `told` are options of the worker.
 
     Raises UsageError for bad credentials, LakeError for a lake of another version.
     """
@@ -97,7 +110,7 @@ def make_app(root: str, credentials: str, *, threads: int = 16, jobs: bool = Tru
     if not is_lake(root):
         ensure_lake(root, LakeSettings())
     lake = Lake(root)
-    queue = Queue(lake, Worker(root) if jobs else None)
+    queue = Queue(lake, Worker(root, told) if jobs else None)
     door = Door(lake, Namespaces(lake), queue, key_store, Nonces(f"{credentials}.nonces"), load())
     return App(door, Limits(threads=threads))
 

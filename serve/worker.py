@@ -47,6 +47,7 @@ from schemas.lake import TABLES
 from schemas.projects import DATASET_SETTINGS
 from schemas.rejected import REJECTED
 from schemas.requests import REQUESTS
+from serve.notifications import Notifier, Topics
 
 log = logging.getLogger("lakealbum")
 
@@ -374,8 +375,9 @@ def _state(lake: Lake, piece: Piece) -> Row:
 class Work:
     """The work of one lake, a group at a time."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, notifier: Notifier | None = None) -> None:
         self.lake = Lake(root)
+        self._notifier = notifier
         self._seen = -1
         self._expired = time.monotonic()
 
@@ -422,6 +424,8 @@ class Work:
         for piece in pieces:
             if piece.task_id is not None:
                 self._end_task(piece, code, message)
+        if self._notifier:  # before the pieces leave the queue: killed in between, it is told twice
+            self._notifier.ended(self.lake, pieces, code, message)
         append_step(self.lake.root, pieces, "failed" if code else "done", message)
 
     def _end_task(self, piece: Piece, code: str | None, message: str | None) -> None:
@@ -466,11 +470,15 @@ def main(arguments: Iterable[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(prog="serve.worker")
     parser.add_argument("--lake", required=True)
+    parser.add_argument("--notifications", type=Path)
     parser.add_argument("--once", action="store_true", help="End when nothing is left to do.")
     options = parser.parse_args(None if arguments is None else list(arguments))
     configure_logging()
     with only_worker(options.lake):
-        work = Work(options.lake)
+        topics = Topics.read(options.notifications) if options.notifications else Topics()
+        notifier = Notifier(options.lake, topics)
+        notifier.start()
+        work = Work(options.lake, notifier)
         if options.once:
             while work.do_some():
                 pass

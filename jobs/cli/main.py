@@ -37,6 +37,11 @@ VERBS = {
     "tasks": ("catalog.commands", "tasks", "List tasks, or get one."),
     "serve": ("serve.commands", "serve", "Answer the SDK of Alibaba Cloud IMM from a lake."),
     "keys": ("serve.commands", "keys", "Make, list, disable and delete the access keys of `serve`."),
+    "notifications": (
+        "catalog.notification_commands",
+        "notifications",
+        "List notifications, or send those again that were not delivered.",
+    ),
     "maintain": ("jobs.maintain", "command", "Compact, vacuum and expire the tables of a lake."),
     "migrate": ("jobs.maintain", "migrate", "Move a lake to this version's table contracts."),
 }

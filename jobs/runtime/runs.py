@@ -17,6 +17,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from catalog.notifications import notifying
 from catalog.tasks import append_task_state, put_run
 from jobs.cli.options import JobConfig
 from jobs.runtime.commits import Ledger
@@ -131,7 +132,7 @@ def run_job(
         record = _Record(config, job, task, run)
         record.write("Running")
         log.info("started", extra={"job": job, "run_id": run_id, "task_id": task["task_id"], "lake": config.lake})
-        with record.heartbeat():
+        with notifying(config.lake, task, config.notify), record.heartbeat():
             try:
                 yield run
             except BaseException as error:
@@ -139,8 +140,8 @@ def run_job(
                 record.write("Failed", code=code, message=_first_line(error))
                 log.error("failed", extra={"job": job, "run_id": run_id, "code": code, "reason": _first_line(error)})
                 raise
-        record.write("Succeeded")
-        log.info("succeeded", extra={"job": job, "run_id": run_id, **run.ledger.row_counts})
+            record.write("Succeeded")
+            log.info("succeeded", extra={"job": job, "run_id": run_id, **run.ledger.row_counts})
 
 
 class _Record:
