@@ -107,8 +107,7 @@ def make_app(root: str, credentials: str, *, threads: int = 16, jobs: bool = Tru
     """
     key_store = KeyFile(credentials)
     key_store.all()
-    if not is_lake(root):
-        ensure_lake(root, LakeSettings())
+    ensure_lake(root, Lake(root).settings if is_lake(root) else LakeSettings())  # an older one may lack tables
     lake = Lake(root)
     queue = Queue(lake, Worker(root, told) if jobs else None)
     door = Door(lake, Namespaces(lake), queue, key_store, Nonces(f"{credentials}.nonces"), load())
