@@ -61,9 +61,21 @@ def test_requests_are_told_of_once_each(tmp_path: Path, maker: LakeMaker, receiv
     topics = Topics.read(topics_file(tmp_path, f"notifications: {{topics: {{photos: '{receiver.url}'}}}}"))
     now = datetime.now(UTC)
     task = {
-        "task_id": "T-1", "task_type": "SimilarImageClustering", "project_name": "demo", "dataset_names": ["ada"],
-        "event_id": "E", "request_id": "C", "run_id": "r", "status": "Failed", "progress": 3, "code": "Lost",
-        "start_time": now, "end_time": now, "update_time": now, "message": "no", "user_data": "mine",
+        "task_id": "T-1",
+        "task_type": "SimilarImageClustering",
+        "project_name": "demo",
+        "dataset_names": ["ada"],
+        "event_id": "E",
+        "request_id": "C",
+        "run_id": "r",
+        "status": "Failed",
+        "progress": 3,
+        "code": "Lost",
+        "start_time": now,
+        "end_time": now,
+        "update_time": now,
+        "message": "no",
+        "user_data": "mine",
     }
     append_task_state(maker.root, task)
     silent = Piece("IndexFileMeta", "demo", "ada", "S", "E", {}, uri="s.jpg", ask_time=NOON)
