@@ -65,8 +65,8 @@ def note_files(lake: Lake, project: str, changes: Mapping[Key, Change], now: dat
 
 
 def columns_of(document: Mapping[str, Any]) -> Row:
-    """The columns that a File (or InputFile) gives."""
-    return {column: document[field] for field, column in COLUMNS.items() if document.get(field) not in (None, {}, [])}
+    """The columns that a File (or InputFile) gives; labels that are empty are given, too: they clear."""
+    return {column: document[field] for field, column in COLUMNS.items() if document.get(field) is not None}
 
 
 def fields_of(row: Row | None) -> dict[str, Any]:

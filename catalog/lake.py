@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -44,6 +45,7 @@ class Lake:
         if "://" not in root and "%" in root:
             raise LakeError(f"lake {root!r}: delta-rs takes the % for an escape; use a path without one")
         self.root = root
+        self._kept: dict[str, _Kept] = {}
         datasets = self._open(DATASETS.name)
         if datasets is None:
             raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
@@ -61,9 +63,13 @@ class Lake:
         """
         if contract.name in self._pinned:
             return self._pinned[contract.name]
+        kept = self._kept.get(contract.name)
+        if kept is not None and kept.is_newest():
+            return kept.table
         table = self._open(contract.name)
         if table is not None:
             _check_version(self.root, contract, table.metadata().configuration, contract.version)
+            self._kept[contract.name] = _Kept.of(table, self.root, contract.name)
         return table
 
     def pin(self, tables: Iterable[str], versions: Mapping[str, int] | None = None) -> Lake:
@@ -77,6 +83,7 @@ class Lake:
             table = self.table(TABLES[name])
             if table is not None and versions and versions.get(name, table.version()) != table.version():
                 pinned._past.append(f"{name} at version {versions[name]}")
+                table = self._open(name) or table  # one of its own, to be moved back
                 try:
                     table.load_as_version(versions[name])
                 except (DeltaError, OSError, ValueError):
@@ -138,6 +145,41 @@ class Lake:
             return None
         except (DeltaError, OSError) as error:
             raise LakeError(f"lake {self.root!r}: table {table} cannot be opened: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A table as it was opened, and how its log's last entry looked: opening it anew reads the log anew.
+
+    In an object store nothing tells as cheaply that a log has not grown; there a table is opened each time.
+    """
+
+    table: DeltaTable
+    entry: Path | None
+    following: Path | None
+    state: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, table: DeltaTable, root: str, name: str) -> _Kept:
+        if "://" in root:
+            return cls(table, None, None, None)
+        log, version = Path(root, name, "_delta_log"), table.version()
+        entry = log / f"{version:020}.json"
+        return cls(table, entry, log / f"{version + 1:020}.json", _state(entry))
+
+    def is_newest(self) -> bool:
+        """Whether no commit has followed, and the last one is still the same file."""
+        if self.entry is None or self.following is None or self.state is None:
+            return False
+        return not self.following.exists() and _state(self.entry) == self.state
+
+
+def _state(entry: Path) -> tuple[int, int] | None:
+    try:
+        found = entry.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 class Within(NamedTuple):

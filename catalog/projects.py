@@ -63,6 +63,11 @@ class Namespaces:
         found = self._look().datasets.get(project, {}).get(name)
         return found or self._look(at_once=True).datasets.get(project, {}).get(name)
 
+    def knows(self, project: str, dataset: str) -> bool:
+        """Whether a dataset is there by what was just read: no look into the lake is needed to tell."""
+        seen = self._seen
+        return time.monotonic() - seen.at < FRESH_SECONDS and dataset in seen.datasets.get(project, {})
+
     def projects(self) -> list[Row]:
         """All projects, by name."""
         return [row for _, row in sorted(self._look(at_once=True).projects.items())]

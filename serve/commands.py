@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 
-from catalog.create import ensure_lake
+from catalog.create import ensure_lake, is_lake
 from catalog.lake import Lake
 from catalog.projects import Namespaces
-from schemas.errors import LakeError, UsageError
+from schemas.errors import UsageError
 from schemas.lake import absolute_uri
 from schemas.settings import LakeSettings
 from serve import keys as key_file
@@ -103,15 +103,12 @@ def serve(
 def make_app(root: str, credentials: str, *, threads: int = 16, jobs: bool = True, told: Sequence[str] = ()) -> App:
     """The application of a lake, which is made if it is not there; `told` are options of the worker.
 
-    Raises UsageError for bad credentials.
+    Raises UsageError for bad credentials, LakeError for a lake of another version.
     """
     key_store = KeyFile(credentials)
     key_store.all()
-    try:
-        lake = Lake(root)
-    except LakeError:
-        ensure_lake(root, LakeSettings())
-        lake = Lake(root)
+    ensure_lake(root, Lake(root).settings if is_lake(root) else LakeSettings())  # an older one may lack tables
+    lake = Lake(root)
     queue = Queue(lake, Worker(root, told) if jobs else None)
     door = Door(lake, Namespaces(lake), queue, key_store, Nonces(f"{credentials}.nonces"), load())
     return App(door, Limits(threads=threads))

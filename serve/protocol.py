@@ -33,6 +33,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(cast(Transport, transport))
         self._head_bytes = 0
         self._in_head = True
+        self._is_open = False
         self._refused = False
         self._timer: TimerHandle | None = self.loop.call_later(REQUEST_SECONDS, self._too_slow)
         if len(self.connections) > MOST_CONNECTIONS:
@@ -54,10 +55,24 @@ class Protocol(HttpToolsProtocol):
                 return
         super().data_received(data)
 
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """A caller has said all; what it asked as a whole is still answered."""
+        if self.transport.get_extra_info("sslcontext") is not None:
+            return None  # TLS cannot be half closed
+        if self._refused:
+            return True
+        if self._is_open:
+            self._refuse(ApiError("InvalidRequest", "The request ends before it is whole."))
+            return True
+        if self.cycle is None or self.cycle.response_complete:
+            return None
+        self.cycle.keep_alive = False
+        return True
+
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._is_open, self._head_bytes = True, True, 0
         if self._timer is None:
             self._timer = self.loop.call_later(REQUEST_SECONDS, self._too_slow)
 
@@ -73,7 +88,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """A request is there as a whole."""
         self._stop_timer()
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._is_open, self._head_bytes = True, False, 0
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -82,7 +97,7 @@ class Protocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._timer = None
-        if self._head_bytes or not self._in_head:
+        if self._is_open:
             self._refuse(ApiError("RequestTimeout", f"No request came within {REQUEST_SECONDS:g} seconds.", 408))
         elif not self.transport.is_closing():
             self.transport.close()

@@ -29,7 +29,7 @@ log = logging.getLogger("lakealbum")
 
 GATHERED = 10_000
 """Pieces that one commit takes at most."""
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.05
 """How long a commit waits for others to come along."""
 BEAT = timedelta(minutes=1)
 """How often tasks that wait for their turn give a sign of life."""

@@ -119,7 +119,7 @@ _BEHIND = (
 )
 
 
-@operation("IndexFileMeta", "dataset", _FILE, NOTIFICATION, USER_DATA, differs=_NOT_OPENED)
+@operation("IndexFileMeta", "dataset", _FILE, NOTIFICATION, USER_DATA, light=True, differs=_NOT_OPENED)
 def index_file_meta(context: Context, params: Params) -> Fields:
     """Takes a file in; it shows once the worker has indexed it."""
     return _index(context, "IndexFileMeta", params, _listed([params["File"]], "File"))

@@ -75,7 +75,8 @@ class Operation:
     """One operation: its function and what is checked before it is called.
 
     `creates` says that the project, or the dataset of an existing project, need not be there. `by_get` says whether
-    GET is accepted beside POST. `differs` says in what it falls short of IMM's, for docs/endpoint.md.
+    GET is accepted beside POST. `light` says that the function only puts work into the queue. `differs` says in what
+    it falls short of IMM's, for docs/endpoint.md.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Operation:
     parameters: tuple[Parameter, ...]
     creates: bool = False
     by_get: bool = True
+    light: bool = False
     differs: str = ""
 
     @property
@@ -113,6 +115,7 @@ def operation(
     *parameters: Parameter,
     creates: bool = False,
     by_get: bool = True,
+    light: bool = False,
     differs: str = "",
 ) -> Callable[[Function], Function]:
     """Registers a function as an operation. ProjectName and DatasetName are taken as `level` says."""
@@ -127,7 +130,7 @@ def operation(
     def register(function: Function) -> Function:
         assert name not in OPERATIONS, name
         spec = (*names[level], *parameters)
-        OPERATIONS[name] = Operation(name, function, level, spec, creates, by_get, differs)
+        OPERATIONS[name] = Operation(name, function, level, spec, creates, by_get, light, differs)
         return function
 
     return register

@@ -8,6 +8,7 @@ import json
 import socket
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -153,6 +154,24 @@ def test_the_asynchronous_client(endpoint: Endpoint, project: str) -> None:
         assert (await client.batch_get_file_meta_async(batch)).body.files == []
 
     asyncio.run(run())
+
+
+def test_an_endpoint_with_its_scheme_has_it_in_the_host_header(endpoint: Endpoint, project: str) -> None:
+    client = endpoint.client(endpoint=f"http://{endpoint.address}", protocol=None)
+    assert client.get_project(imm.GetProjectRequest(project_name=project)).body.project.project_name == project
+
+
+def test_of_many_who_take_a_name_at_once_one_has_it(endpoint: Endpoint, project: str) -> None:
+    def take(_: int) -> str:
+        request = imm.CreateDatasetRequest(project_name=project, dataset_name="wanted")
+        try:
+            return str(endpoint.client().create_dataset(request).body.dataset.dataset_name)
+        except AlibabaCloudException as error:
+            return str(error.code)
+
+    with ThreadPoolExecutor(8) as threads:
+        took = list(threads.map(take, range(8)))
+    assert sorted(took) == ["ResourceAlreadyExists"] * 7 + ["wanted"]
 
 
 def generic(action: str) -> openapi.Params:
@@ -431,6 +450,8 @@ def test_health(endpoint: Endpoint) -> None:
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"GET /\xff\xfe HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
+        b"GET / HTT",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc",
         b"POST /?" + b"x" * (3 << 20) + b" HTTP/1.1\r\n\r\n",
     ],
 )
