@@ -15,8 +15,9 @@ from catalog.sql import literal
 from schemas.contract import LEVELS
 from schemas.errors import UsageError
 
-Kind = Literal["text", "folded", "number", "single", "time", "point"]
-"""How values compare: `folded` text in any case, `single` as numbers of 32 bits, `point` by latitude and longitude."""
+Kind = Literal["text", "folded", "number", "single", "time", "point", "map"]
+"""How values compare: `folded` text in any case, `single` as numbers of 32 bits, `point` by latitude and longitude,
+`map` not at all."""
 
 UNCLUSTERED = "figure-cluster-id-unavailable"
 INDEPENDENT = "figure-cluster-id-independent"
@@ -229,6 +230,10 @@ def find_field(name: str) -> Field:
     if name in FIELDS:
         return FIELDS[name]
     first, _, rest = name.partition(".")
+    if name == "CustomLabels":
+        return Field(name, "map", "said.custom_labels", SAID)
+    if name in ("OSSTagging", "OSSUserMeta"):
+        return Field(name, "map")
     if rest and first == "CustomLabels":
         return Field(name, "folded", _label(rest), SAID)
     if rest and first in _MAPS:
@@ -238,9 +243,15 @@ def find_field(name: str) -> Field:
     parts = [each for each in FIELDS if each.startswith(f"{name}.")]
     if parts:
         raise UsageError(f"field {name!r} has parts; name one of {', '.join(sorted(parts))}")
-    if first in _MAPS or first in _STREAMS:
+    if first in _STREAMS:
         raise UsageError(f"field {name!r} lacks what follows the dot: {first}.<name> is accepted")
     raise UsageError(f"field {name!r} is not one of a File; docs/queries.md lists those accepted")
+
+
+def whole_list(name: str) -> Field:
+    """A list itself, of which can be asked whether it has an element."""
+    source = LISTS[name]
+    return Field(name, "text", "uri" if source else None, source)
 
 
 def find_list(name: str) -> str:

@@ -2,8 +2,8 @@
 
 Filters run over the Delta tables: datasets and buckets first, so that other files of a table are not opened, then
 conditions while Parquet is decoded. A page reads the keys of the files that fit, keeping as many as it shows, then
-those files whole. A condition on parts of lists, such as figures, is a join with the rows of those that fit, which are
-held in memory; so are the rows beside a dataset's files (time zone, score, number of figures) that a query names.
+those files whole. A condition on parts of lists, such as figures, is a hash join, which holds keys of at most the
+datasets' files in memory; so is a field that is read from rows beside them (time zone, score, number of figures).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from catalog.file_fields import (
 from catalog.lake import Lake, Row, Scope, Within
 from catalog.paging import ManySorting, Order, Page, Pager, check_among, check_max_results
 from catalog.simple_query import Condition, fixed_fields, leaves, to_sql
-from catalog.sql import all_of, one_of
+from catalog.sql import all_of, among
 from schemas.errors import LimitExceeded, UsageError
 
 MOST_SORTS = 5
@@ -46,6 +46,7 @@ OPERATIONS: Mapping[str, tuple[AggregationOperation, ...]] = {
     "number": ("min", "max", "average", "sum", "count", "distinct", "group"),
     "single": ("min", "max", "average", "sum", "count", "distinct", "group"),
     "point": ("count",),
+    "map": ("count",),
 }
 """What can be computed of a field, by how its values compare."""
 
@@ -78,7 +79,7 @@ class FileQuery:
             raise UsageError(f"{len(self.order)} orders for {len(self.sort)} fields to sort by; as many are accepted")
         for name in self.sort:
             field = find_field(name)
-            if field.is_list_part or field.kind == "point":
+            if field.is_list_part or field.kind in ("point", "map"):
                 raise UsageError(f"{name} cannot be sorted by: a file may have many; single values are accepted")
 
     @property
@@ -227,7 +228,7 @@ def read_files(lake: Lake, scope: Scope, uris: Iterable[str], fields: tuple[str,
     query = FileQuery(scope, fields=fields)
     lake = lake.pin(query.tables(query.shown_sources))
     lake.require(query.tables(query.shown_sources))
-    hits = f"{query.hits(lake)} AND {one_of('files.uri', sorted(set(uris)))}"
+    hits = f"{query.hits(lake)} AND ({among('files.uri', uris)})"
     keys = f"SELECT files.dataset_name, files.uri FROM {hits} ORDER BY files.uri, files.dataset_name"
     return _whole(lake, query, lake.read(keys, *query.tables()))
 
@@ -296,7 +297,7 @@ def _whole(lake: Lake, query: FileQuery, keys: Sequence[Row]) -> list[Row]:
     if not keys:
         return []
     datasets = tuple({key["dataset_name"] for key in keys})
-    uris = one_of("uri", sorted({key["uri"] for key in keys}))
+    uris = among("uri", (key["uri"] for key in keys))
     ours = Within(*(all_of([own, uris]) for own in Scope(query.scope.project, datasets).within(lake)))
 
     def by_key(statement: str, *tables: str) -> dict[tuple[str, str], list[Row]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from catalog.file_fields import LISTS, Field, Source, find_field, find_list
+from catalog.file_fields import LISTS, Field, Source, find_field, find_list, whole_list
 from catalog.lake import Within
 from catalog.paging import check_among
 from catalog.sql import all_of, literal
@@ -42,6 +42,7 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "single": _OF_NUMBERS,
     "time": _OF_NUMBERS,
     "point": ("eq", "exist", *_GEO),
+    "map": ("exist",),
 }
 """What can be asked of a field, by how its values compare."""
 _KEYS = {"Field", "Operation", "Value", "SubQueries"}
@@ -102,7 +103,7 @@ def read_query(document: Any) -> Condition | None:
 
 def where(field: str, operation: str, value: str = "") -> Leaf:
     """One condition, checked. Raises UsageError where the field cannot be asked that, or not for that value."""
-    found = find_field(field)
+    found = whole_list(field) if operation == "exist" and field in LISTS else find_field(field)
     accepted = OPERATIONS[found.kind]
     if operation not in accepted:
         raise UsageError(f"{operation!r} of field {field!r} is not one of {', '.join(accepted)}")

@@ -119,6 +119,8 @@ def fits(condition: Document, document: Any, cut: int = 0) -> bool:
         elements = document.get(condition["Field"], [])
         return any(all(fits(part, element, 1) for part in parts) for element in elements)
     path = condition["Field"].split(".")[cut:]
+    if operation == "exist" and condition["Field"] in WHOLE:
+        return bool(document.get(condition["Field"]))
     if path[0] == "CustomLabels":  # keys and values in any case; a key may have dots
         path = [path[0], ".".join(path[1:]).upper()]
     found = list(values_of(document, path))
@@ -238,9 +240,12 @@ TEXT_FIELDS = ["URI", "Filename", "Title", "MediaType", "Album"]
 LIST_TEXTS = ["Labels.LabelName", "Addresses.City", "Figures.Gender"]
 NUMBER_FIELDS = ["Size", "Duration", "FigureCount", "ImageScore.OverallQualityScore", "Bitrate"]
 PEOPLE = st.sampled_from([person_id(0), person_id(1), "figure-cluster-id-independent", "figure-cluster-id-unavailable"])
+WHOLE = ["Labels", "Figures", "Addresses", "CustomLabels", "Elements", "OSSTagging"]
 NUMBER_TEXTS = st.sampled_from(["0", "1", "2", "0.25", "-1", "1e12", "1099511627776", "2.5", "99999999999999999999"])
 EXISTENCE = st.builds(
-    leaf, st.sampled_from([*TEXT_FIELDS, *LIST_TEXTS, *NUMBER_FIELDS, "LatLong", "ProduceTime"]), st.just("exist")
+    leaf,
+    st.sampled_from([*TEXT_FIELDS, *LIST_TEXTS, *NUMBER_FIELDS, "LatLong", "ProduceTime", *WHOLE]),
+    st.just("exist"),
 )
 FIGURE_LEAVES = st.one_of(
     st.builds(leaf, st.just("Figures.Age"), COMPARISONS, NUMBER_TEXTS),
@@ -369,7 +374,8 @@ def test_what_is_shown_and_summed_is_what_is_asked_about(empty_lake: Path, libra
         (leaf("Colour", "eq", "red"), "field 'Colour' is not one of a File"),
         (leaf("size", "eq", "3"), "field 'size' is not one of a File"),
         (leaf("Figures", "eq", "3"), "field 'Figures' has parts; name one of Figures.Age"),
-        (leaf("CustomLabels", "eq", "3"), "CustomLabels.<name> is accepted"),
+        (leaf("CustomLabels", "eq", "3"), "'eq' of field 'CustomLabels' is not one of exist"),
+        (leaf("Elements", "eq", "3"), "Elements.<name> is accepted"),
         (leaf("LatLong", "geo-distance", "30,120"), "lat,lon;metres is accepted"),
         (leaf("LatLong", "geo-distance", "91,120;5"), "'91,120' is not a point"),
         (leaf("LatLong", "geo-bounding-box", "30,120"), "lat,lon;lat,lon, the upper left"),
