@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import subprocess
 import sys
@@ -38,6 +39,8 @@ BEAT = timedelta(minutes=1)
 BACK_OFF_SECONDS = (0.0, 1.0, 5.0, 30.0)
 """How long a worker that died is waited for, by how often it did in a row."""
 SETTLED_SECONDS = 300.0
+_PLAIN_LOG = {"LAKEALBUM_LOG": "json"}
+"""No progress bars in the middle of the server's log, unless they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,9 @@ class Worker:
         deaths = 0
         while not self._stopping.is_set():
             begun = time.monotonic()
-            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True, env=_PLAIN_LOG | os.environ
+            )
             if self._stopping.is_set():
                 self._hang_up()
             code = self._process.wait()
