@@ -36,9 +36,10 @@ def test_a_secret_is_shown_once(tmp_path: Path) -> None:
 def test_a_policy_of_ones_own_is_read_and_checked(tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"
     policy.write_text('{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "imm:Get*", "Resource": "*"}]}')
-    assert run(tmp_path, "create", "--policy", str(policy)).exit_code == 0
+    for given in (str(policy), policy.read_text()):
+        assert run(tmp_path, "create", "--policy", given).exit_code == 0
     policy.write_text('{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "imm:Get*"}]}')
-    for wrong in (str(policy), "nowhere.json"):
+    for wrong in (str(policy), "nowhere.json", "{"):
         assert isinstance(run(tmp_path, "create", "--policy", wrong).exception, UsageError)
 
 
