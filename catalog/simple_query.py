@@ -295,7 +295,7 @@ def _compare_text(column: str, operation: str, value: str) -> str:
 def _words(text: str) -> str:
     """The words of a text in upper case, each between blanks. Chinese and Japanese are words letter by letter."""
     apart = f"regexp_replace(upper({text}), '({_CJK})', ' ${{1}} ', 'g')"
-    return rf"regexp_replace(concat(' ', {apart}, ' '), '[^\p{{L}}\p{{M}}\p{{N}}]+', ' ', 'g')"
+    return rf"regexp_replace(' ' || {apart} || ' ', '[^\p{{L}}\p{{M}}\p{{N}}]+', ' ', 'g')"
 
 
 def _number(field: str, value: str) -> str:

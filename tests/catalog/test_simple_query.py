@@ -484,6 +484,12 @@ def test_a_float_of_32_bits_is_equal_to_the_number_it_was_written_as(maker: Lake
     assert ask(maker, leaf("Figures.FaceQuality", "gt", "0.8")) == []
 
 
+def test_a_phrase_without_words_is_in_every_text_that_is_there(maker: LakeMaker) -> None:
+    maker.insert("files", [maker.file("a.jpg", title=""), maker.file("b.jpg", title=None)])
+    for phrase in ("", " - "):
+        assert ask(maker, leaf("Title", "match-phrase", phrase)) == ["a.jpg"]
+
+
 def test_similar_images_are_found_by_their_cluster(maker: LakeMaker) -> None:
     maker.group(1, ["a.jpg", "b.jpg"])
     maker.insert("files", [maker.file(f"{name}.jpg") for name in "abc"])
