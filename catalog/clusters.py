@@ -22,7 +22,8 @@ _SORT_VALUE = "sort_value"
 class ClusterQuery:
     """What clusters are asked for, in which order, and how many a page. What is left out does not matter.
 
-    A kind of cluster adds its own filters, and says what clusters it is about.
+    `title` is a part of the title that is seen, `given_title` of one that somebody gave. A kind of cluster adds its own
+    filters, and says what clusters it is about.
     """
 
     kind_asked: ClassVar[ClusterKind]
@@ -31,6 +32,7 @@ class ClusterQuery:
     scope: Scope
     object_ids: tuple[str, ...] = ()
     title: str | None = None
+    given_title: str | None = None
     created: TimeRange = ANY_TIME
     updated: TimeRange = ANY_TIME
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -78,6 +80,8 @@ class ClusterQuery:
         conditions.append(self.updated.condition("update_time"))
         if self.title:
             conditions.append(has_part("title", self.title))
+        if self.given_title:
+            conditions.append(has_part("given_title", self.given_title))
         return all_of(conditions)
 
     def own_conditions(self) -> Iterable[str]:
@@ -87,12 +91,14 @@ class ClusterQuery:
     @property
     def regards_edits(self) -> bool:
         """Whether an edit that hides no cluster can change which clusters fit or in which order."""
-        return bool(self.title or self.labels or self.updated or self.sort in ("UpdateTime", "FilesCount", "GroupName"))
+        return bool(
+            self.wants_edited or self.title or self.updated or self.sort in ("UpdateTime", "FilesCount", "GroupName")
+        )
 
     @property
     def wants_edited(self) -> bool:
         """Whether only edited clusters can fit: others have no labels, nor a title if none is computed."""
-        return bool(self.labels or (self.title and "title" not in self.kind_asked.table.names))
+        return bool(self.labels or self.given_title or (self.title and "title" not in self.kind_asked.table.names))
 
     def fits_labels(self, state: Curated) -> bool:
         """Whether a cluster of this state has the labels asked for."""
@@ -113,8 +119,6 @@ def query_clusters(
     unedited = _scan_unedited(lake, query, position, states)
     edited = _scan_edited(lake, query, position, states)
     keys = pager.page(query.sorting.merge(unedited, edited))
-    if not keys.rows:
-        check_clustered(lake, query.kind_asked)
     total = _count(lake, query, states) if query.with_total else None
     ids = [key["object_id"] for key in keys.rows]
     return Page(read_clusters(lake, query.kind_asked, query.scope, ids, states), keys.next_token, total)
@@ -237,10 +241,11 @@ def _edited_clusters(table: Contract, states: Iterable[Curated]) -> str:
     computed_title = "title" if "title" in table.names else "NULL"
     seen = {
         "title": f"coalesce(CAST(edited_title AS VARCHAR), {computed_title}) AS title",
+        "given_title": "CAST(edited_title AS VARCHAR) AS given_title",
         "files": "files - parted AS files",
         "update_time": f"greatest(update_time, {instant('edit_time')}) AS update_time",
     }
-    columns = ", ".join(seen.get(name, name) for name in dict.fromkeys((*table.names, "title")))
+    columns = ", ".join(seen.get(name, name) for name in dict.fromkeys((*table.names, "title", "given_title")))
     edited = relation("edited", ("edited_id", "edited_title", "edit_time", "parted"), edits)
     return f"(SELECT {columns} FROM {table.name} JOIN {edited} ON object_id = edited_id)"
 

@@ -48,7 +48,7 @@ def append(root: str, contract: Contract, rows: Sequence[Row]) -> None:
         write_deltalake(table, to_arrow(contract, rows), mode="append")
         _compact_now_and_then(table)
 
-    _until_committed(contract, write)
+    until_committed(contract, write)
 
 
 def append_numbered(root: str, contract: Contract, row_at: Callable[[int], Row]) -> int:
@@ -65,26 +65,29 @@ def append_numbered(root: str, contract: Contract, row_at: Callable[[int], Row])
         _compact_now_and_then(table)
         return version
 
-    return _until_committed(contract, write)
+    return until_committed(contract, write)
 
 
 def replace(root: str, contract: Contract, rows: Sequence[Row]) -> None:
     """Inserts rows, each replacing the one of the same key, in one commit."""
-    same_key = " AND ".join(f"target.{column} = source.{column}" for column in contract.key)
 
     def write() -> None:
-        table = open_or_create(root, contract)
-        merger = table.merge(
-            to_arrow(contract, rows),
-            same_key,
-            source_alias="source",
-            target_alias="target",
-            commit_properties=_NO_RETRY,
-        )
-        merger.when_matched_update_all().when_not_matched_insert_all().execute()
-        _compact_now_and_then(table)
+        merge_rows(open_or_create(root, contract), contract, rows)
 
-    _until_committed(contract, write)
+    until_committed(contract, write)
+
+
+def merge_rows(table: DeltaTable, contract: Contract, rows: Sequence[Row]) -> None:
+    """Inserts rows into a table as it was opened, each replacing the one of the same key, in one commit.
+
+    Raises CommitFailedError where another writer was first: `until_committed` does all again.
+    """
+    same_key = " AND ".join(f"target.{column} = source.{column}" for column in contract.key)
+    merger = table.merge(
+        to_arrow(contract, rows), same_key, source_alias="source", target_alias="target", commit_properties=_NO_RETRY
+    )
+    merger.when_matched_update_all().when_not_matched_insert_all().execute()
+    _compact_now_and_then(table)
 
 
 def remove(root: str, contract: Contract, condition: str) -> int:
@@ -94,7 +97,7 @@ def remove(root: str, contract: Contract, condition: str) -> int:
         deleted = open_or_create(root, contract).delete(condition, commit_properties=_NO_RETRY)
         return int(deleted["num_deleted_rows"] or 0)
 
-    return _until_committed(contract, write)
+    return until_committed(contract, write)
 
 
 def change(root: str, contract: Contract, condition: str, updates: dict[str, str]) -> int:
@@ -104,7 +107,7 @@ def change(root: str, contract: Contract, condition: str, updates: dict[str, str
         changed = open_or_create(root, contract).update(updates, predicate=condition, commit_properties=_NO_RETRY)
         return int(changed["num_updated_rows"] or 0)
 
-    return _until_committed(contract, write)
+    return until_committed(contract, write)
 
 
 def to_arrow(contract: Contract, rows: Sequence[Row]) -> pa.Table:
@@ -129,7 +132,7 @@ def to_arrow(contract: Contract, rows: Sequence[Row]) -> pa.Table:
     return table
 
 
-def _until_committed(contract: Contract, write: Callable[[], Result]) -> Result:
+def until_committed(contract: Contract, write: Callable[[], Result]) -> Result:
     """The result of `write`, tried again while other writers take the version that it would commit as."""
     for attempt in range(ATTEMPTS):
         try:

@@ -30,6 +30,11 @@ def ensure_lake(root: str, settings: LakeSettings) -> None:
     ensure_table(root, DATASETS, settings.as_properties())
 
 
+def is_lake(root: str) -> bool:
+    """Whether there is a lake, of whatever version."""
+    return DeltaTable.is_deltatable(table_uri(root, DATASETS.name), storage_options=storage_options(root))
+
+
 def ensure_table(root: str, contract: Contract, extra: dict[str, str] | None = None) -> None:
     """Creates one table of a lake from its contract, in one commit, unless it is there."""
     uri, options = table_uri(root, contract.name), storage_options(root)

@@ -163,12 +163,18 @@ def follow_merges(states: Mapping[str, Curated], successors: Mapping[str, str]) 
 
 
 def overlay(row: Row, state: Curated | None) -> Row:
-    """A computed row with what was curated laid over it: the cluster as people see it."""
-    seen = {**row, "title": row.get("title"), "custom_id": None, "custom_labels": None, "lock_version": 0}
+    """A computed row with what was curated laid over it: the cluster as people see it.
+
+    `title` is the one that people see: `given_title`, which somebody gave, else `proposed_title`, which was computed.
+    """
+    proposed = row.get("title")
+    seen = {**row, "title": proposed, "proposed_title": proposed, "given_title": None}
+    seen |= {"custom_id": None, "custom_labels": None, "lock_version": 0}
     if state is None:
         return seen
     seen["lock_version"] = state.edits
     seen |= {name: state.value(name) for name in _LAID_OVER if state.value(name) is not None}
+    seen["given_title"] = state.value("title")
     if state.parted:
         seen["files"] -= state.parted
     seen["update_time"] = max(row["update_time"], state.edit_time)

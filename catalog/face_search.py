@@ -44,13 +44,13 @@ _READERS = {
 class Faces:
     """Faces to search for.
 
-    `rows` has the embedding of each, of length 1, float32 (f, d). Of one in the lake, `own` is the condition, in SQL,
-    for its row of `figures`, and `boundary` its box.
+    `rows` has the embedding of each, of length 1, float32 (f, d). Of those in the lake, `own` is the condition, in SQL,
+    for their rows of `figures`, and `boundaries` are their boxes.
     """
 
     rows: NDArray[np.float32]
     own: str | None = None
-    boundary: Row | None = None
+    boundaries: tuple[Row | None, ...] = ()
 
 
 def read_faces(path: Path) -> Faces:
@@ -62,9 +62,29 @@ def read_faces(path: Path) -> Faces:
     if read is None:
         raise UsageError(f"--face {str(path)!r} ends in {path.suffix!r}; {', '.join(_READERS)} are accepted")
     try:
-        return Faces(_directions(np.atleast_2d(np.asarray(read(path), np.float32))))
-    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
+        embeddings = read(path)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise UsageError(f"--face {str(path)!r} holds no embeddings: {error}") from None
+    return faces_from(embeddings, f"--face {str(path)!r}")
+
+
+def faces_from(embeddings: Any, what: str) -> Faces:
+    """The faces of an embedding, or of a list of them. UsageError, naming `what`, where they are none."""
+    try:
+        return Faces(_directions(np.atleast_2d(np.asarray(embeddings, np.float32))))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UsageError(f"{what} holds no embeddings: {error}") from None
+
+
+def faces_of_file(lake: Lake, scope: Scope, uri: str) -> Faces | None:
+    """The faces of a file of one dataset that have embeddings, None without any. UsageError for too many."""
+    where = all_of([scope.condition(lake), equals("uri", check_text(uri)), "embedding IS NOT NULL"])
+    found = lake.read(f"SELECT figure_id, boundary, embedding FROM figures WHERE {where} ORDER BY figure_id", "figures")
+    if not found:
+        return None
+    faces = faces_from([face["embedding"] for face in found], f"the file {uri!r}")
+    own = all_of([one_of("dataset_name", scope.datasets), one_of("figure_id", [face["figure_id"] for face in found])])
+    return Faces(faces.rows, own, tuple(face["boundary"] for face in found))
 
 
 def find_face(lake: Lake, scope: Scope, figure_id: str) -> Faces:
@@ -85,15 +105,15 @@ def find_face(lake: Lake, scope: Scope, figure_id: str) -> Faces:
     except ValueError as error:
         raise UsageError(f"--like {figure_id!r} has no embedding that tells anything: {error}") from None
     own = all_of([equals("dataset_name", face["dataset_name"]), equals("figure_id", figure_id)])
-    return Faces(rows, own, face["boundary"])
+    return Faces(rows, own, (face["boundary"],))
 
 
 def nearest_people(lake: Lake, scope: Scope, faces: Faces, max_results: int = NEAREST) -> list[Row]:
     """The people nearest to each face, best first, ties by id, up to `max_results` a face (0: as many as may be).
 
     Rows are those of `query_figures` with `face` (its number from 1, None of one alone), `boundary` and `similarity`,
-    0 to 1. Those ignored (deleted) are left out, and so are people whose faces have embeddings of another length. A
-    face in the lake is not compared with itself.
+    0 to 1. Those ignored (deleted) are left out, and so are people whose faces have embeddings of another length. Faces
+    in the lake are not compared with themselves.
 
     Raises UsageError where all embeddings of the scope's people have another length.
     Memory: a batch of faces, and 4 bytes a face and person.
@@ -114,7 +134,7 @@ def nearest_people(lake: Lake, scope: Scope, faces: Faces, max_results: int = NE
         {
             **by_id[object_id],
             "face": number if len(best) > 1 else None,
-            "boundary": faces.boundary,
+            "boundary": faces.boundaries[number - 1] if faces.boundaries else None,
             "similarity": min(max(float(similarity[number - 1, at]), 0.0), 1.0),
         }
         for number, nearest in enumerate(best, start=1)

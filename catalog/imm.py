@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any
 
 from catalog.explain import Explanation
+from catalog.file_fields import SAID_TEXTS
+from catalog.files import Aggregated
 from catalog.lake import Row
 from catalog.times import at_offset, day_end, day_start, utc
 from schemas.cluster_kinds import GROUPS, PEOPLE
@@ -26,12 +28,16 @@ _LINEAGE = ("state", "representative", "anchor", "generation", "origin_id", "suc
 
 
 def location_date_cluster(row: Row, language: str) -> Document:
-    """A LocationDateCluster: a row of `location_date_clusters` with its edits laid over it."""
+    """A LocationDateCluster: a row of `location_date_clusters` with its edits laid over it.
+
+    As in IMM, Title is what somebody gave it; the name of the place is ProposedTitle.
+    """
     return _given(
         ObjectId=row["object_id"],
         ProjectName=row["project_name"],
         DatasetName=row["dataset_name"],
-        Title=row["title"],
+        Title=row["given_title"],
+        ProposedTitle=row["proposed_title"],
         LocationDateClusterLevel=row["level"],
         LocationDateClusterStartTime=day_start(row["first_day"], row["start_offset"]),
         LocationDateClusterEndTime=day_end(row["last_day"], row["end_offset"]),
@@ -115,6 +121,12 @@ def nearest_person(row: Row) -> Document:
     return found | figure_cluster(row)
 
 
+def cluster_match(row: Row) -> Document:
+    """A ClusterMatch of SearchImageFigureCluster: a person, how similar a face is, and its box."""
+    boundary = {pascal(side): pixels for side, pixels in (row["boundary"] or {}).items() if pixels is not None}
+    return _given(ClusterId=row["object_id"], Similarity=row["similarity"], Boundary=boundary)
+
+
 def person_file(row: Row, language: str) -> Document:
     """A File that shows a person, with the person's faces in it."""
     return file(row, language) | {"Figures": [{"FigureId": figure_id} for figure_id in row["figure_ids"]]}
@@ -129,10 +141,17 @@ def address(row: Mapping[str, str | None], language: str) -> Document:
 
 
 def file(row: Row, language: str) -> Document:
-    """A File: a row of `files`."""
-    return _given(
-        URI=row["uri"],
+    """A File: a row of `files`, and what `query_files` found beside it."""
+    place, uri = row.get("place"), row["uri"]
+    located = place if place and any(place[level] for level in LEVELS) else row["address"] or {}
+    video = row["media_type"] == "video"
+    said = row.get("said") or {}
+    document = _given(
+        URI=uri,
+        OSSURI=said.get("oss_uri") or (uri if uri.startswith("oss://") else None),
+        Filename=uri.rpartition("/")[2],
         ObjectId=row["object_id"],
+        ObjectType="file",
         ProjectName=row["project_name"],
         DatasetName=row["dataset_name"],
         MediaType=row["media_type"],
@@ -141,18 +160,64 @@ def file(row: Row, language: str) -> Document:
         FileHash=row["file_hash"],
         ContentHash=row["content_hash"],
         ProduceTime=_produce_time(row),
+        Timezone=place and place["time_zone"],
         LatLong=None if row["latitude"] is None else f"{row['latitude']},{row['longitude']}",
-        Addresses=[address(row["address"], language)] if any((row["address"] or {}).values()) else None,
+        Addresses=[address(located, language)] if any(located.values()) else None,
         ImageWidth=row["image_width"],
         ImageHeight=row["image_height"],
+        VideoWidth=row["image_width"] if video else None,
+        VideoHeight=row["image_height"] if video else None,
         Orientation=row["orientation"],
+        CameraMake=row["camera_make"],
+        CameraModel=row["camera_model"],
         Duration=row["duration"],
         Title=row["title"],
+        **{name: said.get(column) for name, column in SAID_TEXTS.items()},
+        CustomLabels=said.get("custom_labels"),
         Labels=[{"LabelName": label} for label in row["labels"] or ()],
+        Figures=[figure(each) for each in row.get("figures", ())],
         CreateTime=utc(row["create_time"]),
         UpdateTime=utc(row["update_time"]),
         DeletedTime=utc(row["deleted_time"]),
     )
+    if "figures" in row:
+        document["FigureCount"] = len(row["figures"])
+    if (feature := row.get("feature")) and feature["image_score"] is not None:
+        document["ImageScore"] = {"OverallQualityScore": feature["image_score"]}
+    return document
+
+
+def figure(row: Row) -> Document:
+    """A Figure: a face as `query_files` has it."""
+    sides = {side.capitalize(): row[f"box_{side}"] for side in ("left", "top", "width", "height")}
+    pose = {angle.capitalize(): row[angle] for angle in ("yaw", "pitch", "roll")}
+    return _given(
+        FigureId=row["figure_id"],
+        FigureType=row["figure_type"],
+        FigureClusterId=row["person"],
+        FigureClusterConfidence=row["confidence"],
+        Age=row["age"],
+        Gender=row["gender"],
+        FaceQuality=row["face_quality"],
+        Boundary=_given(**sides),
+        HeadPose=_given(**pose),
+    )
+
+
+def only(document: Document, fields: Collection[str]) -> Document:
+    """The fields of a document that were asked for (WithFields); none named, all."""
+    return {name: value for name, value in document.items() if name in fields} if fields else document
+
+
+def aggregation(found: Aggregated) -> Document:
+    """An AggregationResult."""
+    groups = [{"Value": _group_text(value), "Count": count} for value, count in found.groups]
+    asked = {"Field": found.aggregation.field, "Operation": found.aggregation.operation}
+    return asked | _given(Value=found.value, Groups=groups)
+
+
+def _group_text(value: Any) -> str:
+    return str(utc(value)) if isinstance(value, datetime) else str(value)
 
 
 def located_file(row: Row, language: str) -> Document:
@@ -187,6 +252,11 @@ def task(row: Row) -> Document:
         StartTime=utc(row["start_time"]),
         EndTime=utc(row["end_time"]),
     )
+
+
+def notification(row: Row) -> Document:
+    """A notification: a row of `notifications`, but for the message."""
+    return _plain({name: value for name, value in row.items() if name not in ("message", "account")})
 
 
 def explanation(found: Explanation, language: str) -> Document:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
@@ -15,7 +17,7 @@ from catalog.sql import all_of, equals, from_microseconds, one_of
 from catalog.storage import storage_options
 from schemas.contract import TIMESTAMP, Contract
 from schemas.datasets import DATASETS
-from schemas.errors import LakeError, NotFound
+from schemas.errors import LakeError, NotFound, UsageError
 from schemas.lake import CONTRACT_VERSION, TABLES, bucket_of, check_name, table_uri
 from schemas.settings import LakeSettings
 
@@ -43,12 +45,15 @@ class Lake:
         if "://" not in root and "%" in root:
             raise LakeError(f"lake {root!r}: delta-rs takes the % for an escape; use a path without one")
         self.root = root
+        self._kept: dict[str, _Kept] = {}
         datasets = self._open(DATASETS.name)
         if datasets is None:
             raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
         metadata = datasets.metadata()
         _check_version(root, DATASETS, metadata.configuration, CONTRACT_VERSION)
         self.settings = LakeSettings.from_properties(metadata.configuration, table_uri(root, DATASETS.name))
+        self._pinned: dict[str, DeltaTable | None] = {}
+        self._past: list[str] = []
         self.token_key = hashlib.sha256(f"lakealbum token {metadata.id}".encode()).digest()
 
     def table(self, contract: Contract) -> DeltaTable | None:
@@ -56,10 +61,54 @@ class Lake:
 
         Raises LakeError where its contract is of another version.
         """
+        if contract.name in self._pinned:
+            return self._pinned[contract.name]
+        kept = self._kept.get(contract.name)
+        if kept is not None and kept.is_newest():
+            return kept.table
         table = self._open(contract.name)
         if table is not None:
             _check_version(self.root, contract, table.metadata().configuration, contract.version)
+            self._kept[contract.name] = _Kept.of(table, self.root, contract.name)
         return table
+
+    def pin(self, tables: Iterable[str], versions: Mapping[str, int] | None = None) -> Lake:
+        """The same lake with some tables at rest: each as of its version in `versions`, else as it is now.
+
+        Raises UsageError where a version is not there any more.
+        """
+        pinned = copy(self)
+        pinned._pinned, pinned._past = {}, []
+        for name in sorted(tables):
+            table = self.table(TABLES[name])
+            if table is not None and versions and versions.get(name, table.version()) != table.version():
+                pinned._past.append(f"{name} at version {versions[name]}")
+                table = self._open(name) or table  # one of its own, to be moved back
+                try:
+                    table.load_as_version(versions[name])
+                except (DeltaError, OSError, ValueError):
+                    raise pinned._not_kept() from None
+            pinned._pinned[name] = table
+        return pinned
+
+    def _not_kept(self) -> UsageError:
+        return UsageError(
+            f"NextToken goes on with {', '.join(self._past)}, which the lake does not keep any more: ask for the first "
+            "page again"
+        )
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The versions of the tables that are pinned."""
+        return {name: table.version() for name, table in self._pinned.items() if table is not None}
+
+    def require(self, tables: Iterable[str]) -> None:
+        """Raises LakeError naming a table that a lake made by this version has, and this one lacks."""
+        for name in sorted(tables):
+            if self.table(TABLES[name]) is None:
+                raise LakeError(
+                    f"lake {self.root!r} has no table {name}: `lakealbum migrate --lake {self.root}` makes it"
+                )
 
     def has(self, table: str) -> bool:
         """Whether a table has been made."""
@@ -68,7 +117,7 @@ class Lake:
     def read(self, statement: str, *tables: str) -> list[Row]:
         """The rows that a statement selects from the tables it names; none if one of them is not there."""
         found = list(self.batches(statement, *tables))
-        return _to_rows(pa.Table.from_batches(found)) if found else []
+        return plain_rows(pa.Table.from_batches(found)) if found else []
 
     def batches(self, statement: str, *tables: str) -> Iterator[pa.RecordBatch]:
         """The same rows as Arrow, a batch at a time: for more of them than should be in memory at once."""
@@ -81,6 +130,8 @@ class Lake:
         try:
             yield from pa.RecordBatchReader.from_stream(session.execute(statement))
         except Exception as error:  # what fails while a stream is read has no narrower type
+            if self._past and "not found" in str(error).lower():
+                raise self._not_kept() from error
             raise LakeError(f"lake {self.root!r}: {', '.join(tables)} cannot be read: {error}") from error
 
     def count(self, source: str, *tables: str) -> int:
@@ -97,6 +148,48 @@ class Lake:
 
 
 @dataclass(frozen=True)
+class _Kept:
+    """A table as it was opened, and how its log's last entry looked: opening it anew reads the log anew.
+
+    In an object store nothing tells as cheaply that a log has not grown; there a table is opened each time.
+    """
+
+    table: DeltaTable
+    entry: Path | None
+    following: Path | None
+    state: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, table: DeltaTable, root: str, name: str) -> _Kept:
+        if "://" in root:
+            return cls(table, None, None, None)
+        log, version = Path(root, name, "_delta_log"), table.version()
+        entry = log / f"{version:020}.json"
+        return cls(table, entry, log / f"{version + 1:020}.json", _state(entry))
+
+    def is_newest(self) -> bool:
+        """Whether no commit has followed, and the last one is still the same file."""
+        if self.entry is None or self.following is None or self.state is None:
+            return False
+        return not self.following.exists() and _state(self.entry) == self.state
+
+
+def _state(entry: Path) -> tuple[int, int] | None:
+    try:
+        found = entry.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+class Within(NamedTuple):
+    """The rows of a scope, in SQL: in a table with a column `bucket`, and in one without."""
+
+    bucketed: str
+    plain: str
+
+
+@dataclass(frozen=True)
 class Scope:
     """What a request is about: one project, and some of its datasets or (none named) all of them."""
 
@@ -109,15 +202,20 @@ class Scope:
             check_name("dataset", dataset)
         object.__setattr__(self, "datasets", tuple(sorted(set(self.datasets))))
 
-    def condition(self, lake: Lake, bucketed: bool = True) -> str:
-        """The rows of this scope, in a table with or without a column `bucket`."""
-        conditions = [equals("project_name", self.project)]
+    def condition(self, lake: Lake, bucketed: bool = True, table: str = "") -> str:
+        """The rows of this scope, in a table with or without a column `bucket`; `table` names it in a join."""
+        of = f"{table}." if table else ""
+        conditions = [equals(f"{of}project_name", self.project)]
         if self.datasets:
-            conditions.append(one_of("dataset_name", self.datasets))
+            conditions.append(one_of(f"{of}dataset_name", self.datasets))
         if self.datasets and bucketed:
             buckets = {bucket_of(self.project, dataset, lake.settings.buckets) for dataset in self.datasets}
-            conditions.append(one_of("bucket", sorted(buckets)))
+            conditions.append(one_of(f"{of}bucket", sorted(buckets)))
         return all_of(conditions)
+
+    def within(self, lake: Lake) -> Within:
+        """The same conditions for tables of either kind."""
+        return Within(self.condition(lake), self.condition(lake, bucketed=False))
 
     def check(self, lake: Lake) -> None:
         """Raises NotFound naming the project or dataset that is not there. For answers that are empty."""
@@ -130,7 +228,7 @@ class Scope:
             raise NotFound(f"project {self.project!r} has no dataset {dataset!r}; datasets: {_some(known)}")
 
 
-def _to_rows(table: pa.Table) -> list[Row]:
+def plain_rows(table: pa.Table) -> list[Row]:
     """Rows of plain Python values. Instants go by way of integers: pyarrow would load pandas to make them."""
     instants = [field.name for field in table.schema if field.type == TIMESTAMP]
     for name in instants:

@@ -16,14 +16,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from catalog.lake import Row
-from catalog.sql import from_microseconds, literal, microseconds
+from catalog.sql import all_of, from_microseconds, literal, microseconds
 from schemas.errors import UsageError
 
 Order = Literal["asc", "desc"]
-Position = tuple[datetime | str | int, str]  # sort value and tie-breaker of the last row seen
+Value = datetime | str | int | float | None
+Position = tuple[Value, ...]  # sort values and tie-breaker of the last row seen
 
 MOST_RESULTS = 100
 """Rows of the largest page."""
@@ -41,6 +42,16 @@ class Page:
     rows: list[Row]
     next_token: str | None = None
     total: int | None = None
+
+
+class Ordered(Protocol):
+    """An order of rows in which none ties with another."""
+
+    def key(self, row: Row) -> Position:
+        """Where a row stands."""
+
+    def after(self, position: Position | None) -> str:
+        """The rows behind a position, in SQL; at the start, all."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,40 @@ class Sorting:
 
 
 @dataclass(frozen=True)
+class ManySorting:
+    """An order of rows by several columns, each in its own direction, rows without a value last.
+
+    The last column is unique and never null.
+    """
+
+    columns: tuple[tuple[str, Order], ...]
+
+    @property
+    def clause(self) -> str:
+        """ORDER BY in SQL."""
+        return "ORDER BY " + ", ".join(f"{column} {order} NULLS LAST" for column, order in self.columns)
+
+    def key(self, row: Row) -> Position:
+        """Where a row stands."""
+        return tuple(row[column] for column, _ in self.columns)
+
+    def after(self, position: Position | None) -> str:
+        """The rows behind a position, in SQL; at the start, all."""
+        if position is None:
+            return "TRUE"
+        behind, same = [], []
+        for (column, order), value in zip(self.columns, position, strict=True):
+            if value is None:
+                same.append(f"{column} IS NULL")
+                continue
+            sign = ">" if order == "asc" else "<"
+            further = f"({column} {sign} {literal(value)} OR {column} IS NULL)"
+            behind.append(all_of([*same, further]))
+            same.append(f"{column} = {literal(value)}")
+        return " OR ".join(f"({condition})" for condition in behind)
+
+
+@dataclass(frozen=True)
 class Pager:
     """How one query of one lake is cut into pages.
 
@@ -85,11 +130,27 @@ class Pager:
 
     key: bytes
     query: Mapping[str, Any]
-    sorting: Sorting
+    sorting: Ordered
     max_results: int
 
     def position(self, token: str | None) -> Position | None:
         """Where the page that a token asks for starts. UsageError for a token of another query or lake."""
+        payload = self._opened(token)
+        return None if payload is None else tuple(_decode(value) for value in payload["at"])
+
+    def versions(self, token: str | None) -> dict[str, int]:
+        """The versions of tables that the first page was read at; {} at the start. UsageError as `position`."""
+        payload = self._opened(token)
+        return payload["of"] if payload else {}
+
+    def page(self, rows: Iterable[Row], versions: Mapping[str, int] | None = None) -> Page:
+        """The first page of rows that start at the asked-for position; the next one is to be read at `versions`."""
+        found = list(islice(rows, self.max_results + 1))
+        shown = found[: self.max_results]
+        more = len(found) > len(shown)
+        return Page(shown, self._token(self.sorting.key(shown[-1]), versions or {}) if more else None)
+
+    def _opened(self, token: str | None) -> dict[str, Any] | None:
         if not token:
             return None
         try:
@@ -99,26 +160,26 @@ class Pager:
         payload, seal = sealed[:-_SEAL_BYTES], sealed[-_SEAL_BYTES:]
         if not hmac.compare_digest(seal, self._seal(payload)):
             raise _foreign_token()
-        kind, value, tie = json.loads(payload)
-        return (from_microseconds(value) if kind == "time" else value), tie
+        opened: dict[str, Any] = json.loads(payload)
+        return opened
 
-    def page(self, rows: Iterable[Row]) -> Page:
-        """The first page of rows that start at the asked-for position."""
-        found = list(islice(rows, self.max_results + 1))
-        shown = found[: self.max_results]
-        more = len(found) > len(shown)
-        return Page(shown, self._token(self.sorting.key(shown[-1])) if more else None)
-
-    def _token(self, position: Position) -> str:
-        value, tie = position
-        stored = ("time", microseconds(value)) if isinstance(value, datetime) else ("plain", value)
-        payload = json.dumps([*stored, tie], separators=(",", ":")).encode()
+    def _token(self, position: Position, versions: Mapping[str, int]) -> str:
+        stored = {"at": [_encode(value) for value in position], "of": versions}
+        payload = json.dumps(stored, separators=(",", ":")).encode()
         return base64.urlsafe_b64encode(payload + self._seal(payload)).decode()
 
     def _seal(self, payload: bytes) -> bytes:
-        asked = json.dumps([self.query, self.sorting.__dict__], sort_keys=True, default=str).encode()
+        asked = json.dumps([self.query, vars(self.sorting)], sort_keys=True, default=str).encode()
         message = hashlib.sha256(asked).digest() + payload
         return hmac.new(self.key, message, hashlib.sha256).digest()[:_SEAL_BYTES]
+
+
+def _encode(value: Value) -> Any:
+    return {"us": microseconds(value)} if isinstance(value, datetime) else value
+
+
+def _decode(value: Any) -> Value:
+    return from_microseconds(value["us"]) if isinstance(value, dict) else value
 
 
 def scan(

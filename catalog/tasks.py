@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -79,6 +79,20 @@ def list_tasks(lake: Lake, query: TaskQuery, next_token: str | None = None, now:
 def append_task_state(root: str, row: Row) -> None:
     """Records a state of a task: a row of `tasks`. The one of the greatest update_time is in force."""
     append(root, TASKS, [row])
+
+
+def beat_tasks(lake: Lake, task_ids: Sequence[str], now: datetime) -> None:
+    """Repeats the state of tasks that run, or wait for their turn: a sign of life."""
+    if not task_ids:
+        return
+    newest = "row_number() OVER (PARTITION BY task_id ORDER BY update_time DESC, status = 'Running') AS age"
+    rows = lake.read(
+        f"SELECT {', '.join(TASKS.names)} FROM (SELECT *, {newest} FROM tasks WHERE {one_of('task_id', task_ids)}) "
+        "WHERE age = 1 AND status = 'Running'",
+        "tasks",
+    )
+    if rows:
+        append(lake.root, TASKS, [{**row, "update_time": now} for row in rows])
 
 
 def put_run(root: str, row: Row) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
 from catalog.imm import Document
@@ -29,7 +30,7 @@ def location_date_clusters(documents: list[Document]) -> None:
     datasets = {document["DatasetName"] for document in documents}
     columns: dict[str, Show] = {
         "Dates": _dates,
-        "Title": lambda d: d["Title"],
+        "Title": _title,
         "Place": lambda d: d["Addresses"][0].get("AddressLine", ""),
         "Level": lambda d: d["LocationDateClusterLevel"],
         "Days": lambda d: f"{d['Days']:,}",
@@ -39,7 +40,7 @@ def location_date_clusters(documents: list[Document]) -> None:
     }
     if len(datasets) > 1:
         columns = {"Dataset": lambda d: d["DatasetName"], **columns}
-    if all(document["Title"] in _names(document) for document in documents):
+    if all(_title(document) in _names(document) for document in documents):
         del columns["Title"]
     _print_table(documents, columns, numeric=("Days", "Pictures", "Videos"))
 
@@ -121,6 +122,30 @@ def files(documents: list[Document]) -> None:
     _print_table(documents, columns)
 
 
+def fields(documents: list[Document]) -> None:
+    """Files, by the fields that were asked for."""
+    names = list(dict.fromkeys(name for document in documents for name in document))
+    columns: dict[str, Show] = {name: partial(_text_of, name) for name in names}
+    _print_table(documents, columns)
+
+
+def aggregations(documents: list[Document]) -> None:
+    """Aggregations: a line a value, or a group."""
+    lines = [
+        {**document, **group}
+        for document in documents
+        for group in (document.get("Groups") or [{"Value": document.get("Value", "none")}])
+    ]
+    columns: dict[str, Show] = {
+        "Aggregation": lambda d: f"{d['Operation']} of {d['Field']}",
+        "Value": lambda d: f"{d['Value']:,.15g}" if isinstance(d["Value"], float) else d["Value"],
+        "Files": lambda d: f"{d['Count']:,}" if "Count" in d else "",
+    }
+    if not any("Count" in line for line in lines):
+        del columns["Files"]
+    _print_table(lines, columns, numeric=("Files",))
+
+
 def tasks(documents: list[Document]) -> None:
     """Tasks: what, when, how far, why not."""
     columns: dict[str, Show] = {
@@ -134,6 +159,20 @@ def tasks(documents: list[Document]) -> None:
     _print_table(documents, columns, numeric=("Progress",))
 
 
+def notifications(documents: list[Document]) -> None:
+    """Notifications: of what, where to, how far, why not."""
+    columns: dict[str, Show] = {
+        "Notification": lambda d: d["NotificationId"],
+        "State": lambda d: d["Delivery"],
+        "Event": lambda d: d["EventType"],
+        "To": lambda d: d.get("Topic") or d["Url"],
+        "Tries": lambda d: f"{d['Attempts']:,}",
+        "Asked": lambda d: _to_the_second(d["CreateTime"]),
+        "Reason": lambda d: d.get("Reason", ""),
+    }
+    _print_table(documents, columns, numeric=("Tries",))
+
+
 def task(document: Document) -> None:
     """All that is known of a task, a line each."""
     _print_fields(document)
@@ -142,7 +181,7 @@ def task(document: Document) -> None:
 def explanation(document: Document) -> None:
     """Why a cluster exists, from what it is down to what was done to it."""
     cluster = document["Cluster"]
-    name = cluster.get("Title") or cluster.get("Name") or cluster["ObjectId"]
+    name = cluster.get("Title") or cluster.get("ProposedTitle") or cluster.get("Name") or cluster["ObjectId"]
     _heading(f"{name} ({document['Status']})")
     _print_fields({name: value for name, value in cluster.items() if not isinstance(value, dict | list)})
     _heading("Options in force")
@@ -207,6 +246,11 @@ def _dates(document: Document) -> str:
     return days_text(date.fromisoformat(first[:10]), date.fromisoformat(last[:10]))
 
 
+def _title(document: Document) -> str:
+    title: str = document.get("Title") or document["ProposedTitle"]
+    return title
+
+
 def _names(document: Document) -> set[str]:
     return set(document["Addresses"][0].values())
 
@@ -223,6 +267,10 @@ def _kept(document: Document) -> int:
 
 def _to_the_second(time: str) -> str:
     return time.replace("T", " ").rstrip("Z").partition(".")[0]
+
+
+def _text_of(name: str, document: Document) -> str:
+    return _text(document[name]) if name in document else ""
 
 
 def _field(key: str) -> Show:

@@ -50,7 +50,7 @@ class TimeRange:
     def condition(self, column: str, day_column: str | None = None) -> str:
         """The rows in the range. Dates are compared with `day_column`; without one, they are days in UTC."""
         bounds = []
-        for operator, bound, edge in ((">=", self.start, _first_instant), ("<=", self.end, _last_instant)):
+        for operator, bound, edge in ((">=", self.start, first_instant), ("<=", self.end, last_instant)):
             if bound is not None and day_column and not isinstance(bound, datetime):
                 bounds.append(f"{day_column} {operator} {literal(bound)}")
             elif bound is not None:
@@ -124,11 +124,13 @@ def _date_or_instant(text: str) -> date | datetime | None:
     return datetime.fromisoformat(f"{day}T{clock}.{micro}").replace(tzinfo=timezone(offset)).astimezone(UTC)
 
 
-def _first_instant(bound: date | datetime) -> datetime:
+def first_instant(bound: date | datetime) -> datetime:
+    """An instant, or the first one of a day in UTC."""
     return bound if isinstance(bound, datetime) else datetime(bound.year, bound.month, bound.day, tzinfo=UTC)
 
 
-def _last_instant(bound: date | datetime) -> datetime:
+def last_instant(bound: date | datetime) -> datetime:
+    """An instant, or the last one of a day in UTC."""
     if isinstance(bound, datetime):
         return bound
     return datetime(bound.year, bound.month, bound.day, 23, 59, 59, 999_999, UTC)

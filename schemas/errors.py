@@ -15,6 +15,12 @@ class UsageError(LakeAlbumError):
     exit_code = 2
 
 
+class LimitExceeded(UsageError):
+    """More of something is asked for than is accepted at once."""
+
+    code = "LimitExceededError"
+
+
 class LakeError(LakeAlbumError):
     """The lake is missing, of an unknown version, or lacks a table."""
 

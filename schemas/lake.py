@@ -20,12 +20,16 @@ from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
 from schemas.file_features import FILE_FEATURES
+from schemas.file_notes import FILE_NOTES
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
 from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
+from schemas.notifications import NOTIFICATIONS
 from schemas.place_days import PLACE_DAYS
+from schemas.projects import DATASET_SETTINGS, PROJECTS
 from schemas.rejected import REJECTED
+from schemas.requests import REQUESTS
 from schemas.runs import RUNS
 from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
 from schemas.similar_image_members import SIMILAR_IMAGE_MEMBERS
@@ -35,8 +39,11 @@ from schemas.tasks import TASKS
 TABLES: dict[str, Contract] = {
     contract.name: contract
     for contract in (
+        PROJECTS,
         DATASETS,
+        DATASET_SETTINGS,
         FILES,
+        FILE_NOTES,
         FILE_PLACES,
         FILE_FEATURES,
         FIGURES,
@@ -53,7 +60,9 @@ TABLES: dict[str, Contract] = {
         CLUSTER_EDITS,
         CLUSTER_EVENTS,
         DATASET_STATE,
+        REQUESTS,
         TASKS,
+        NOTIFICATIONS,
         RUNS,
         REJECTED,
     )

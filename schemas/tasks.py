@@ -41,6 +41,7 @@ TASK_TYPES: dict[str, str] = {
     "LocationDateClustering": "`lakealbum cluster location-date`",
     "SimilarImageClustering": "`lakealbum cluster similar-images`",
     "FaceClustering": "`lakealbum cluster figures`; its tasks are CreateFigureClusteringTask-<uuid>",
+    "FigureClustersMerging": "CreateFigureClustersMergingTask of the endpoint",
     "FaceErasing": "`lakealbum erase figure`",
     "LakeMaintenance": "`lakealbum maintain`",
 }

@@ -18,6 +18,7 @@ from transforms.tables.machine import KERNELS
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
+    "serve": {"serve", "jobs", "catalog", "schemas"},
     "jobs": {"jobs", "transforms", "catalog", "schemas"},
     "transforms": {"transforms", "schemas"},
     "catalog": {"catalog", "schemas"},
@@ -26,6 +27,7 @@ PACKAGES = {
 """Package -> packages of ours that it may import."""
 NOT_FOR = {
     "catalog": {"pyspark", "delta", "pydantic", "pandas"},
+    "serve": {"pyspark", "delta", "pandas"},
     "schemas": {"pyspark", "delta", "pydantic", "pandas", "deltalake"},
     "transforms": {"delta", "deltalake", "click"},
 }
@@ -65,6 +67,11 @@ def test_imports_point_one_way(path: Path) -> None:
     found = set(imported(path))
     assert not found & (PACKAGES.keys() - PACKAGES[package])
     assert not found & NOT_FOR.get(package, set())
+
+
+def test_the_door_imports_no_jobs_but_in_the_worker() -> None:
+    doors = [path for path in (ROOT / "serve").rglob("*.py") if path.name != "worker.py"]
+    assert not [path for path in doors if "jobs" in imported(path)]
 
 
 TRANSFORMS = [

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from catalog import figures, imm, similar_images, terminal
 from catalog.commands.arguments import any_id, is_typed, listed, pairs, refuse_with, sort_key
 from catalog.commands.options import by_ids, counted, in_lake, in_pages, time_range
-from catalog.commands.output import show
-from catalog.files import SORTS as FILE_SORTS
-from catalog.files import FileQuery, query_files
+from catalog.commands.output import print_json, show
+from catalog.files import (
+    MOST_GROUPS,
+    Aggregation,
+    AggregationOperation,
+    FileQuery,
+    aggregate_files,
+    count_files,
+    query_files,
+)
 from catalog.lake import Lake, Scope
 from catalog.location_dates import SORTS, LocationDateQuery, files_of_cluster, query_location_dates
-from catalog.paging import MOST_RESULTS, Page
+from catalog.paging import MOST_RESULTS, Page, check_among
 from catalog.similar_images import KINDS, SimilarImageQuery, query_similar_images
+from catalog.simple_query import conditions
+from catalog.times import TimeRange
 from schemas.cluster_kinds import GROUPS, PEOPLE, TRIPS
 from schemas.contract import LEVELS
 from schemas.errors import UsageError
@@ -25,7 +34,10 @@ _NOT_OF_A_FACE = (
     "object_ids", "title", "label", "created_from", "created_to", "updated_from", "updated_to",
     "sort", "order", "next_token", "with_total",
 )  # fmt: skip
-_NOT_OF_A_CLUSTER = ("uri", "media_type", "removed", "produced_from", "produced_to", "sort", "order")
+_NOT_OF_A_CLUSTER = (
+    "where", "uri", "media_type", "removed", "produced_from", "produced_to", "aggregate", "sort", "order",
+    "with_fields",
+)  # fmt: skip
 
 
 @click.group()
@@ -170,45 +182,113 @@ def _show_nearest(
 
 @query.command("files")
 @click.option("--cluster", metavar="ID", help="The files of this cluster: a trip's by time, similar images best first.")
+@click.option("--where", metavar="JSON", help="Those that satisfy this SimpleQuery (docs/queries.md); @FILE reads it.")
 @click.option("--uri", help="The one file of this URI.")
 @click.option("--media-type", help="image or video.")
-@click.option("--removed", is_flag=True, help="Removed files, instead of those that are there.")
+@click.option("--removed", is_flag=True, help="Those that were removed, instead of those that are there.")
 @time_range("produced", "Taken")
-@in_pages(FILE_SORTS, max_results=20)
-@counted
+@click.option(
+    "--aggregate",
+    multiple=True,
+    metavar="OP:FIELD",
+    help="Compute this of all that match, instead: min, max, average, sum, count, distinct or group; repeatable.",
+)
+@click.option("--sort", help="Up to 5 fields of File with commas between.  [default: URI]")
+@click.option("--order", help="asc or desc, one for each; with commas between.  [default: desc of a --sort, else asc]")
+@click.option("--with-fields", help="Show these fields alone; with commas between.")
+@click.option("--max-results", type=int, default=20, show_default=True, help="Files a page, 1 to 100; groups, to 2000.")
+@click.option("--next-token", help="Goes on where the last page ended.")
+@click.option("--total", "--count", "with_total", is_flag=True, help="Count all that match, too.")
 @in_lake
 def query_files_command(
     lake: Lake,
     scope: Scope,
     as_json: bool,
     cluster: str | None,
-    sort: str,
+    where: str | None,
+    uri: str | None,
+    media_type: str | None,
+    removed: bool,
+    produced: TimeRange,
+    aggregate: tuple[str, ...],
+    sort: str | None,
+    order: str | None,
+    with_fields: str | None,
     max_results: int,
     next_token: str | None,
     with_total: bool,
-    **filters: Any,
 ) -> None:
-    """Show files, or those of a cluster."""
-    language, table = lake.settings.language, terminal.files
+    """Show files that satisfy conditions, or those of a cluster; or aggregate them."""
     if cluster:
         refuse_with("--cluster", _NOT_OF_A_CLUSTER)
-        object_id = any_id(lake, scope, cluster)
-        if object_id.startswith(PEOPLE.prefix):
-            page = figures.files_of_person(lake, scope, object_id, max_results, next_token, with_total=with_total)
-            files = [imm.person_file(row, language) for row in page.rows]
-        elif object_id.startswith(GROUPS.prefix):
-            page = similar_images.files_of_cluster(
-                lake, scope, object_id, max_results, next_token, with_total=with_total
-            )
-            files = [imm.similar_image_file(row, language) for row in page.rows]
-            table = terminal.similar_files
-        else:
-            page = files_of_cluster(lake, scope, object_id, max_results, next_token, with_total=with_total)
-            files = [imm.located_file(row, language) for row in page.rows]
-    else:
-        asked = FileQuery(
-            scope=scope, sort=sort_key(sort, FILE_SORTS), max_results=max_results, with_total=with_total, **filters
-        )
-        page = query_files(lake, asked, next_token)
-        files = [imm.file(row, language) for row in page.rows]
+        _show_files_of(lake, scope, as_json, cluster, max_results, next_token, with_total)
+        return
+    orders: list[Any] = _parts(order)
+    asked = FileQuery(
+        scope,
+        conditions(_argument(where), uri=uri, media_type=media_type, produced=produced),
+        sort=tuple(_parts(sort)),
+        order=tuple(orders),
+        removed=removed,
+        fields=tuple(_parts(with_fields)),
+        max_results=20 if aggregate else max_results,
+        with_total=with_total,
+    )
+    if aggregate:
+        refuse_with("--aggregate", ("sort", "order", "with_fields", "next_token"))
+        most = max_results if is_typed("max_results") else MOST_GROUPS
+        found = aggregate_files(lake, asked, [_aggregation(text) for text in aggregate], most)
+        total = {"TotalHits": count_files(lake, asked)} if with_total else {}
+        _show_aggregations(as_json, {"Aggregations": [imm.aggregation(each) for each in found], **total})
+        return
+    page = query_files(lake, asked, next_token)
+    files = [imm.only(imm.file(row, lake.settings.language), asked.fields) for row in page.rows]
+    table = terminal.fields if asked.fields else terminal.files
     show(lake, scope, page, as_json, "Files", files, table, total="TotalHits")
+
+
+def _show_files_of(
+    lake: Lake, scope: Scope, as_json: bool, cluster: str, max_results: int, next_token: str | None, with_total: bool
+) -> None:
+    language, table = lake.settings.language, terminal.files
+    object_id = any_id(lake, scope, cluster)
+    if object_id.startswith(PEOPLE.prefix):
+        page = figures.files_of_person(lake, scope, object_id, max_results, next_token, with_total=with_total)
+        files = [imm.person_file(row, language) for row in page.rows]
+    elif object_id.startswith(GROUPS.prefix):
+        page = similar_images.files_of_cluster(lake, scope, object_id, max_results, next_token, with_total=with_total)
+        files = [imm.similar_image_file(row, language) for row in page.rows]
+        table = terminal.similar_files
+    else:
+        page = files_of_cluster(lake, scope, object_id, max_results, next_token, with_total=with_total)
+        files = [imm.located_file(row, language) for row in page.rows]
+    show(lake, scope, page, as_json, "Files", files, table, total="TotalHits")
+
+
+def _show_aggregations(as_json: bool, document: imm.Document) -> None:
+    if as_json:
+        print_json(document)
+        return
+    terminal.aggregations(document["Aggregations"])
+    if "TotalHits" in document:
+        click.echo(f"{document['TotalHits']:,} match.")
+
+
+def _parts(given: str | None) -> list[str]:
+    return [part.strip() for part in given.split(",")] if given else []
+
+
+def _argument(given: str | None) -> str | None:
+    """An argument, or the content of the file that it names with @."""
+    if not given or not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--where {given!r} cannot be read: {error}") from None
+
+
+def _aggregation(given: str) -> Aggregation:
+    operation, _, field = given.partition(":")
+    check_among("--aggregate", [operation], get_args(AggregationOperation))
+    return Aggregation(field, operation)  # type: ignore[arg-type]

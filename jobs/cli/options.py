@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from catalog.commands.arguments import pairs
 from catalog.commands.options import lake_options
+from catalog.webhooks import Webhook
 from jobs.runtime.conf import CONF
 from schemas.errors import UsageError
 from schemas.lake import check_name
@@ -41,6 +42,10 @@ class JobConfig(BaseModel):
     user_data: str | None = Field(default=None, description="the caller's data, kept with the task, up to 2,048 bytes")
     tag: dict[str, str] = Field(default={}, description="the caller's tags, kept with the task")
 
+    notify: str | None = Field(
+        default=None, exclude=True, description="where the task's end is told to: https://host/path"
+    )
+
     @field_validator("project")
     @classmethod
     def _project_is_a_name(cls, value: str) -> str:
@@ -50,6 +55,13 @@ class JobConfig(BaseModel):
     @classmethod
     def _datasets_are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(sorted({check_name("dataset", name) for name in value}))
+
+    @field_validator("notify")
+    @classmethod
+    def _may_be_sent_to(cls, value: str | None) -> str | None:
+        if value is not None:
+            Webhook.from_environment().guard.check(value)
+        return value
 
     @field_validator("user_data")
     @classmethod
@@ -64,7 +76,7 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_shared(*args: Any, **kwargs: Any) -> Any:
-        names = ("lake", "project", "dataset", "config", "set", "run_id", "dry_run", "user_data", "tag")
+        names = ("lake", "project", "dataset", "config", "set", "run_id", "dry_run", "user_data", "tag", "notify")
         given = {name: kwargs.pop(name) for name in names}
         return command(*args, given=given, **kwargs)
 
@@ -72,6 +84,7 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
         click.option("--tag", multiple=True, metavar="KEY=VALUE", help="Tag of the task; repeatable."),
+        click.option("--notify", metavar="URL", help="Tell the end of the task to this address, signed."),
         click.option("--user-data", help="Data kept with the task, up to 2,048 bytes."),
         click.option("--dry-run", is_flag=True, default=None, help="Compute and count, write nothing."),
         click.option("--run-id", help="Id of the run.  [default: made up]"),
@@ -90,7 +103,8 @@ def build_config(model: type[Config], given: dict[str, Any], own: dict[str, Any]
     values = _read_yaml(given["config"]) if given["config"] else {}
     for key, value in pairs("--set", given["set"]).items():
         values[key.replace("-", "_")] = yaml.safe_load(value)
-    explicit = {**own, **{k: given[k] for k in ("lake", "project", "dataset", "run_id", "dry_run", "user_data")}}
+    shared = ("lake", "project", "dataset", "run_id", "dry_run", "user_data", "notify")
+    explicit = {**own, **{name: given[name] for name in shared}}
     explicit["tag"] = pairs("--tag", given["tag"]) or None
     values.update({key: value for key, value in explicit.items() if value not in (None, ())})
     try:

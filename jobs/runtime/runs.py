@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from catalog.notifications import notifying
 from catalog.tasks import append_task_state, put_run
 from jobs.cli.options import JobConfig
 from jobs.runtime.commits import Ledger
@@ -84,10 +85,12 @@ def run_job(
     task_name: str | None = None,
     create: LakeSettings | None = None,
     geometry: bool = False,
+    asked: Mapping[str, object] | None = None,
 ) -> Iterator[Run]:
     """Opens the lake, and keeps the run's task and lineage row in step with what happens inside.
 
-    `task_name` is what the task's id begins with, where that is not its type.
+    `task_name` is what the task's id begins with, where that is not its type. `asked` are columns of the task of a
+    request that was accepted before (serve.worker): its ids and when it was asked.
 
     A failure is written to both, with the kind of error and what it says, and raised again. A dry run leaves
     neither. Progress and heartbeats are written by a thread of their own, every 30 seconds.
@@ -111,6 +114,7 @@ def run_job(
         "user_data": config.user_data,
         "start_time": now,
         "end_time": None,
+        **(asked or {}),
     }
     with Progress(job) as progress:
 
@@ -128,7 +132,7 @@ def run_job(
         record = _Record(config, job, task, run)
         record.write("Running")
         log.info("started", extra={"job": job, "run_id": run_id, "task_id": task["task_id"], "lake": config.lake})
-        with record.heartbeat():
+        with notifying(config.lake, task, config.notify), record.heartbeat():
             try:
                 yield run
             except BaseException as error:
@@ -136,8 +140,8 @@ def run_job(
                 record.write("Failed", code=code, message=_first_line(error))
                 log.error("failed", extra={"job": job, "run_id": run_id, "code": code, "reason": _first_line(error)})
                 raise
-        record.write("Succeeded")
-        log.info("succeeded", extra={"job": job, "run_id": run_id, **run.ledger.row_counts})
+            record.write("Succeeded")
+            log.info("succeeded", extra={"job": job, "run_id": run_id, **run.ledger.row_counts})
 
 
 class _Record:

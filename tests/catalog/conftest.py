@@ -142,6 +142,10 @@ class LakeMaker:
             **given,
         }
 
+    def file_edit(self, uri: str, dataset: str = "ada", **given: Any) -> Row:
+        """A row of `file_notes`."""
+        return {**self._key(dataset, bucket=False), "uri": uri, "update_time": NOON, **given}
+
     def similar_cluster(self, number: int, uris: Sequence[str] = (), dataset: str = "ada", **given: Any) -> Row:
         """A row of `similar_image_clusters`: group `number`, of pictures from the best on (`<number>/a.jpg`, ...)."""
         uris = uris or group_uris(number)
@@ -326,15 +330,16 @@ def edit(sequence: int, object_id: str, action: str = "update", **given: Any) ->
 
 
 @pytest.fixture(scope="session")
-def _empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with the datasets ada and ben, not to be written to."""
     root = tmp_path_factory.mktemp("lake")
     LakeMaker(root).datasets("ada", "ben")
     return root
 
 
 @pytest.fixture
-def maker(_empty_lake: Path, tmp_path: Path) -> LakeMaker:
+def maker(empty_lake: Path, tmp_path: Path) -> LakeMaker:
     """A lake with the datasets ada and ben and nothing else in it."""
     root = tmp_path / "lake"
-    shutil.copytree(_empty_lake, root)
+    shutil.copytree(empty_lake, root)
     return LakeMaker(root)

@@ -118,7 +118,7 @@ def test_scope_and_edits_narrow(people: LakeMaker) -> None:
 
 def test_a_face_of_the_lake_is_not_compared_with_itself(people: LakeMaker) -> None:
     asked = find_face(people.lake, people.scope, "p1-0")
-    assert asked.boundary == {"left": 1, "top": 2, "width": 120, "height": 140}
+    assert asked.boundaries == ({"left": 1, "top": 2, "width": 120, "height": 140},)
     person, similarity = found(people, asked)[0]
     assert person == person_id(1)
     assert similarity == pytest.approx(cosine(embedding(1), embedding(1, 0.5)), abs=1e-6)

@@ -37,6 +37,7 @@ def test_a_cluster(maker: LakeMaker) -> None:
         "ProjectName": "demo",
         "DatasetName": "ada",
         "Title": "West Lake",
+        "ProposedTitle": "Hangzhou",
         "LocationDateClusterLevel": "city",
         "LocationDateClusterStartTime": "2026-03-04T00:00:00+08:00",
         "LocationDateClusterEndTime": "2026-03-07T23:59:59.999999999+08:00",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -155,3 +156,28 @@ def test_replacing_keeps_one_row_per_key(maker: LakeMaker) -> None:
         {"run_id": "r1", "status": "Succeeded", "inputs": {"files": 3}},
         {"run_id": "r2", "status": "Running", "inputs": None},
     ]
+
+
+def test_a_table_is_opened_anew_only_when_it_has_changed(maker: LakeMaker) -> None:
+    lake, edits = maker.lake, TABLES["cluster_edits"]
+    append(maker.root, edits, [edit(1, "first")])
+    opened = lake.table(edits)
+    assert lake.table(edits) is opened
+    append(maker.root, edits, [edit(2, "second")])
+    assert len(lake.read("SELECT * FROM cluster_edits", "cluster_edits")) == 2
+    assert opened is not None
+    shutil.rmtree(f"{maker.root}/cluster_edits")
+    assert not lake.has("cluster_edits")
+    append(maker.root, edits, [edit(1, "again")])
+    assert lake.read("SELECT object_id FROM cluster_edits", "cluster_edits") == [{"object_id": "again"}]
+
+
+def test_a_pinned_table_is_not_moved_for_others(maker: LakeMaker) -> None:
+    lake, edits = maker.lake, TABLES["cluster_edits"]
+    append(maker.root, edits, [edit(1, "first")])
+    then = lake.pin({"cluster_edits"}).versions
+    append(maker.root, edits, [edit(2, "second")])
+    count = "SELECT count(*) AS n FROM cluster_edits"
+    assert lake.read(count, "cluster_edits") == [{"n": 2}]
+    assert lake.pin({"cluster_edits"}, then).read(count, "cluster_edits") == [{"n": 1}]
+    assert lake.read(count, "cluster_edits") == [{"n": 2}]

@@ -7,6 +7,7 @@ from schemas.docs import tables_markdown
 from schemas.lake import TABLES
 from schemas.reasons import REASONS
 from schemas.tasks import TASK_TYPES
+from serve.operations.tasks import TASK_TYPES as CALLERS
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,8 +26,8 @@ def test_every_table_column_reason_and_task_is_told() -> None:
     assert all(f"| `{code}` | {why}" in text for code, why in REASONS.items())
 
 
-def test_the_task_types_are_those_of_the_jobs() -> None:
-    found = set()
+def test_the_task_types_are_those_of_the_jobs_and_of_callers() -> None:
+    found = set(CALLERS)
     for path in (ROOT / "jobs").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.keyword) and node.arg == "task_type" and isinstance(node.value, ast.Constant):

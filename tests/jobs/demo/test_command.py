@@ -87,14 +87,14 @@ def test_the_trips_are_those_of_the_library(demo: Demo) -> None:
         (
             cluster["DatasetName"],
             cluster["LocationDateClusterLevel"],
-            cluster["Title"],
+            cluster["ProposedTitle"],
             cluster["LocationDateClusterStartTime"],
             cluster["LocationDateClusterEndTime"],
         )
         for cluster in clusters
     }
     assert found >= TRIPS
-    suzhou = [cluster["Addresses"][0]["Province"] for cluster in clusters if cluster["Title"] == "Suzhou Shi"]
+    suzhou = [cluster["Addresses"][0]["Province"] for cluster in clusters if cluster["ProposedTitle"] == "Suzhou Shi"]
     assert sorted(suzhou) == ["Anhui", "Jiangsu"]
 
 

@@ -1,0 +1,229 @@
+"""Load on the endpoint: queries of a dataset's clusters, and IndexFileMeta at a rate with the server killed meanwhile.
+
+    python bench/endpoint.py query [--clusters 1000000] [--clients 1 8 64] [--seconds 10] [--lake DIR]
+    python bench/endpoint.py index [--rate 1000] [--seconds 300] [--clients 64] [--kill] [--lake DIR]
+
+`query` is of the lake of bench/query_clusters.py: a million clusters in 20,000 datasets; each call asks for the first
+page of another dataset. `index` sends single files; at the end every file that was acknowledged must be in the lake's
+`requests`. Clients are coroutines of this process that sign their requests; they share the machine with the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlencode
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.query_clusters import DATASETS, PROJECT, make_lake
+from catalog.lake import Lake
+from schemas.requests import REQUESTS
+from serve.keys import Key, create_key
+from serve.signature import SignedRequest, sign
+
+ROOT = Path(__file__).resolve().parents[1]
+EMPTY = hashlib.sha256(b"").hexdigest()
+SIGNED = (
+    "host",
+    "x-acs-action",
+    "x-acs-content-sha256",
+    "x-acs-date",
+    "x-acs-signature-nonce",
+    "x-acs-version",
+)
+
+
+class Server:
+    """A `lakealbum serve` over plain HTTP, started again where it was."""
+
+    def __init__(self, lake: str, credentials: str, port: int) -> None:
+        command = [sys.executable, "-m", "jobs.cli.main", "serve", "--http", "--no-jobs", "--lake", lake]
+        self.command = [*command, "--credentials", credentials, "--port", str(port), "--workers", "32"]
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, and waits until it listens."""
+        self.process = subprocess.Popen(
+            self.command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline().startswith("listening")
+
+    def kill(self) -> None:
+        """Ends it without warning."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        """Ends it."""
+        self.process.terminate()
+        self.process.wait()
+
+
+class Caller:
+    """One client: a connection that is kept, and opened again when it breaks."""
+
+    def __init__(self, key: Key, port: int) -> None:
+        self.key, self.port = key, port
+        self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def call(self, action: str, parameters: dict[str, str]) -> int:
+        """The status of one call. ConnectionError where the server went meanwhile."""
+        if self.streams is None:
+            self.streams = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = self.streams
+        try:
+            writer.write(self._request(action, parameters))
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            await reader.readexactly(length)
+        except (OSError, asyncio.IncompleteReadError) as error:
+            self.streams = None
+            writer.close()
+            raise ConnectionError from error
+        return int(head[9:12])
+
+    def _request(self, action: str, parameters: dict[str, str]) -> bytes:
+        headers = {
+            "host": f"127.0.0.1:{self.port}",
+            "x-acs-action": action,
+            "x-acs-content-sha256": EMPTY,
+            "x-acs-date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "x-acs-signature-nonce": uuid.uuid4().hex,
+            "x-acs-version": "2020-09-30",
+        }
+        signed = SignedRequest("POST", "/", list(parameters.items()), list(headers.items()), b"")
+        signature = sign(signed, SIGNED, self.key.secret)
+        told = f"Credential={self.key.key_id},SignedHeaders={';'.join(SIGNED)},Signature={signature}"
+        lines = [f"POST /?{urlencode(parameters)} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        return "\r\n".join([*lines, f"authorization: ACS3-HMAC-SHA256 {told}", "content-length: 0", "", ""]).encode()
+
+
+def main() -> None:
+    """Runs one of the loads, and prints what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("load", choices=["query", "index"])
+    parser.add_argument("--lake", type=Path)
+    parser.add_argument("--clusters", type=int, default=1_000_000)
+    parser.add_argument("--clients", type=int, nargs="+")
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--rate", type=float, default=1000)
+    parser.add_argument("--kill", action="store_true", help="kill the server half-way, and start it again")
+    parser.add_argument("--port", type=int, default=18551)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        credentials = f"{folder}/keys.json"
+        key = create_key(credentials, owner="1000000000000000", policies=("AliyunIMMFullAccess",))
+        usual = Path(folder) / "lake" if asked.load == "index" else Path("/tmp/lakealbum-query-bench")
+        lake = asked.lake or usual
+        if asked.load == "query" and not lake.exists():
+            make_lake(str(lake), asked.clusters, 1000)
+        server = Server(str(lake), credentials, asked.port)
+        print(f"load before: {os.getloadavg()[0]:.1f}")
+        try:
+            if asked.load == "query":
+                for clients in asked.clients or [1, 8, 64]:
+                    asyncio.run(query(key, asked.port, clients, asked.seconds or 10))
+            else:
+                clients = (asked.clients or [64])[0]
+                seconds = asked.seconds or 300
+                sent = asyncio.run(index(server, key, asked.port, clients, asked.rate, seconds, asked.kill))
+                check(str(lake), sent)
+        finally:
+            server.stop()
+
+
+async def query(key: Key, port: int, clients: int, seconds: float) -> None:
+    """Clients that each ask for a page of a dataset's clusters, again and again."""
+    took: list[float] = []
+    until = time.perf_counter() + seconds
+    chance = random.Random(7)
+
+    async def ask(caller: Caller) -> None:
+        while time.perf_counter() < until:
+            dataset = f"user_{chance.randrange(DATASETS):05}"
+            begun = time.perf_counter()
+            status = await caller.call("QueryLocationDateClusters", {"ProjectName": PROJECT, "DatasetName": dataset})
+            assert status == 200
+            took.append(time.perf_counter() - begun)
+
+    await asyncio.gather(*(ask(Caller(key, port)) for _ in range(clients)))
+    took.sort()
+    print(
+        f"{clients:>3} clients: {len(took) / seconds:>7.1f} queries/s, median {1000 * took[len(took) // 2]:.0f} ms, "
+        f"p99 {1000 * took[int(len(took) * 0.99)]:.0f} ms"
+    )
+
+
+async def index(
+    server: Server, key: Key, port: int, clients: int, rate: float, seconds: float, kill: bool
+) -> list[str]:
+    """Sends single files at a rate, and returns those that were acknowledged. One that was not is sent again."""
+    first = Caller(key, port)
+    await first.call("CreateProject", {"ProjectName": "bench"})
+    await first.call("CreateDataset", {"ProjectName": "bench", "DatasetName": "d"})
+    acknowledged: list[str] = []
+    took: list[float] = []
+    begun = time.perf_counter()
+    numbers = iter(range(int(rate * seconds)))
+
+    async def send(caller: Caller) -> None:
+        for number in numbers:
+            await asyncio.sleep(begun + number / rate - time.perf_counter())
+            uri = f"oss://bench/{number:08}.jpg"
+            file = {"URI": uri, "ProduceTime": "2026-03-04T10:00:00+08:00", "LatLong": "30.25,120.16"}
+            asked = {"ProjectName": "bench", "DatasetName": "d", "File": json.dumps(file)}
+            sent = time.perf_counter()
+            await insist(lambda: caller.call("IndexFileMeta", asked))  # noqa: B023 - awaited before the next turn
+            took.append(time.perf_counter() - sent)
+            acknowledged.append(uri)
+
+    async def murder() -> None:
+        await asyncio.sleep(seconds / 2)
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+
+    await asyncio.gather(*(send(Caller(key, port)) for _ in range(clients)), *([murder()] if kill else []))
+    spent = time.perf_counter() - begun
+    took.sort()
+    print(
+        f"{len(acknowledged):,} files in {spent:.1f} s: {len(acknowledged) / spent:.0f} files/s, "
+        f"median {1000 * took[len(took) // 2]:.0f} ms, p99 {1000 * took[int(len(took) * 0.99)]:.0f} ms"
+    )
+    return acknowledged
+
+
+async def insist(call: Callable[[], Awaitable[int]]) -> None:
+    """Calls until it is answered with 200."""
+    while True:
+        try:
+            if await call() == 200:
+                return
+        except (ConnectionError, OSError):
+            pass
+        await asyncio.sleep(0.1)
+
+
+def check(lake: str, acknowledged: list[str]) -> None:
+    """Counts what was acknowledged and is not in the lake."""
+    kept = {row["uri"] for row in Lake(lake).read("SELECT uri FROM requests WHERE step = 'asked'", "requests")}
+    table = Lake(lake).table(REQUESTS)
+    print(f"lost: {len(set(acknowledged) - kept):,}; commits: {table.version() if table else 0:,}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""What callers say of files beyond their source: labels, ids and the like, and deletions that are under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+from deltalake import QueryBuilder
+
+from catalog.commits import merge_rows, open_or_create, until_committed
+from catalog.lake import Lake, Row, Scope, plain_rows
+from catalog.sql import all_of, equals, one_of
+from schemas.file_notes import FILE_NOTES
+
+COLUMNS: Mapping[str, str] = {
+    "CustomId": "custom_id",
+    "CustomLabels": "custom_labels",
+    "Album": "album",
+    "AlbumArtist": "album_artist",
+    "Artist": "artist",
+    "Composer": "composer",
+    "Performer": "performer",
+    "OSSURI": "oss_uri",
+}
+"""Field of a File -> column."""
+
+Key = tuple[str, str]
+"""A file: its dataset and its URI."""
+Change = Callable[[Row | None], Row | None]
+"""What becomes of the row of a file (None: there is none); None leaves it as it is."""
+
+
+def read_file_notes(lake: Lake, scope: Scope, uris: Collection[str]) -> dict[Key, Row]:
+    """The rows of those files that have one."""
+    where = all_of([scope.condition(lake, bucketed=False), one_of("uri", sorted(set(uris)))])
+    rows = lake.read(f"SELECT * FROM file_notes WHERE {where}", FILE_NOTES.name)
+    return {(row["dataset_name"], row["uri"]): row for row in rows}
+
+
+def note_files(lake: Lake, project: str, changes: Mapping[Key, Change], now: datetime) -> None:
+    """Changes the rows of files in one commit, made again where another writer was first."""
+    if not changes:
+        return
+    datasets, uris = ({key[part] for key in changes} for part in (0, 1))
+    where = all_of(
+        [equals("project_name", project), one_of("dataset_name", sorted(datasets)), one_of("uri", sorted(uris))]
+    )
+
+    def write() -> None:
+        table = open_or_create(lake.root, FILE_NOTES)
+        found = QueryBuilder().register("file_notes", table).execute(f"SELECT * FROM file_notes WHERE {where}")
+        old = {(row["dataset_name"], row["uri"]): row for row in plain_rows(pa.table(found.read_all()))}
+        rows = []
+        for (dataset, uri), change in changes.items():
+            row = change(old.get((dataset, uri)))
+            if row is not None:
+                key = {"project_name": project, "dataset_name": dataset, "uri": uri}
+                rows.append({**row, **key, "update_time": now})
+        if rows:
+            merge_rows(table, FILE_NOTES, rows)
+
+    until_committed(FILE_NOTES, write)
+
+
+def columns_of(document: Mapping[str, Any]) -> Row:
+    """The columns that a File (or InputFile) gives; labels that are empty are given, too: they clear."""
+    return {column: document[field] for field, column in COLUMNS.items() if document.get(field) is not None}
+
+
+def fields_of(row: Row | None) -> dict[str, Any]:
+    """The fields of a File that a row gives."""
+    return {field: row[column] for field, column in COLUMNS.items() if row and row[column] not in (None, {})}
+
+
+def is_hidden(edit: Row | None, update_time: datetime) -> bool:
+    """Whether a file, last changed then, was deleted since."""
+    return edit is not None and edit["removed_time"] is not None and edit["removed_time"] >= update_time
+
+
+def given_by(document: Mapping[str, Any]) -> Change:
+    """Lays what a File gives over what is there."""
+    columns = columns_of(document)
+    return lambda old: {**(old or {}), **columns}
+
+
+def replaced_by(document: Mapping[str, Any], asked: datetime) -> Change:
+    """Takes the place of what was said before a file was asked to be indexed; what was said since stays."""
+    columns = columns_of(document)
+
+    def change(old: Row | None) -> Row | None:
+        if old is None:
+            return columns or None
+        if old["update_time"] > asked:
+            return {**columns, **{name: value for name, value in old.items() if value is not None}}
+        return {**dict.fromkeys(COLUMNS.values()), **columns, "removed_time": None}
+
+    return change
+
+
+def removed_at(now: datetime) -> Change:
+    """Hides a file, and forgets what was said of it."""
+    return lambda old: {**dict.fromkeys(COLUMNS.values()), "removed_time": now}
