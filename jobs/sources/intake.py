@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable
 
 from pyspark.sql import DataFrame
@@ -13,16 +14,42 @@ from jobs.runtime.runs import EMBEDDED, Run
 from schemas.contract import Contract
 from transforms.tables.partitions import gather_few
 
+NOT_TAKEN = "not_taken."
+"""Begins the names of stages that count files that were not taken in, by their suffix."""
 
-def count_verdicts(run: Run, judged: DataFrame) -> None:
-    """Counts judged rows (`reason` null where accepted, else with a `message`) in the run's ledger, by verdict."""
-    verdicts = judged.groupBy("reason").agg(F.count("*").alias("rows"), F.min("message").alias("example")).collect()
-    rows = {row.reason: row.rows for row in verdicts}
-    examples = {f"rejected.{row.reason}": row.example for row in verdicts if row.reason is not None}
+
+def count_verdicts(run: Run, judged: DataFrame, *, suffixes: bool = False) -> None:
+    """Counts judged rows (`reason` null where accepted, else with a `message`) in the run's ledger, by verdict.
+
+    With `suffixes`, the refused are counted by the suffix of their uri too, beside files that were passed over.
+    """
+    suffix = F.lower(F.regexp_extract("uri", r"\.([^./?#]{1,20})(?:\?.*)?$", 1)) if suffixes else F.lit("")
+    kinds = (F.col("reason"), F.when(F.col("reason").isNotNull(), suffix).alias("suffix"))
+    verdicts = judged.groupBy(*kinds).agg(F.count("*").alias("rows"), F.min("message").alias("example")).collect()
+    rows: Counter[str | None] = Counter()
+    examples: dict[str, str] = {}
+    for row in verdicts:
+        rows[row.reason] += row.rows
+        if row.reason is not None:
+            stage = f"rejected.{row.reason}"
+            examples[stage] = min(row.example, examples.get(stage, row.example))
+            if suffixes:
+                count_not_taken(run, row.suffix, row.rows)
     previous = run.ledger.row_counts
     stages = {"input": sum(rows.values()), "accepted": rows.pop(None, 0)}
     for stage, count in {**stages, **{f"rejected.{reason}": n for reason, n in sorted(rows.items())}}.items():
         run.ledger.count(stage, previous.get(stage, 0) + count, example=examples.get(stage))
+
+
+def as_they_are(rows: DataFrame, current: DataFrame) -> DataFrame:
+    """Settles nothing."""
+    return rows
+
+
+def count_not_taken(run: Run, suffix: str, files: int) -> None:
+    """Adds files of a suffix to those that were not taken in."""
+    stage = NOT_TAKEN + (suffix or "without suffix")
+    run.ledger.count(stage, run.ledger.row_counts.get(stage, 0) + files)
 
 
 def put(
@@ -32,7 +59,7 @@ def put(
     *,
     compare: Iterable[str],
     untold: Container[str] = (),
-    settle: Callable[[DataFrame, DataFrame], DataFrame] = lambda rows, current: rows,
+    settle: Callable[[DataFrame, DataFrame], DataFrame] = as_they_are,
 ) -> None:
     """Commits rows that are new, or differ in a column of `compare`; their bucket and run are filled in.
 

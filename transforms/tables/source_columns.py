@@ -28,9 +28,11 @@ FILE_FIELDS = (
     "produce_time",
     "produce_time_raw",
     "time_is",
+    "time_source",
     "utc_offset",
     "latitude",
     "longitude",
+    "location_source",
     "address",
     "image_width",
     "image_height",
@@ -39,7 +41,10 @@ FILE_FIELDS = (
     "camera_model",
     "duration",
     "title",
+    "description",
     "labels",
+    "shot_id",
+    "warning",
     "image_score",
     "perceptual_hash",
     "perceptual_hash_quality",
@@ -72,8 +77,8 @@ FIGURE_FIELDS = (
 
 TOLD_BY: dict[str, tuple[str, ...]] = {
     "media_type": ("media_type", "content_type"),
-    **dict.fromkeys(("produce_time", "produce_time_raw", "time_is", "utc_offset"), ("produce_time",)),
-    **dict.fromkeys(("latitude", "longitude"), ("latitude", "longitude")),
+    **dict.fromkeys(("produce_time", "produce_time_raw", "time_is", "time_source", "utc_offset"), ("produce_time",)),
+    **dict.fromkeys(("latitude", "longitude", "location_source"), ("latitude", "longitude")),
     "boundary": ("boundary", *BOX_SIDES),
     "head_pose": ("head_pose", *ANGLES),
 }
