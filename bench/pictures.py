@@ -1,8 +1,8 @@
 """How fast headers of pictures are read: by the reader alone, by `index --no-hashes`, and by ExifTool.
 
-Pictures are made: JPEGs with EXIF (time, offset, place, camera, a thumbnail) and pixels behind, so that most of each file
-is never read. `python -m bench.pictures --files 20000 [--kib 200]` prints files a second; ExifTool is `exiftool -fast2` in
-one process a core, where it is installed.
+Pictures are made: JPEGs with EXIF (time, offset, place, camera, a maker's note) and pixels behind, so that most of each
+file is never read. `python -m bench.pictures --files 20000 [--kib 200]` prints files a second; ExifTool is
+`exiftool -fast2` in one process a core, where it is installed.
 """
 
 from __future__ import annotations

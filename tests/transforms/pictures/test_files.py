@@ -22,15 +22,9 @@ from pyarrow import fs
 from pyspark.sql import SparkSession
 
 from schemas.file_features import PIXEL_FEATURES
-from transforms.pictures.files import (
-    MEDIA_SUFFIXES,
-    PICTURE_SCHEMA,
-    list_pictures,
-    read_batches,
-    read_picture,
-    read_pictures,
-)
-from transforms.pictures.files import files as pictures
+from transforms.pictures import files as pictures
+from transforms.pictures.files import PICTURE_SCHEMA, Reading, list_pictures, read_batches, read_picture, read_pictures
+from transforms.pictures.formats import MEDIA_SUFFIXES
 from transforms.pictures.pixels import PixelReader
 from transforms.pictures.videos import parse_iso6709
 
@@ -38,11 +32,14 @@ PHOTOS = Path(__file__).parents[2].parent / "shared" / "data" / "photos"
 needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"the sample photos are not at {PHOTOS}")
 
 
+WHOLE_FILES = Reading(turned=True, name_times=False)
+
+
 def read(path: Path, pixels: PixelReader | None = None) -> dict[str, Any]:
     """One row, with every warning an error and every column checked against the schema."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        row = read_picture(fs.LocalFileSystem(), str(path), path.as_uri(), pixels=pixels, turned=True)
+        row = read_picture(fs.LocalFileSystem(), str(path), path.as_uri(), pixels=pixels, reading=WHOLE_FILES)
     pa.RecordBatch.from_pylist([row], schema=PICTURE_SCHEMA).validate(full=True)
     assert list(row) == PICTURE_SCHEMA.names
     assert (row["media_type"] is None) == (row["error_code"] is not None)
