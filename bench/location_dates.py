@@ -170,7 +170,7 @@ def measure(spark: SparkSession, files: int, options: argparse.Namespace) -> dic
     root = options.work / f"lake-{files}"
     shutil.rmtree(root, ignore_errors=True)
     ensure_lake(str(root), LakeSettings())
-    lake = Lake.open(spark, str(root))
+    lake = Lake.open(str(root), start_spark=lambda: spark)
     times: dict[str, float] = {}
     result = {"files": float(files)}
     for name, sources in (("full", [base]), ("incremental", [base, more])):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ from jobs.clusters.clustering import edits_of_kind
 from jobs.clusters.member_clusters import Changed, MemberClusters, cluster_members
 from jobs.people.erasures import read_erased
 from jobs.runtime.commits import retry_conflicts
-from jobs.runtime.runs import EMBEDDED, Run, print_result, run_job
+from jobs.runtime.runs import Run, print_result, run_job
 from schemas.cluster_kinds import PEOPLE
 from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figure_members import FIGURE_MEMBERS
@@ -43,7 +44,7 @@ from transforms.people.figures import (
     stay_people,
 )
 from transforms.people.grouping import Profile
-from transforms.tables.partitions import unite
+from transforms.tables.frames import union_by_name
 
 TASK_TYPE = "FaceClustering"
 TASK_NAME = "CreateFigureClusteringTask"
@@ -68,7 +69,7 @@ class ClusterFigures(JobConfig):
 def cluster_figures(run: Run, config: ClusterFigures) -> None:
     """Brings the people of the asked datasets up to date. Harmless to repeat; started over when it loses a race."""
     commit = partial(_commit, config=config)
-    with run.few_or_many(run.lake.rows(*EVIDENCE, PEOPLE.table, PEOPLE.members)):
+    with nullcontext():
         retry_conflicts(lambda: cluster_members(run, config, PEOPLE, evidence=EVIDENCE, commit=commit))
 
 
@@ -83,14 +84,14 @@ def _commit(changed: Changed, *, config: ClusterFigures) -> int:
     run.progress.stage("people: grouping faces", 10)
     embedded, faces = faces, run.cache(faces.select(*FACE_KEY, "uri", "media_type", "age", "gender", "face_quality"))
     large = run.cache(large_libraries(faces))
-    with run.few_or_many(EMBEDDED * run.lake.rows(FIGURES)):
+    with nullcontext():
         grouped = group_figures(embedded, large=large, profile=config.profile, checkpoint=run.cache, log=run.log_round)
         grouped = run.cache(grouped)
     groups = grouped.join(faces.select(*FACE_KEY, "uri"), list(FACE_KEY), how="inner")
     groups = run.cache(groups.withColumn("node", F.col("figure_id")))
 
     run.progress.stage("clusters", 60)
-    with run.few_or_many(pinned.rows_with(faces)):
+    with nullcontext():
         return _commit_people(changed, config, pinned, groups=groups, faces=faces)
 
 
@@ -108,9 +109,9 @@ def _commit_people(
     members = members.select(*FACE_KEY, "uri", "object_id", "confidence", "role")
     merged = run.cache(members.transform(merge_people, decisions=decisions))
     restored = restore_members(decisions, old_clusters=pinned.old_clusters, faces=faces)
-    before = unite(old_members.select(*restored.columns), restored)
+    before = union_by_name(old_members.select(*restored.columns), restored)
     staying = stay_people(merged, old_members=before, faces=faces)
-    decided = unite(merged, staying.select(*merged.columns))
+    decided = union_by_name(merged, staying.select(*merged.columns))
     decided = run.cache(decided.transform(decide_members, decisions=decisions, faces=faces))
     independent = faces.join(decided.select(*FACE_KEY), list(FACE_KEY), how="left_anti").select(*FACE_KEY, "uri")
     people = decided.join(faces.drop("uri"), list(FACE_KEY), how="inner").transform(describe_people)
@@ -125,7 +126,7 @@ def what_changed(run: Run) -> dict[str, object]:
     """What the run did to people, by IMM's names. Of ids up to MOST_IDS are named; `cluster_events` has all."""
     count = run.ledger.row_counts.get
     version = run.ledger.outputs.get(FIGURE_CLUSTERS.name)
-    changes = None if version is None else run.lake.changes(FIGURE_CLUSTERS, version - 1, version)
+    changes = None if version is None else run.lake.read_changes(FIGURE_CLUSTERS, version - 1, version)
 
     def named(change: str) -> list[str]:
         if changes is None:

@@ -34,7 +34,7 @@ from schemas.figures import FIGURES
 from schemas.lake import bucket_of
 from schemas.rejected import REJECTED
 from transforms.people.erasures import forget_faces, keep_erased, rows_about
-from transforms.tables.changes import ACTION
+from transforms.tables.actions import ACTION
 
 Pick = Callable[[DataFrame], DataFrame]
 

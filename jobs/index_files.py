@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial, reduce
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -23,8 +24,10 @@ from jobs.people.erasures import read_erased
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
-from jobs.sources.intake import as_they_are, count_not_taken, count_verdicts, put
-from jobs.sources.sources import Format, detect_format, read_source
+from jobs.runtime.session import planned_for_few_rows
+from jobs.sources.intake import Settle, count_not_taken, count_verdicts, put
+from jobs.sources.sources import SMALL_SOURCE, Format, detect_format, read_source, source_bytes
+from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import UsageError
 from schemas.figures import FIGURES
@@ -39,6 +42,7 @@ from transforms.pictures.files import Listing, Reading
 from transforms.pictures.perceptual_hashes import settle_features
 from transforms.sources.imm import figures_from_imm, from_imm
 from transforms.sources.rows import accepted, judge_figures, judge_files, refused
+from transforms.tables.frames import from_frame
 from transforms.tables.source_columns import map_columns, untold_columns
 
 NO_CHANGE = frozenset({"source", "create_time", "update_time", "run_id"})
@@ -96,30 +100,41 @@ def index_files(run: Run, config: IndexFiles) -> list[str]:
     for number, uri in enumerate(config.source):
         run.progress.stage(f"reading {uri}", 5 + 60 * number // len(config.source))
         kind = config.format or detect_format(run.lake.spark, uri)
-        raw = _read(run, config, uri, kind, unmatched)
-        untold = untold_columns(raw)
-        judged = run.cache(_judge(run, config, raw, uri))
-        run.progress.stage(f"storing {uri}", 20 + 60 * number // len(config.source))
-        count_verdicts(run, judged, suffixes=kind == "photos")
-        refusals = refused(judged).withColumn("reject_time", run.clock())
-        put(run, REJECTED, refusals.withColumn("dataset_name", _valid_dataset(config)), compare=())
-        good = accepted(judged)
-        names = good.select("project_name", "dataset_name").distinct()
-        put(run, DATASETS, names.withColumns(_new_dataset(run)), compare=())
-        if config.rows == "files":
-            _store_files(run, good, untold=untold, headers_only=kind == "photos" and not config.hashes)
-        else:
-            _store_figures(run, good, project=config.project, untold=untold)
+        is_small = source_bytes(run.lake.spark, uri, format=kind) <= SMALL_SOURCE
+        with planned_for_few_rows(run.lake.spark) if is_small else nullcontext():
+            unmatched += _take_in(run, config, uri, kind, stage=20 + 60 * number // len(config.source))
     if config.rows == "files":
         run.progress.stage("finding places", 75)
         retry_conflicts(lambda: refresh_file_places(run))
     return unmatched
 
 
+def _take_in(run: Run, config: IndexFiles, uri: str, kind: Format, *, stage: int) -> list[str]:
+    unmatched: list[str] = []
+    raw = _read(run, config, uri, kind, unmatched)
+    untold = untold_columns(raw)
+    judged = run.cache(_judge(run, config, raw, uri))
+    run.progress.stage(f"storing {uri}", stage)
+    count = count_verdicts(run, judged, suffixes=kind == "photos")
+    if run.lake.is_few(FILE_FEATURES, count, FILE_FEATURES.names):
+        judged = run.lake.frame(from_frame(judged))  # what follows is then computed without a Spark job
+    refusals = refused(judged).withColumn("reject_time", run.clock())
+    put(run, REJECTED, refusals.withColumn("dataset_name", _valid_dataset(config)), count=count, compare=())
+    good = accepted(judged)
+    names = good.select("project_name", "dataset_name").distinct()
+    put(run, DATASETS, names.withColumns(_new_dataset(run)), count=count, compare=())
+    if config.rows == "files":
+        is_header = kind == "photos" and not config.hashes
+        _store_files(run, good, count=count, untold=untold, settle=_keep_hashes if is_header else None)
+    else:
+        _store_figures(run, good, count=count, project=config.project, untold=untold)
+    return unmatched
+
+
 def _read(run: Run, config: IndexFiles, uri: str, kind: Format, unmatched: list[str]) -> DataFrame:
     def listed(listing: Listing) -> None:
-        _count_listing(run, listing)
         unmatched.extend(listing.unmatched)
+        _count_listing(run, listing)
 
     raw = read_source(run.lake.spark, uri, format=kind, reading=config.reading, listed=listed)
     if kind == "imm":
@@ -128,6 +143,7 @@ def _read(run: Run, config: IndexFiles, uri: str, kind: Format, unmatched: list[
 
 
 def _count_listing(run: Run, listing: Listing) -> None:
+    """Counts what a folder holds and is not taken in."""
     for suffix, files in sorted(listing.passed_over.items()):
         count_not_taken(run, suffix, files)
     if listing.unmatched:
@@ -144,7 +160,7 @@ def _judge(run: Run, config: IndexFiles, raw: DataFrame, uri: str) -> DataFrame:
     return judge(raw, source=absolute_uri(uri), project=config.project, dataset=config.only_dataset)
 
 
-def _store_files(run: Run, good: DataFrame, *, untold: frozenset[str], headers_only: bool) -> None:
+def _store_files(run: Run, good: DataFrame, *, count: int, untold: frozenset[str], settle: Settle | None) -> None:
     keyed = good.withColumn("object_id", _object_id())
     files = keyed.withColumns(
         {
@@ -154,28 +170,39 @@ def _store_files(run: Run, good: DataFrame, *, untold: frozenset[str], headers_o
         }
     )
     compare = [name for name in FILES.names if name not in NO_CHANGE]
-    put(run, FILES, files, compare=compare, untold=untold, settle=_keep_hashes if headers_only else as_they_are)
+    put(run, FILES, files.select(*_columns(FILES)), count=count, compare=compare, untold=untold, settle=settle)
     has_features = reduce(Column.__or__, (F.col(name).isNotNull() for name in FEATURES))
     features = keyed.where(has_features & (F.col("media_type") == "image")).withColumn("update_time", run.clock())
-    settle = partial(settle_features, key=FILE_FEATURES.key, untold=untold)
-    put(run, FILE_FEATURES, features, compare=(*FEATURES, "fingerprint"), settle=settle)
+    features = features.select(*_columns(FILE_FEATURES, but="fingerprint"), "content_hash")
+
+    def settled_features(rows: DataFrame, current: DataFrame) -> DataFrame:
+        settled = settle_features(rows, current, key=FILE_FEATURES.key, untold=untold)
+        return settled.select(*FILE_FEATURES.names)
+
+    put(run, FILE_FEATURES, features, count=count, compare=(*FEATURES, "fingerprint"), settle=settled_features)
 
 
 def _keep_hashes(rows: DataFrame, current: DataFrame) -> DataFrame:
-    """Rows without a content hash keep the one that is known of a file of their size."""
+    """Rows of `files` read from headers alone, with the content hash that is known of a file of their size."""
     known = current.select(*FILES.key, F.col("size").alias("_size"), F.col("content_hash").alias("_content_hash"))
     kept = F.coalesce("content_hash", F.when(F.col("size") == F.col("_size"), F.col("_content_hash")))
-    return rows.join(known, list(FILES.key), how="left").withColumn("content_hash", kept).drop("_size", "_content_hash")
+    both = rows.join(known, list(FILES.key), how="left")
+    return both.withColumn("content_hash", kept).select(*FILES.names)
 
 
-def _store_figures(run: Run, good: DataFrame, *, project: str, untold: frozenset[str]) -> None:
-    figures = good.withColumns({"object_id": _object_id(), "update_time": run.clock()})
+def _store_figures(run: Run, good: DataFrame, *, count: int, project: str, untold: frozenset[str]) -> None:
+    figures = good.withColumns({"object_id": _object_id(), "update_time": run.clock()}).select(*_columns(FIGURES))
 
     def settle(rows: DataFrame, _: DataFrame) -> DataFrame:
         return rows.transform(drop_erased, erased=read_erased(run, project=project))
 
     compare = [name for name in FIGURES.names if name not in NO_CHANGE]
-    put(run, FIGURES, figures, compare=compare, untold=untold, settle=settle)
+    put(run, FIGURES, figures, count=count, compare=compare, untold=untold, settle=settle)
+
+
+def _columns(contract: Contract, *, but: str = "") -> list[str]:
+    """The columns of a table but those that `put` fills in."""
+    return [name for name in contract.names if name not in ("bucket", "run_id", but)]
 
 
 def _object_id() -> Column:

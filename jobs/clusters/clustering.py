@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -21,8 +22,8 @@ from schemas.dataset_state import DATASET_STATE
 from schemas.errors import Conflict
 from schemas.keys import DATASET_KEY
 from schemas.lake import bucket_of
-from transforms.tables.changes import ACTION
-from transforms.tables.partitions import unite
+from transforms.tables.actions import ACTION
+from transforms.tables.frames import union_by_name
 
 _NO_STATE = dict.fromkeys(("options", "evidence_versions", "edits_version"))
 _STATE = DATASET_STATE.arrow_schema
@@ -99,9 +100,8 @@ def changed_datasets(
     if len(states) == len(scope.states) and not moved and not is_edited:
         run.ledger.count("datasets.changed", 0)
         return None
-    rows = sum(run.lake.rows_written(*span) for span in moved)
-    with run.few_or_many(len(scope.states) + rows):
-        feeds = {contract.name: run.lake.changes(contract, *span) for contract, *span in moved}
+    with nullcontext():
+        feeds = {contract.name: run.lake.read_changes(contract, *span) for contract, *span in moved}
         edits = edits_of_kind(run, config, kind=kind, until=scope.edits_version) if is_edited else None
         changes = _changes(scope.datasets, feeds=feeds, edits=edits)
         datasets = run.cache_keys(changes.datasets, "datasets.changed")
@@ -120,10 +120,10 @@ def _changes(states: DataFrame, *, feeds: Mapping[str, DataFrame | None], edits:
     if edits is not None:
         seen = F.broadcast(fresh.select(*DATASET_KEY, "edits_version"))
         edited = edits.join(seen, list(DATASET_KEY), how="inner").where("sequence > edits_version")
-        whole = unite(whole, edited.select(*DATASET_KEY))
+        whole = union_by_name(whole, edited.select(*DATASET_KEY))
     found = [whole.withColumn("is_whole", F.lit(True))]
     found += [each.select(*DATASET_KEY, F.lit(False).alias("is_whole")) for each in newer.values()]
-    datasets = unite(*found).groupBy(*DATASET_KEY).agg(F.bool_or("is_whole").alias("is_whole"))
+    datasets = union_by_name(*found).groupBy(*DATASET_KEY).agg(F.bool_or("is_whole").alias("is_whole"))
     return Changes(datasets, newer)
 
 

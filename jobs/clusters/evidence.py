@@ -23,8 +23,9 @@ from transforms.clusters.lineage import (
     derive_member_events,
     member_changes_since_events,
 )
-from transforms.tables.changes import BEFORE, drop_keys, keep_keys, keys_before, latest_rows
-from transforms.tables.partitions import unite
+from transforms.tables.actions import BEFORE
+from transforms.tables.changes import drop_keys, keep_keys, keys_before, latest_rows
+from transforms.tables.frames import union_by_name
 from transforms.trips.location_dates import combine_days, count_days, day_of_each, describe_clusters
 
 
@@ -42,7 +43,7 @@ def refresh_place_days(run: Run) -> None:
     if consumed == until:
         return
     places, current = lake.read(FILE_PLACES, until), step.current()
-    changes = lake.changes(FILE_PLACES, consumed, until) if consumed is not None else None
+    changes = lake.read_changes(FILE_PLACES, consumed, until) if consumed is not None else None
     if changes is None:
         days = places.transform(count_days)
     else:
@@ -51,9 +52,9 @@ def refresh_place_days(run: Run) -> None:
         uncertain = run.cache_keys(dated.transform(keys_before, key=DAY_KEY), "place_days.recounted")
         current = run.cache(current.transform(keep_keys, keys=touched, on=DAY_KEY))
         added = dated.where(~F.col("_change_type").isin(*BEFORE)).transform(day_of_each)
-        grown = unite(added, current.drop("run_id")).transform(drop_keys, keys=uncertain, on=DAY_KEY)
+        grown = union_by_name(added, current.drop("run_id")).transform(drop_keys, keys=uncertain, on=DAY_KEY)
         recounted = places.transform(keep_keys, keys=uncertain, on=DAY_KEY).transform(count_days)
-        days = unite(grown.transform(combine_days), recounted)
+        days = union_by_name(grown.transform(combine_days), recounted)
     run.ledger.wrote(PLACE_DAYS, replace_rows(step, run.stamp(days), current))
 
 
@@ -76,7 +77,7 @@ def refresh_clusters(run: Run) -> None:
     if consumed == until:
         return
     segments, current = lake.read(LOCATION_DATE_SEGMENTS, until), step.current()
-    changes = lake.changes(LOCATION_DATE_SEGMENTS, consumed, until) if consumed is not None else None
+    changes = lake.read_changes(LOCATION_DATE_SEGMENTS, consumed, until) if consumed is not None else None
     if changes is not None:
         segments = changes.transform(latest_rows, key=CLUSTER_KEY, columns=segments.columns)
         keys = run.cache_keys(changes.transform(keys_before, key=CLUSTER_KEY), "location_date_segments.replaced")
@@ -127,7 +128,7 @@ def _derive_events(
         return
     known = step.current().where(F.col("kind") == kind)
     is_first = consumed is None and (step.is_empty() or known.isEmpty())
-    changes = lake.changes(clusters, after, until) if consumed is not None or is_first else None
+    changes = lake.read_changes(clusters, after, until) if consumed is not None or is_first else None
     if changes is None:
         changes = lake.read(clusters, until).transform(compare, events=known, version=until, now=run.now)
     keys = None

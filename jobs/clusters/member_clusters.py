@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
@@ -44,19 +44,14 @@ class Changed:
 
     def rows_of(self, contract: Contract, keys: DataFrame, *, on: Sequence[str], columns: Sequence[str]) -> DataFrame:
         """Columns of the rows of a table of the evidence whose `on` columns are among `keys` (Lake.rows_of)."""
-        return self.run.lake.rows_of(contract, self.scope.versions[contract.name], keys, on=on, columns=columns)
+        rows = self.run.lake.read(contract, self.scope.versions[contract.name])
+        return rows.join(keys, list(on), how="left_semi").select(*columns)
 
     def of_looks(self, contract: Contract, columns: Sequence[str]) -> DataFrame:
         """Columns of the rows of a table of the evidence that are of `looks`, or else of the datasets."""
         if self.looks is None:
             return self.read(contract).select(*columns)
         return self.rows_of(contract, self.looks, on=self.looks.columns, columns=columns)
-
-    def few_or_many(self, *contracts: Contract) -> AbstractContextManager[None]:
-        """Inside, what is planned is planned for so many rows as are read of tables of the evidence (of_looks)."""
-        if self.looks is None or not self.run.lake.can_scan(*contracts):
-            return self.run.few_or_many(self.run.lake.rows(*contracts))
-        return self.run.few_or_many(self.run.ledger.row_counts["looks.connected"])
 
 
 def cluster_members(
@@ -76,12 +71,11 @@ def cluster_members(
     version = run.lake.version(kind.table)
     if changes is not None:
         version = commit(Changed(run, scope, changes.datasets, changes.feeds))
-    changed_rows = sum(run.ledger.row_counts.get(f"{kind.table.name}.{done}", 0) for done in ("inserted", "updated"))
     run.progress.stage("events", 85)
-    with run.few_or_many(changed_rows):
+    with nullcontext():
         derive_cluster_events(run, kind)
     run.progress.stage("state", 95)
-    with run.few_or_many(len(scope.states)):
+    with nullcontext():
         end_clustering(run, config, scope, kind=kind.name, result=kind.table, result_version=version)
 
 
@@ -109,15 +103,13 @@ class MemberClusters:
         clusters, members = (
             Step.pin(run.lake, contract, run.run_id, dry_run=run.dry_run) for contract in (kind.table, kind.members)
         )
-        with run.few_or_many(run.lake.rows(kind.table, kind.members)):
+        with nullcontext():
             known = old = run.cache(clusters.current().join(datasets, list(DATASET_KEY), how="left_semi"))
             if looks is None:
                 old_members = members.current().join(datasets, list(DATASET_KEY), how="left_semi")
             else:
                 by_look = (*DATASET_KEY, kind.look)
-                old_members = run.lake.rows_of(
-                    kind.members, members.base, looks, on=by_look, columns=kind.members.names
-                )
+                old_members = members.current().join(looks, list(by_look), how="left_semi")
                 known = run.cache(known.transform(clusters_of_looks, kind=kind, looks=looks))
                 old = run.cache(known.transform(clusters_within_looks, kind=kind, looks=looks))
             old_members = run.cache(old_members)

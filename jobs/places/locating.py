@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.places.area_indexes import INDEX_VERSION, locator_over, newest_builds, refresh_area_index
 from jobs.runtime.commits import Committed, Mark, Step, replace_rows, retry_conflicts
+from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
+from jobs.runtime.session import planned_for_few_rows
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
 from schemas.place_days import PLACE_DAYS
@@ -15,7 +18,9 @@ from transforms.places.area_geocoding import AreaLocator
 from transforms.places.area_tiles import tile_of
 from transforms.places.file_places import place_files
 from transforms.places.geocoding import GazetteerLocator, Locator, is_place
+from transforms.tables import keyed
 from transforms.tables.changes import keep_keys, keys_before, latest_rows
+from transforms.tables.frames import from_frame
 
 
 def locator_of(run: Run) -> Locator:
@@ -37,14 +42,18 @@ def refresh_file_places(run: Run) -> None:
     if consumed == until:
         return
     locator = locator_of(run)
-    with run.few_or_many(lake.rows(FILES, FILE_PLACES)):
-        files, current = lake.read(FILES, until), step.current()
-        changes = lake.changes(FILES, consumed, until) if consumed is not None else None
-        if changes is not None:
-            files = changes.transform(latest_rows, key=FILES.key, columns=files.columns)
-            keys = run.cache_keys(changes.transform(keys_before, key=FILES.key), "files.replaced")
-            current = current.transform(keep_keys, keys=keys, on=FILES.key)
-        run.ledger.wrote(FILE_PLACES, _place(run, step, files, current, locator))
+    changes = lake.fetch_changes(FILES, consumed, until, FILES.names) if consumed is not None else None
+    if changes is None:
+        files, current = lake.fetch(FILES, until, FILES.names), step.current()
+    elif isinstance(changes, pa.Table):
+        files = keyed.latest_rows(changes, key=FILES.key, columns=FILES.names)
+        before = keyed.rows_before(changes).select(list(FILES.key))
+        current = lake.fetch_keys(FILE_PLACES, step.base, before, on=FILES.key, columns=FILE_PLACES.names)
+    else:
+        files = changes.transform(latest_rows, key=FILES.key, columns=FILES.names)
+        before = run.cache_keys(changes.transform(keys_before, key=FILES.key), "files.replaced")
+        current = step.current().transform(keep_keys, keys=before, on=FILES.key)
+    run.ledger.wrote(FILE_PLACES, _place(run, step, files, current, locator))
 
 
 def relocate_files(run: Run) -> None:
@@ -79,9 +88,17 @@ def _near_newer_tiles(places: DataFrame, *, files: DataFrame, tiles: DataFrame) 
     )
 
 
-def _place(run: Run, step: Step, files: DataFrame, current: DataFrame, locator: Locator) -> Committed:
+def _place(run: Run, step: Step, files: Rows, current: Rows, locator: Locator) -> Committed:
+    lake = run.lake
+    if isinstance(files, pa.Table):
+        with planned_for_few_rows(lake.spark):
+            return replace_rows(step, from_frame(_locate(run, lake.frame(files), locator)), current)
+    return replace_rows(step, _locate(run, files, locator), current)
+
+
+def _locate(run: Run, files: DataFrame, locator: Locator) -> DataFrame:
     located = place_files(files, default_zone=run.lake.settings.time_zone, locator=locator, run_id=run.run_id)
-    return replace_rows(step, _keep_seen(run, located, files), current)
+    return _keep_seen(run, located, files)
 
 
 def _keep_seen(run: Run, located: DataFrame, files: DataFrame) -> DataFrame:

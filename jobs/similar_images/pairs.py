@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from catalog.sql import all_of, one_of
 from jobs.clusters.member_clusters import Changed, MemberClusters
 from jobs.runtime.commits import Step, replace_rows
 from jobs.runtime.lake import Lake
-from jobs.runtime.runs import COMPARED, FEW_ROWS, Run
+from jobs.runtime.runs import Run
 from schemas.cluster_kinds import GROUPS
 from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
@@ -20,7 +20,7 @@ from schemas.keys import DATASET_KEY, FILE_KEY, FINGERPRINT_KEY, GROUP_KEY
 from schemas.similar_image_members import SIMILAR_IMAGE_MEMBERS
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
 from transforms.clusters.member_clusters import keep_names
-from transforms.similar_images.hash_pairs import HASHES, OLD_AT_ONCE, find_hash_pairs, find_hash_pairs_here
+from transforms.similar_images.hash_pairs import find_hash_pairs
 from transforms.similar_images.similarity import (
     connected_looks,
     cropped_pairs,
@@ -31,11 +31,10 @@ from transforms.similar_images.similarity import (
     first_signals,
     whole_pairs,
 )
-from transforms.tables.arrow_tables import ArrowBatches, gather_tables
 from transforms.tables.changes import drop_keys, keep_keys
-from transforms.tables.partitions import is_for_one_task, unite
+from transforms.tables.frames import union_by_name
 
-GROUPED_WHOLE = FEW_ROWS
+GROUPED_WHOLE = 100_000
 """Pictures of a lake up to which a changed dataset is grouped whole."""
 FEW_LOOKS = 200_000
 """Looks that changed up to which they and what is connected with them are grouped; for more, whole datasets."""
@@ -51,37 +50,27 @@ def refresh_similar_image_pairs(run: Run) -> None:
     run.ledger.read(FILE_FEATURES, until)
     if consumed == until:
         return
-    compared = COMPARED * _rows_compared(lake, consumed, until)
-    with run.few_or_many(compared):
-        changes = lake.changes(FILE_FEATURES, consumed, until) if consumed is not None else None
+    with nullcontext():
+        changes = lake.read_changes(FILE_FEATURES, consumed, until) if consumed is not None else None
         touched, current = None, step.current()
         if changes is not None:
             looks = changes.where(F.col("fingerprint").isNotNull()).select(*FINGERPRINT_KEY).distinct()
             touched = run.cache_keys(looks, "fingerprints.touched")
             current = _pairs_of(step, touched)
         found = list(_find_pairs(run, until, touched))
-    with run.few_or_many(compared + run.ledger.row_counts["candidates"]):
+    with nullcontext():
         pairs = first_signals(found)
         run.ledger.wrote(SIMILAR_IMAGE_PAIRS, replace_rows(step, run.stamp(pairs), current))
-
-
-def _rows_compared(lake: Lake, consumed: int | None, until: int) -> int:
-    """About how many pictures Spark compares: those that changed, where this process looks the others through."""
-    if consumed is None or lake.settled_version(FILE_FEATURES, consumed) is None:
-        return lake.rows(FILE_FEATURES)
-    if not lake.can_scan(FILE_FEATURES, SIMILAR_IMAGE_PAIRS):
-        return lake.rows(FILE_FEATURES)
-    return lake.rows_written(FILE_FEATURES, consumed, until)
 
 
 def _pairs_of(step: Step, looks: DataFrame) -> DataFrame:
     """The pairs as pinned of which one is among `looks` (FINGERPRINT_KEY)."""
     others = looks.withColumnRenamed("fingerprint", "other_fingerprint")
     one, other = (
-        step.lake.rows_of(step.contract, step.base, keys, on=keys.columns, columns=step.contract.names)
+        step.current().join(keys, keys.columns, how="left_semi").select(*step.contract.names)
         for keys in (looks, others)
     )
-    return unite(one, other.transform(drop_keys, keys=looks, on=FINGERPRINT_KEY))
+    return union_by_name(one, other.transform(drop_keys, keys=looks, on=FINGERPRINT_KEY))
 
 
 def _find_pairs(run: Run, version: int, touched: DataFrame | None) -> Iterator[DataFrame]:
@@ -92,35 +81,31 @@ def _find_pairs(run: Run, version: int, touched: DataFrame | None) -> Iterator[D
         near = run.cache(find_hash_pairs(new, key=DATASET_KEY))
     else:
         columns = (*FINGERPRINT_KEY, "crop_hashes", "turned_hashes", "embedding")
-        new = run.cache(lake.rows_of(FILE_FEATURES, version, touched, on=FINGERPRINT_KEY, columns=columns))
+        new = run.cache(
+            lake.read(FILE_FEATURES, version).join(touched, list(FINGERPRINT_KEY), how="left_semi").select(*columns)
+        )
         near = _compare(run, version, new, touched)
     run.ledger.count("candidates", near.count())
     yield near.transform(whole_pairs)
     candidates = near.where("signal = 'crop'")
     if not candidates.isEmpty():
         wanted = (*FINGERPRINT_KEY, "crop_hashes", "thumbnail")
-        thumbnails = lake.rows_of(FILE_FEATURES, version, ends_of(candidates), on=FINGERPRINT_KEY, columns=wanted)
+        thumbnails = (
+            lake.read(FILE_FEATURES, version)
+            .join(ends_of(candidates), list(FINGERPRINT_KEY), how="left_semi")
+            .select(*wanted)
+        )
         yield candidates.transform(cropped_pairs, thumbnails=thumbnails)
     if not new.where(F.col("embedding").isNotNull()).isEmpty():
-        with run.few_or_many(COMPARED * lake.rows(FILE_FEATURES)):
+        with nullcontext():
             known = None if touched is None else _others(lake, version, touched)
             alike = run.cache(new.transform(embedded_pairs, old=known, checkpoint=run.cache))
         yield alike
 
 
 def _compare(run: Run, version: int, new: DataFrame, touched: DataFrame) -> DataFrame:
-    """What find_hash_pairs finds of new pictures, those of `touched`.
-
-    Where the session is set for few rows, this process compares them itself, if that fills no memory: Spark takes
-    longer to start.
-    """
-    lake = run.lake
-    if is_for_one_task(lake.spark):
-        found = find_hash_pairs_here(new, key=DATASET_KEY, old=_scan_others(lake, version, touched))
-        if found is not None:
-            return run.cache(found)
-    with run.few_or_many(COMPARED * lake.rows(FILE_FEATURES)):
-        return run.cache(find_hash_pairs(new, key=DATASET_KEY, old=_others(lake, version, touched)))
+    """What find_hash_pairs finds of new pictures, those of `touched`."""
+    return run.cache(find_hash_pairs(new, key=DATASET_KEY, old=_others(run.lake, version, touched)))
 
 
 def _others(lake: Lake, version: int, touched: DataFrame) -> DataFrame:
@@ -130,16 +115,6 @@ def _others(lake: Lake, version: int, touched: DataFrame) -> DataFrame:
     return images.transform(keep_keys, keys=datasets, on=DATASET_KEY).transform(
         drop_keys, keys=touched, on=FINGERPRINT_KEY
     )
-
-
-def _scan_others(lake: Lake, version: int, touched: DataFrame) -> ArrowBatches:
-    """The same, as batches that this process reads; with them pictures of other datasets of the same buckets."""
-    looks = touched.select(*FINGERPRINT_KEY).toArrow()
-    buckets = one_of("bucket", looks["bucket"].unique().to_pylist())
-    condition = all_of(["fingerprint IS NOT NULL", buckets])
-    scanned = lake.scan(FILE_FEATURES, version, (*DATASET_KEY, *HASHES), condition=condition)
-    for table in gather_tables(scanned, OLD_AT_ONCE):
-        yield from table.join(looks, list(FINGERPRINT_KEY), join_type="left anti").to_batches()
 
 
 def parts_of(changed: Changed) -> Iterator[Changed]:
@@ -156,8 +131,7 @@ def parts_of(changed: Changed) -> Iterator[Changed]:
         yield changed
         return
     part = replace(changed, datasets=run.cache_keys(changed.datasets.where(~F.col("is_whole")), "datasets.in_part"))
-    table = SIMILAR_IMAGE_PAIRS if run.lake.can_scan(FILE_FEATURES) else FILE_FEATURES
-    with run.few_or_many(run.lake.rows(table)):
+    with nullcontext():
         looks = run.cache_keys(_touched_looks(part), "looks.touched")
         if run.ledger.row_counts["looks.touched"] > FEW_LOOKS:
             yield changed
@@ -186,7 +160,7 @@ def _touched_looks(changed: Changed) -> DataFrame:
             found.append(changed.rows_of(FILE_FEATURES, files, on=FILE_KEY, columns=FINGERPRINT_KEY))
     if SIMILAR_IMAGE_PAIRS.name in feeds:
         found.append(feeds[SIMILAR_IMAGE_PAIRS.name].transform(ends_of))
-    looks = unite(*found).where(F.col("fingerprint").isNotNull()).distinct()
+    looks = union_by_name(*found).where(F.col("fingerprint").isNotNull()).distinct()
     return looks.join(changed.datasets, list(DATASET_KEY), how="left_semi")
 
 

@@ -12,7 +12,7 @@ from jobs.clusters.clustering import ClusteringConfig, Scope, edits_of_kind, pin
 from jobs.runtime.runs import Run
 from schemas.keys import DATASET_KEY, PLACE_KEY
 from schemas.place_days import PLACE_DAYS
-from transforms.tables.partitions import unite
+from transforms.tables.frames import union_by_name
 from transforms.trips.location_dates import explode_levels
 
 
@@ -43,7 +43,7 @@ class PlaceScope(Scope):
         if self.stale is None or self.places is None:
             return rows
         whole = rows.join(self.stale, list(DATASET_KEY), how="left_semi")
-        return unite(whole, rows.join(self.places, list(PLACE_KEY), how="left_semi"))
+        return union_by_name(whole, rows.join(self.places, list(PLACE_KEY), how="left_semi"))
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ def find_places(run: Run, config: TripConfig, *, kind: str) -> PlaceScope:
     fresh = states.where("NOT is_stale").withColumn("evidence_version", F.col("evidence_versions")[PLACE_DAYS.name])
     seen = fresh.agg(F.count("*").alias("datasets"), F.min("evidence_version").alias("evidence")).first()
     assert seen is not None
-    changes = lake.changes(PLACE_DAYS, seen.evidence, until) if seen.datasets and seen.evidence < until else None
+    changes = lake.read_changes(PLACE_DAYS, seen.evidence, until) if seen.datasets and seen.evidence < until else None
     if not seen.datasets or (changes is None and seen.evidence < until):
         return scope
     places = _edited_places(run, config, kind=kind, fresh=fresh, until=scope.edits_version)
     if changes is not None:
-        places = unite(places, _changed_places(changes, fresh=fresh, levels=config.levels))
+        places = union_by_name(places, _changed_places(changes, fresh=fresh, levels=config.levels))
     places = run.cache_keys(places.distinct(), "places.changed")
     stale = states.where("is_stale").select(*DATASET_KEY)
     changed = run.ledger.row_counts["places.changed"] > 0 or not stale.isEmpty()

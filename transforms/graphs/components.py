@@ -15,8 +15,8 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from schemas.errors import LakeAlbumError
 from transforms.tables.arrow_tables import ArrowBatches, gather_tables, whole_datasets
+from transforms.tables.frames import gather_whole, union_by_name
 from transforms.tables.machine import kernel
-from transforms.tables.partitions import gather_whole, unite
 
 Checkpoint = Callable[[DataFrame], DataFrame]
 """Computes a frame now and keeps it."""
@@ -109,7 +109,7 @@ def _look_around(forest: DataFrame, *, key: Sequence[str]) -> DataFrame:
     downwards = forest.select(*key, F.col(other).alias("node"), F.col(small).alias("smaller"))
     upwards = forest.select(*key, F.col(small).alias("node"), F.lit(None).cast("string").alias("smaller"))
     return (
-        unite(downwards, upwards)
+        union_by_name(downwards, upwards)
         .groupBy(*key, "node")
         .agg(
             F.min("smaller").alias("smallest"),
@@ -126,7 +126,7 @@ def _label_leaves(leaves: DataFrame, *, labels: DataFrame, key: Sequence[str]) -
     component = F.coalesce("component", small)
     centres = joined.where(F.col("component").isNull()).select(*key, small, F.col(small).alias("component")).distinct()
     own = joined.select(*key, F.col(other).alias(small), component.alias("component"))
-    return unite(labels, own, centres)
+    return union_by_name(labels, own, centres)
 
 
 def _contract(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
@@ -143,7 +143,7 @@ def _contract(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
 def _settle(forests: Sequence[DataFrame], *, key: Sequence[str]) -> DataFrame:
     """The labels of datasets that fit in a task each."""
     names = list(key)
-    edges = unite(*forests)
+    edges = union_by_name(*forests)
 
     def settle(batches: ArrowBatches) -> ArrowBatches:
         for table in whole_datasets(batches, key=names, rows=ROWS_AT_ONCE):

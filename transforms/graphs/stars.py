@@ -24,8 +24,8 @@ from transforms.graphs.components import (
     text_column,
 )
 from transforms.tables.arrow_tables import ArrowBatches, whole_datasets
+from transforms.tables.frames import gather_whole, union_by_name
 from transforms.tables.machine import kernel
-from transforms.tables.partitions import gather_whole, unite
 
 Similarities = NDArray[np.float64]
 
@@ -78,7 +78,7 @@ def group_stars(
     part = (*key, "component")
     giants = checkpoint(rest.groupBy(*part).count().where(too_many).select(*part))
     if giants.count() == 0:
-        return unite(few, _group_whole(rest, key=part).drop("component"))
+        return union_by_name(few, _group_whole(rest, key=part).drop("component"))
     giants = F.broadcast(giants)
     split = _group_whole(rest.join(giants, list(part), how="left_anti"), key=part)
     spread = _group_spread(
@@ -89,7 +89,7 @@ def group_stars(
         edges_per_task=edges_per_task,
         max_rounds=max_rounds,
     )
-    return unite(few, split.drop("component"), spread.drop("component"))
+    return union_by_name(few, split.drop("component"), spread.drop("component"))
 
 
 def _group_whole(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
@@ -195,7 +195,7 @@ def _group_spread(
             open_edges.join(newly, [*key, ENDS[0]], how="left_anti").join(other, [*key, ENDS[1]], how="left_anti")
         )
     covered += [_cover_whole(part, key=key) for part in parts]
-    return _join_best(arcs, members=checkpoint(unite(*covered)), key=key)
+    return _join_best(arcs, members=checkpoint(union_by_name(*covered)), key=key)
 
 
 def _directed(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
@@ -203,7 +203,7 @@ def _directed(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
     node, other = ENDS
     there = edges.select(*key, *ENDS, "similarity")
     back = edges.select(*key, F.col(other).alias(node), F.col(node).alias(other), "similarity")
-    arcs = unite(there, back)
+    arcs = union_by_name(there, back)
     degrees = arcs.groupBy(*key, node).agg(F.count(F.lit(1)).cast(IntegerType()).alias("degree"))
     others = degrees.withColumnsRenamed({node: other, "degree": "other_degree"})
     return arcs.join(degrees, [*key, node], how="inner").join(others, [*key, other], how="inner")
@@ -259,4 +259,4 @@ def _join_best(arcs: DataFrame, *, members: DataFrame, key: Sequence[str]) -> Da
     )
     alone = to_representatives.select(*key, F.col(other).alias(node)).distinct()
     themselves = alone.withColumns({"representative": F.col(node), "similarity": F.lit(1.0)})
-    return unite(joined, themselves)
+    return union_by_name(joined, themselves)

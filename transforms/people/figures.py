@@ -22,7 +22,7 @@ from transforms.people.grouping import Profile, group_faces
 from transforms.people.large_libraries import LargeLibraries
 from transforms.people.linkage import LIMITS, Limits
 from transforms.tables.arrow_tables import ArrowBatches, split_datasets, whole_datasets
-from transforms.tables.partitions import gather_whole, unite
+from transforms.tables.frames import gather_whole, union_by_name
 
 FACES_AT_ONCE = 20_000
 """Faces of small datasets that come to Python together: some 40 MB."""
@@ -139,7 +139,7 @@ class Decisions:
         went = went.select(*CLUSTER_KEY, F.col("successor_id").alias("into")).join(
             merges, list(CLUSTER_KEY), how="left_anti"
         )
-        heirs = _follow(unite(merges, went), checkpoint=checkpoint)
+        heirs = _follow(union_by_name(merges, went), checkpoint=checkpoint)
         told = edits.where(F.col("action").isin("join", "leave", "part", "rejoin"))
         last = _last(told, by=(*FACE_KEY, "object_id"), kept=("action", "sequence")).transform(_resolve, heirs=heirs)
         last = checkpoint(last)
@@ -186,7 +186,7 @@ def name_people(members: DataFrame, *, names: DataFrame, old_clusters: DataFrame
     """
     columns = ("representative", "generation", "anchor", "origin_id")
     before = old_clusters.select(*CLUSTER_KEY, *columns, F.lit(1).alias("_turn"))
-    either = unite(names.select(*CLUSTER_KEY, *columns, F.lit(0).alias("_turn")), before)
+    either = union_by_name(names.select(*CLUSTER_KEY, *columns, F.lit(0).alias("_turn")), before)
     first = F.min(F.struct("_turn", *columns)).alias("_first")
     people = members.select(*CLUSTER_KEY).distinct()
     named = either.join(people, list(CLUSTER_KEY), how="left_semi").groupBy(*CLUSTER_KEY).agg(first)
@@ -232,7 +232,7 @@ def decide_members(members: DataFrame, *, decisions: Decisions, faces: DataFrame
     left = left.join(F.broadcast(decisions.chosen), list(FACE_KEY), how="left_anti")
     given = faces.select(*FACE_KEY, "uri").join(F.broadcast(decisions.chosen), list(FACE_KEY), how="inner")
     given = given.withColumns({"confidence": F.lit(1.0), "role": F.lit("chosen")})
-    return unite(left, given.select(*left.columns))
+    return union_by_name(left, given.select(*left.columns))
 
 
 def describe_people(members: DataFrame) -> DataFrame:

@@ -32,7 +32,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from schemas.file_features import CROPS, TURNS
-from transforms.tables.arrow_tables import ArrowBatches, gather_tables, is_first, split_datasets, to_frame
+from transforms.tables.arrow_tables import ArrowBatches, gather_tables, is_first, split_datasets
+from transforms.tables.frames import to_frame
 from transforms.tables.machine import kernel
 
 Words = NDArray[np.uint64]

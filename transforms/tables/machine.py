@@ -18,6 +18,7 @@ temporary folder."""
 
 
 KERNELS = (
+    "clusters/ids.py",
     "clusters/member_matching.py",
     "graphs/components.py",
     "graphs/stars.py",
@@ -29,6 +30,8 @@ KERNELS = (
     "similar_images/alignment.py",
     "similar_images/embedding_pairs.py",
     "similar_images/hash_pairs.py",
+    "tables/sorting.py",
+    "trips/days.py",
 )
 """The modules that have kernels, below `transforms`."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from tests.transforms.test_perceptual_hashes import PHOTOS, needs_photos, scene
+from tests.transforms.pictures.test_perceptual_hashes import PHOTOS, needs_photos, scene
 from transforms.pictures.image_score import WEIGHTS, image_score, jpeg_quality
 from transforms.pictures.photos import read_photo
 from transforms.pictures.pixels import PixelReader
