@@ -66,6 +66,8 @@ def _place(value: Any) -> Place | None:
     latitude, longitude = value.get("latitude"), value.get("longitude")
     if not (isinstance(latitude, int | float) and isinstance(longitude, int | float)):
         return None
+    if isinstance(latitude, bool) or isinstance(longitude, bool):
+        return None
     try:
         return place_of(float(latitude), float(longitude), "takeout")
     except OverflowError:

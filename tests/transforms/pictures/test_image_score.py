@@ -45,7 +45,7 @@ def score(content: bytes) -> float:
         height=size[1],
         jpeg_quality=pixels.jpeg_quality,
         has_camera=bool(tags.camera_model),
-        has_time=bool(tags.produce_time),
+        has_time=any(taken.source.startswith("exif_") for said in tags.said for taken in said.times),
     )
 
 
