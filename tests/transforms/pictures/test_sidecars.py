@@ -71,7 +71,7 @@ def test_an_edited_copy_whose_name_was_cut() -> None:
 
 def test_the_video_of_a_live_photo_takes_its_pictures() -> None:
     found = match_sidecars(
-        ["IMG_1.HEIC", "IMG_1.MP4", "IMG_1.HEIC.json", *["PXL_2.MP.jpg", "PXL_2.MP"], "PXL_2.MP.jpg.json"]
+        ["IMG_1.HEIC", "IMG_1.MP4", "IMG_1.HEIC.json", "PXL_2.MP.jpg", "PXL_2.MP", "PXL_2.MP.jpg.json"]
     )
     assert found.takeout["IMG_1.MP4"] == "IMG_1.HEIC.json"
     assert found.takeout["PXL_2.MP"] == "PXL_2.MP.jpg.json"

@@ -1,4 +1,4 @@
-"""A thousand made-up libraries through time: what is delivered, corrected, removed, asked for and deleted, step by step.
+"""A thousand made-up libraries through time: deliveries, corrections, removals, options and deletions, step by step.
 
 Everything is a function of a seed, of the step, and of the clusters that people see; so the same histories can be run
 by any code that computes trips.
@@ -276,7 +276,9 @@ class Histories:
                 version = {"_commit_version": 2 * step + part + 1}
                 for before, after in library.change(chance):
                     if before is None or after is None:
-                        rows.append({**(before or after or {}), "_change_type": "delete" if before else "insert", **version})
+                        rows.append(
+                            {**(before or after or {}), "_change_type": "delete" if before else "insert", **version}
+                        )
                     else:
                         rows += [
                             {**before, "_change_type": "update_preimage", **version},
@@ -300,7 +302,9 @@ class Histories:
     def edit(self, step: int, clusters: pa.Table) -> None:
         """People delete some of the clusters that they see, and take some deletions back."""
         shown: dict[str, list[Row]] = {}
-        for row in clusters.select([*DATASET_KEY, "object_id", "level", "place_key", "first_day", "last_day"]).to_pylist():
+        for row in clusters.select(
+            [*DATASET_KEY, "object_id", "level", "place_key", "first_day", "last_day"]
+        ).to_pylist():
             shown.setdefault(row["dataset_name"], []).append(row)
         deleted: dict[str, list[Row]] = {}
         for row in self.edits:
@@ -346,7 +350,9 @@ def feed_of(table: pa.Table, changes: pa.Table, *, key: Sequence[str], version: 
     }
     commit = {"_commit_version": pa.scalar(version, pa.int64())}
     commit["_commit_timestamp"] = pa.scalar(now, pa.timestamp("us", tz="UTC"))
-    return union_by_name(*(with_columns(part, {"_change_type": pa.scalar(kind), **commit}) for kind, part in parts.items()))
+    return union_by_name(
+        *(with_columns(part, {"_change_type": pa.scalar(kind), **commit}) for kind, part in parts.items())
+    )
 
 
 def files_after(files: pa.Table, feed: pa.Table) -> pa.Table:
