@@ -51,7 +51,7 @@ def is_video(head: bytes) -> bool:
     >>> is_video(b"\\0\\0\\0\\x18ftypmp42"), is_video(b"\\0\\0\\0\\x18ftypheic")
     (True, False)
     """
-    return head[4:8] in _FIRST_BOXES and not is_heif(head)
+    return head[4:8] in _FIRST_BOXES and not is_heif(head) and head[4:12] != b"ftypcrx "
 
 
 def read_video(file: BinaryIO, head: bytes) -> VideoTags | None:
