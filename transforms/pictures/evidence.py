@@ -98,13 +98,14 @@ class Settled:
 def settle(said: Sequence[Said], *, prefer: Prefer = "embedded") -> Settled:
     """The most trusted time and place; the first title and description, in the order of `said`; all labels, once each.
 
-    `prefer` takeout believes Takeout before all else.
+    `prefer` takeout believes Takeout before all else. A wall clock's reading without an offset takes that of another
+    source with the same reading: editors copy the time, and leave the offset.
     """
     first = -1 if prefer == "takeout" else None
     times = [taken for one in said for taken in one.times]
     places = [one.place for one in said if one.place]
     return Settled(
-        taken=min(times, key=lambda taken: _rank(_TIME_RANKS, taken.source, first), default=None),
+        taken=_with_offset(min(times, key=lambda taken: _rank(_TIME_RANKS, taken.source, first), default=None), times),
         place=min(places, key=lambda place: _rank(_PLACE_RANKS, place.source, first), default=None),
         title=next((one.title for one in said if one.title), None),
         description=next((one.description for one in said if one.description), None),
@@ -112,12 +113,21 @@ def settle(said: Sequence[Said], *, prefer: Prefer = "embedded") -> Settled:
     )
 
 
+_TO_SECONDS = len("2024-01-01T00:00:00")
 _TIME_RANKS = {name: rank for rank, name in enumerate(TIME_SOURCES, 1)}
 _PLACE_RANKS = {name: rank for rank, name in enumerate(PLACE_SOURCES, 1)}
 
 
 def _rank(ranks: Mapping[str, int], source: str, takeout: int | None) -> int:
     return takeout if takeout is not None and source == "takeout" else ranks[source]
+
+
+def _with_offset(taken: Taken | None, times: Sequence[Taken]) -> Taken | None:
+    if taken is None or taken.time_is != "local" or len(times) == 1:
+        return taken
+    same = (one for one in times if one.time_is == "offset" and one.text[:_TO_SECONDS] == taken.text[:_TO_SECONDS])
+    found = next(same, None)
+    return Taken(taken.text + found.text[-len("+00:00") :], "offset", taken.source) if found else taken
 
 
 def place_of(latitude: float | None, longitude: float | None, source: str) -> Place | None:

@@ -110,20 +110,25 @@ def _read_preview(file: BinaryIO, orientation: int | None) -> Pixels | None:
         return file.read(size)
 
     head = at(0, 12)
-    sources: list[tuple[BinaryIO, str]] = [(io.BytesIO(preview), "JPEG") for preview in find_previews(at, head)]
-    if not sources and head[:4] in (b"II*\0", b"MM\0*"):
-        file.seek(0)
-        sources.append((file, "TIFF"))
-    for source, kind in sources:
+    for preview in find_previews(at, head):
         with suppress(*DECODE_ERRORS):
-            width, height = _size(source, kind)
-            pixels = _decode(source, kind, width * height, None if kind == "TIFF" else orientation)
-            if pixels is not None:
-                return Pixels(pixels.luminance, None)
+            if pixels := _decode_any(io.BytesIO(preview), "JPEG", orientation):
+                return pixels
+    if head[:4] in (b"II*\0", b"MM\0*"):
+        with suppress(*DECODE_ERRORS):
+            return _decode_any(file, "TIFF")
     return None
 
 
+def _decode_any(file: BinaryIO, kind: str, orientation: int | None = None) -> Pixels | None:
+    """The pixels of a picture of any size; its compression tells nothing of the file's quality."""
+    width, height = _size(file, kind)
+    pixels = _decode(file, kind, width * height, orientation)
+    return Pixels(pixels.luminance, None) if pixels else None
+
+
 def _size(file: BinaryIO, kind: str) -> tuple[int, int]:
+    file.seek(0)
     with quiet_pillow():
         size = Image.open(file, formats=(kind,)).size
     file.seek(0)

@@ -44,6 +44,7 @@ _MAIN = MAIN_TAGS | _PICTURE | {XMP, _DNG_VERSION, EXIF_IFD}
 _SENSOR = frozenset({32803, 34892})  # colour filter array, linear raw: no preview
 _MOST_DIRECTORIES = 20
 _LARGEST_PREVIEW = 2**26
+_MOST_PREVIEWS = 4
 _SEARCHED = 2**22
 _SOI = b"\xff\xd8\xff"
 _MOST_BOXES = 1000
@@ -124,14 +125,14 @@ def read_cr3(at: ReadAt) -> RawHeader:
     return RawHeader(RAW_TYPES["cr3"], tags, _size(main) or tags.size, xmp)
 
 
-def find_previews(at: ReadAt, head: bytes) -> list[bytes]:
-    """The JPEG pictures in a raw file, the largest first, at most four, none over 64 MiB."""
+def find_previews(at: ReadAt, head: bytes) -> Iterator[bytes]:
+    """The JPEG pictures in a raw file, the largest first, at most four, none over 64 MiB, read one by one."""
     places = sorted(_preview_places(at, head), key=lambda place: -place[1])
-    found: list[bytes] = []
-    for start, size in places:
-        if len(found) < 4 and 0 < size <= _LARGEST_PREVIEW and is_jpeg(at(start, 3)):
-            found.append(at(start, size))
-    return found or _search_previews(at)
+    fitting = [(start, size) for start, size in places if 0 < size <= _LARGEST_PREVIEW and is_jpeg(at(start, 3))]
+    for start, size in fitting[:_MOST_PREVIEWS]:
+        yield at(start, size)
+    if not fitting:
+        yield from _search_previews(at)
 
 
 def _preview_places(at: ReadAt, head: bytes) -> Iterator[tuple[int, int]]:
@@ -159,15 +160,15 @@ def _jpegs(directory: Mapping[int, Any]) -> Iterator[tuple[int, int]]:
             yield offset, size
 
 
-def _search_previews(at: ReadAt) -> list[bytes]:
+def _search_previews(at: ReadAt) -> Iterator[bytes]:
     """JPEG pictures in the first 4 MiB, where no tag tells of any: Olympus keeps them in the maker's note."""
     window = at(0, _SEARCHED)
-    found: list[bytes] = []
     start = window.find(_SOI)
-    while start >= 0 and len(found) < 4:
-        found.append(window[start:])
+    for _ in range(_MOST_PREVIEWS):
+        if start < 0:
+            return
+        yield window[start:]
         start = window.find(_SOI, start + 3)
-    return found
 
 
 def _directories(tiff: Tiff) -> Iterator[Mapping[int, Any]]:

@@ -14,9 +14,12 @@ ReadAt = Callable[[int, int], bytes]
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _NUMBERS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+_BYTES = frozenset({1, 2, 7})
 _RATIONALS = {5: "I", 10: "i"}
 _MOST_ENTRIES = 4096
-_LARGEST_VALUE = 2**24
+_LARGEST_VALUE = 2**20
+_LARGE_TAGS = {0x2BC: 2**24, 0x2E: 2**24}  # XMP packets, Panasonic's previews
+_MOST_NUMBERS = 1024
 _ORDERS = {b"II": "<", b"MM": ">"}
 # TIFF, Olympus' and Panasonic's raw files, which differ in the number alone
 _NUMBERS_OF_TIFF = frozenset({42, 0x4F52, 0x5352, 0x55})
@@ -44,9 +47,9 @@ class Tiff:
     def directory(self, offset: int, wanted: Collection[int]) -> tuple[dict[int, Any], int]:
         """The wanted tags of the directory at an offset, and the offset of the next one, 0 where there is none.
 
-        Text (ASCII) is str, one character a byte; BYTE and UNDEFINED are bytes; numbers are one int or float, or a
-        tuple of them; rationals are a tuple of (numerator, denominator). Values that lie outside the file, or are
-        larger than 16 MiB, are left out, as is all of a directory that does.
+            Text (ASCII) is str, one character a byte; BYTE and UNDEFINED are bytes; numbers are one int or float, or a
+            tuple of them; rationals are a tuple of (numerator, denominator). Values that lie outside the file, or are
+        larger than 1 MiB (of XMP 16), or have more than 1,024 numbers, are left out, as is all of a directory outside.
         """
         return read_directory(self.at, self.order, offset, wanted, is_big=self.is_big)
 
@@ -68,7 +71,7 @@ def read_directory(
         if tag not in wanted or tag in found:
             continue
         size = length * _SIZES.get(kind, 0)
-        if not 0 < size <= _LARGEST_VALUE:
+        if not 0 < size <= _LARGE_TAGS.get(tag, _LARGEST_VALUE) or (length > _MOST_NUMBERS and kind not in _BYTES):
             continue
         if size > inline:
             data = at(struct.unpack(order + word, data)[0], size)
@@ -83,7 +86,7 @@ def read_directory(
 def _value(order: str, kind: int, length: int, data: bytes) -> Any:
     if kind == 2:
         return data.decode("latin-1")
-    if kind in (1, 7):
+    if kind in _BYTES:
         return data
     if kind in _RATIONALS:
         numbers = struct.unpack(f"{order}{2 * length}{_RATIONALS[kind]}", data)

@@ -143,12 +143,16 @@ def _camera(general: dict[str, Any], video: dict[str, Any]) -> tuple[str | None,
 
 
 def _taken(general: dict[str, Any], *, has_local_clock: bool) -> Taken | None:
-    """When the video was shot, and how to read that: Apple's creation date, else the movie header's.
+    """When the video was shot, and how to read that: Apple's creation date, else the user data's, else the header's.
 
-    Apple's carries the offset of the place. The movie header's counts UTC seconds; cameras without a time zone put
+    The first two carry the offset of the place. The movie header's counts UTC seconds; cameras without a time zone put
     their wall clock there.
     """
-    shot = _parse_time(general.get("comapplequicktimecreationdate"))
+    written = (
+        general.get("comapplequicktimecreationdate"),
+        str(general.get("recorded_date") or "").partition(" / ")[0],
+    )
+    shot = next((time for text in written if (time := _parse_time(text)) is not None), None)
     if shot is not None and shot.year >= FIRST_YEAR:
         offset = shot.utcoffset()
         if offset is None:

@@ -39,6 +39,7 @@ _DEEPEST = 100
 _MOST_ITEMS = 1000
 _LONGEST_DESCRIPTION = 4000
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?\s?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
+_EXIF_TIME = re.compile(r"^(\d{4}):(\d\d):(\d\d) ", re.ASCII)
 _DEGREES = re.compile(r"(\d{1,3}(?:\.\d+)?)(?:,(\d{1,2}(?:\.\d+)?))?(?:,(\d{1,2}(?:\.\d+)?))?([NSEW])", re.ASCII)
 
 
@@ -144,8 +145,8 @@ class _Reader:
 
 
 def _taken(text: str | None, source: str) -> Taken | None:
-    """A time; of a day alone, noon stands for it. A month or a year alone is none."""
-    match = _TIME.fullmatch(text.strip()) if text else None
+    """A time; of a day alone, noon stands for it. A month or a year alone is none. Darktable writes it as EXIF does."""
+    match = _TIME.fullmatch(_EXIF_TIME.sub(r"\1-\2-\3T", text.strip())) if text else None
     if match is None:
         return None
     clock = (int(match[4]), int(match[5]), int(match[6] or 0)) if match[4] else (12, 0, 0)
