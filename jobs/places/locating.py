@@ -46,7 +46,7 @@ def refresh_file_places(run: Run) -> None:
     if changes is None:
         files, current = lake.fetch(FILES, until, FILES.names), step.current()
     elif isinstance(changes, pa.Table):
-        files = keyed.latest_rows(changes, key=FILES.key, columns=FILES.names)
+        files = keyed.latest_rows(changes, key=FILES.key).select(FILES.names)
         before = keyed.rows_before(changes).select(list(FILES.key))
         current = lake.fetch_keys(FILE_PLACES, step.base, before, on=FILES.key, columns=FILE_PLACES.names)
     else:

@@ -23,7 +23,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from catalog.create import ensure_lake
-from catalog.sql import equals, one_of
+from catalog.sql import all_of, equals, one_of
 from catalog.storage import storage_options
 from catalog.upkeep import commits_after, committed_at
 from schemas.contract import Contract
@@ -31,6 +31,7 @@ from schemas.datasets import DATASETS
 from schemas.errors import LakeError, UsageError
 from schemas.lake import CONTRACT_VERSION, absolute_uri, table_uri
 from schemas.settings import LakeSettings
+from transforms.tables.arrow_tables import ArrowBatches, gather_tables
 from transforms.tables.frames import to_frame
 from transforms.tables.keyed import semi_join
 
@@ -41,8 +42,12 @@ DRIVER_ROWS = 1_000_000
 """Rows below which this process does sooner what Spark would take seconds to plan; some 500 MB of them."""
 WIDE = 20
 """As many rows one counts for that has an embedding, or a thumbnail and hashes."""
-SCANNED = 4
+SCANNED = 10
 """As many rows, times `driver_rows`, this process looks through for the rows of some keys."""
+MOST_NAMED = 1_000
+"""Datasets up to which a look-up names them, so that files of others are skipped."""
+LOOKED_AT = 200_000
+"""Rows that are looked at together while a table is looked through."""
 FEED = (
     pa.field("_change_type", pa.string()),
     pa.field("_commit_version", pa.int64()),
@@ -151,17 +156,34 @@ class Lake:
         self, contract: Contract, version: int, keys: pa.Table, *, on: Sequence[str], columns: Sequence[str]
     ) -> pa.Table:
         """Columns of the rows of a table whose columns `on`, a bucket first, are among `keys`, read by this process."""
+        return pa.concat_tables(self._scan_keys(contract, version, keys, on=on, columns=columns))
+
+    def _load_few_keys(
+        self, contract: Contract, version: int, keys: pa.Table, **which: Sequence[str]
+    ) -> pa.Table | None:
+        """The same; None where they turn out to be more than this process takes on."""
+        found: list[pa.Table] = []
+        for rows in self._scan_keys(contract, version, keys, **which):
+            found.append(rows)
+            if not self.is_few(contract, sum(map(len, found)), which["columns"]):
+                return None
+        return pa.concat_tables(found)
+
+    def _scan_keys(
+        self, contract: Contract, version: int, keys: pa.Table, *, on: Sequence[str], columns: Sequence[str]
+    ) -> Iterator[pa.Table]:
         names = list(dict.fromkeys((*columns, *on)))
         schema = _schema_of(contract, names)
+        yield schema.empty_table().select(list(columns))
         if not len(keys):
-            return schema.empty_table().select(list(columns))
+            return
         near = pc.unique(keys[on[-1]])
-        found = []
-        for batch in self.scan(contract, version, names, condition=one_of(on[0], keys[on[0]].unique().to_pylist())):
-            rows = batch.filter(pc.is_in(batch[on[-1]], value_set=near))
-            if len(rows):
-                found.append(rows)
-        return semi_join(pa.Table.from_batches(found, schema), keys, on=on).select(list(columns))
+        values = {name: pc.unique(keys[name]).to_pylist() for name in on[:3]}
+        named = (one_of(name, some) for name, some in values.items() if len(some) <= MOST_NAMED)
+        scanned = self.scan(contract, version, names, condition=all_of(["TRUE", *named]))
+        for rows in gather_tables(scanned, LOOKED_AT):
+            rows = rows.filter(pc.is_in(rows[on[-1]], value_set=near))
+            yield semi_join(rows, keys, on=on).select(list(columns))
 
     def load_changes(
         self, contract: Contract, after: int, until: int, columns: Sequence[str] | None = None
@@ -206,20 +228,50 @@ class Lake:
                 return None
             raise
 
-    def fetch(self, contract: Contract, version: int, columns: Sequence[str]) -> Rows:
-        """Columns of a table: loaded where there are few rows, else read by Spark."""
+    def fetch(self, contract: Contract, version: int, columns: Sequence[str], *, condition: str = "TRUE") -> Rows:
+        """Columns of the rows that satisfy a condition: loaded where the table has few rows, else read by Spark.
+
+        The condition is of `equals` and `one_of` over plain names and numbers, which both read alike.
+        """
         if self.is_few(contract, self.rows(contract), columns):
-            return self.load(contract, version, columns)
-        return self.read(contract, version).select(*columns)
+            return self.load(contract, version, columns, condition=condition)
+        return self.read(contract, version).where(condition).select(*columns)
+
+    def fetch_where(
+        self,
+        contract: Contract,
+        version: int,
+        columns: Sequence[str],
+        *,
+        keep: Callable[[pa.Table], pa.Table],
+        keeps_few: bool,
+    ) -> Rows:
+        """What the kernel `keep` leaves of columns of a table, of as many rows as it is given at once.
+
+        Read by this process where the table has few rows, or `keep` keeps few and the table is not too large to look
+        through; else by Spark.
+        """
+        if self.rows(contract) < (SCANNED if keeps_few else 1) * self.driver_rows:
+            kept = [keep(rows) for rows in gather_tables(self.scan(contract, version, columns), LOOKED_AT)]
+            return pa.concat_tables([*kept, _schema_of(contract, columns).empty_table()])
+        schema = from_arrow_schema(_schema_of(contract, columns), prefer_timestamp_ntz=True)
+
+        def keep_of_task(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
+            for rows in gather_tables(batches, LOOKED_AT):
+                yield from keep(rows).to_batches()
+
+        return self.read(contract, version).select(*columns).mapInArrow(keep_of_task, schema)
 
     def fetch_keys(
         self, contract: Contract, version: int, keys: Rows, *, on: Sequence[str], columns: Sequence[str]
     ) -> Rows:
         """Columns of the rows whose columns `on`, a bucket first, are among `keys`: loaded where `keys` are of this
-        process and the table is not too large to look through, else read by Spark.
+        process, the table is not too large to look through, and the rows turn out to be few; else read by Spark.
         """
         if isinstance(keys, pa.Table) and self.rows(contract) < SCANNED * self.driver_rows:
-            return self.load_keys(contract, version, keys, on=on, columns=columns)
+            found = self._load_few_keys(contract, version, keys, on=on, columns=columns)
+            if found is not None:
+                return found
         frame = self.frame(keys).select(*on)
         keys = F.broadcast(frame) if isinstance(keys, pa.Table) else frame
         return self.read(contract, version).join(keys, list(on), how="left_semi").select(*columns)

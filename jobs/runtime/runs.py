@@ -59,9 +59,9 @@ class Run:
             return rows.withColumn("run_id", F.lit(self.run_id))
         return with_columns(rows, {"run_id": pa.scalar(self.run_id)})
 
-    def cache(self, rows: DataFrame) -> DataFrame:
-        """Computes `rows` now and keeps them as long as they are referred to (jobs.runtime.session.keep)."""
-        return keep(rows)
+    def cache(self, rows: AnyRows) -> AnyRows:
+        """Computes `rows` of Spark now and keeps them as long as they are referred to (jobs.runtime.session.keep)."""
+        return keep(rows) if isinstance(rows, DataFrame) else rows
 
     def log_round(self, what: str, number: int, rows: int) -> None:
         """Logs a round of something that goes on until no rows are left."""

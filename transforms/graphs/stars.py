@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, IntegerType, StructField, StructType
 
 from transforms.graphs.components import (
     EDGES_PER_TASK,
-    ENDS,
     ROWS_AT_ONCE,
     Checkpoint,
     Log,
-    Nodes,
     NotConverged,
     label_components,
-    number_nodes,
     text_column,
 )
+from transforms.graphs.whole import ENDS, cover_table, group_table
 from transforms.tables.arrow_tables import ArrowBatches, whole_datasets
 from transforms.tables.frames import gather_whole, union_by_name
-from transforms.tables.machine import kernel
-
-Similarities = NDArray[np.float64]
 
 
 def group_stars(
@@ -111,54 +103,6 @@ def _group_whole(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
     return gather_whole(edges, key=key).mapInArrow(group, schema)
 
 
-def group_table(table: pa.Table, *, key: Sequence[str]) -> pa.Table:
-    """group_stars of the edges of whole datasets that a table holds."""
-    graph = number_nodes(table, key=key)
-    nodes = np.arange(len(graph.fingerprints))
-    degrees = np.bincount(graph.left, minlength=len(nodes)) + np.bincount(graph.right, minlength=len(nodes))
-    chosen, likeness = find_stars(graph.left, graph.right, table["similarity"].to_numpy(), degrees)
-    columns = [graph.fingerprints, graph.fingerprints.take(pa.array(chosen)), pa.array(likeness)]
-    keys = graph.keys_of(table, nodes, key=key)
-    return pa.table([*keys.columns, *columns], names=[*key, ENDS[0], "representative", "similarity"])
-
-
-@kernel
-def find_stars(left: Nodes, right: Nodes, similarity: Similarities, degrees: Nodes) -> tuple[Nodes, Similarities]:
-    """Each node's representative, int64 (nodes,), and how similar the two are, float64 (nodes,), 1 for itself.
-
-    left, right: int64 (edges,), the ends of each edge, each edge once. similarity: float64 (edges,). degrees: int64
-    (nodes,): nodes come in the order of these, greatest first, then of their number. Parts that are not connected
-    do not influence each other. Time: O(nodes log nodes + edges). Memory: 24 bytes an edge, 40 a node.
-    """
-    count = len(degrees)
-    offsets = np.zeros(count + 1, np.int64)
-    for edge in range(len(left)):
-        offsets[left[edge] + 1] += 1
-        offsets[right[edge] + 1] += 1
-    for node in range(count):
-        offsets[node + 1] += offsets[node]
-    places = offsets[:-1].copy()
-    neighbours = np.empty(2 * len(left), np.int32)
-    likeness = np.empty(2 * len(left), np.float64)
-    for edge in range(len(left)):
-        one, other = left[edge], right[edge]
-        neighbours[places[one]], likeness[places[one]] = other, similarity[edge]
-        neighbours[places[other]], likeness[places[other]] = one, similarity[edge]
-        places[one] += 1
-        places[other] += 1
-    chosen = np.full(count, -1, np.int64)
-    best = np.ones(count, np.float64)
-    for node in np.argsort(-degrees, kind="mergesort"):  # stable: ties stay in the order of nodes
-        if chosen[node] >= 0:
-            continue
-        chosen[node] = node
-        for place in range(offsets[node], offsets[node + 1]):  # none of them is a representative
-            neighbour = neighbours[place]
-            if chosen[neighbour] < 0 or likeness[place] > best[neighbour]:
-                chosen[neighbour], best[neighbour] = node, likeness[place]
-    return chosen, best
-
-
 def _group_spread(
     edges: DataFrame,
     *,
@@ -232,18 +176,6 @@ def _cover_whole(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
 
     schema = StructType([*(edges.schema[name] for name in key), text_column(ENDS[0])])
     return gather_whole(edges, key=key).mapInArrow(cover, schema)
-
-
-def cover_table(table: pa.Table, *, key: Sequence[str]) -> pa.Table:
-    """The nodes (`key`, `fingerprint`) that do not become representatives, of what is undecided of whole datasets."""
-    graph = number_nodes(table, key=key)
-    degrees = np.empty(len(graph.fingerprints), np.int64)
-    degrees[graph.left] = table["degree"].to_numpy()
-    degrees[graph.right] = table["other_degree"].to_numpy()
-    chosen, _ = find_stars(graph.left, graph.right, np.ones(len(table)), degrees)
-    nodes = np.flatnonzero(chosen != np.arange(len(chosen)))
-    keys = graph.keys_of(table, nodes, key=key)
-    return pa.table([*keys.columns, graph.fingerprints.take(pa.array(nodes))], names=[*key, ENDS[0]])
 
 
 def _join_best(arcs: DataFrame, *, members: DataFrame, key: Sequence[str]) -> DataFrame:

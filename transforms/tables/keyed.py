@@ -231,14 +231,13 @@ def rows_before(changes: pa.Table) -> pa.Table:
     return changes.filter(pc.is_in(changes["_change_type"], value_set=pa.array(BEFORE)))
 
 
-def latest_rows(changes: pa.Table, *, key: Sequence[str], columns: Sequence[str]) -> pa.Table:
-    """The rows that a change feed tells of, with `columns`, as its last commit left them; without those it deleted."""
-    after = changes.filter(pc.not_equal(changes["_change_type"], "update_preimage"))
-    (codes,) = key_codes(after, key=key)
-    by_version = np.argsort(after["_commit_version"].to_numpy(), kind="stable")
-    last = by_version[look_up(np.arange(codes.max(initial=-1) + 1), codes[by_version])]
-    rows = after.take(pa.array(last))
-    return rows.filter(pc.not_equal(rows["_change_type"], "delete")).select(list(columns))
+def first_before(changes: pa.Table, *, key: Sequence[str]) -> pa.Table:
+    """The rows as they were before a change feed, of those that it tells of; without those it inserted first."""
+    (codes,) = key_codes(changes, key=key)
+    is_before = pc.is_in(changes["_change_type"], value_set=pa.array(BEFORE)).to_numpy(zero_copy_only=False)
+    first_last = np.lexsort((is_before, -changes["_commit_version"].to_numpy()))
+    first = first_last[look_up(np.arange(codes.max(initial=-1) + 1), codes[first_last])]
+    return changes.take(pa.array(first[is_before[first]]))
 
 
 def with_action(rows: pa.Table, action: str) -> pa.Table:

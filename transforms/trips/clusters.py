@@ -11,7 +11,7 @@ from schemas.contract import LEVELS, TIMESTAMP
 from schemas.keys import CLUSTER_KEY
 from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
 from transforms.tables.columns import column_of, ints
-from transforms.tables.keyed import diff_rows, with_columns
+from transforms.tables.keyed import diff_rows, first_before, latest_rows, with_columns
 
 CLUSTERS = pa.schema([field for field in LOCATION_DATE_CLUSTERS.arrow_schema if field.name != "run_id"])
 """The columns of `location_date_clusters` but run_id."""
@@ -40,13 +40,28 @@ def describe_clusters(segments: pa.Table) -> pa.Table:
     return with_columns(segments, columns).select(CLUSTERS.names).cast(CLUSTERS)
 
 
+def follow_segments(feed: pa.Table, *, now: datetime) -> pa.Table:
+    """The rows of `location_date_clusters` that must change, with `_action`, by the change feed of the segments.
+
+    `feed` has the columns of `location_date_segments`, and all changes since the clusters were last in line with them:
+    what the clusters were is then what the segments said before.
+    """
+    before = describe_clusters(_clusters_of(first_before(feed, key=CLUSTER_KEY)))
+    after = latest_rows(feed, key=CLUSTER_KEY)
+    return change_clusters(after, clusters=before, now=now)
+
+
+def _clusters_of(segments: pa.Table) -> pa.Table:
+    return segments.filter(segments["is_cluster"])
+
+
 def change_clusters(segments: pa.Table, *, clusters: pa.Table, now: datetime) -> pa.Table:
     """The rows of `location_date_clusters` that must change, with `_action`: all columns but run_id.
 
     `segments` are those that changed, as they are now, and `clusters` the rows of the same ids: of both tables all
     where no change feed tells what changed. A row that differs in its update_time alone does not change.
     """
-    wanted = describe_clusters(segments.filter(segments["is_cluster"]))
+    wanted = describe_clusters(_clusters_of(segments))
     wanted = with_columns(wanted, {"update_time": pa.scalar(now, TIMESTAMP)})
     compare = [name for name in CLUSTERS.names if name != "update_time"]
     return diff_rows(wanted, current=clusters, key=CLUSTER_KEY, compare=compare)

@@ -91,6 +91,18 @@ def segment_days(
     )
 
 
+def days_in_scope(
+    days: pa.Table, *, levels: Sequence[str], places: pa.Table | None, datasets: pa.Table | None
+) -> pa.Table:
+    """The days (rows of `place_days`) of the places in scope (is_in_scope), and of places around and within them."""
+    (codes,) = key_codes(days, key=(*DATASET_KEY, "place_key"))
+    full = days.select([*DATASET_KEY, "place_key"]).take(pa.array(first_rows(codes)))
+    at_levels = explode_levels(with_columns(full, {"_full": pa.array(np.arange(len(full)))}), levels=levels)
+    near = np.zeros(len(full), np.bool_)
+    near[ints(at_levels.filter(pa.array(is_in_scope(at_levels, places=places, datasets=datasets))), "_full")] = True
+    return days.filter(pa.array(near[codes]))
+
+
 def is_in_scope(rows: pa.Table, *, places: pa.Table | None, datasets: pa.Table | None) -> Bools:
     """Which rows (PLACE_KEY) are of one of `places`, or of one of `datasets`; all where both are None. bool (n,)."""
     if places is None and datasets is None:
