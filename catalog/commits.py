@@ -56,12 +56,17 @@ def append_numbered(root: str, contract: Contract, row_at: Callable[[int], Row])
 
     Compare and swap: where another writer took the version, the row is made anew for the next one.
     """
+    return append_all_numbered(root, contract, lambda version: [row_at(version)])
+
+
+def append_all_numbered(root: str, contract: Contract, rows_at: Callable[[int], Sequence[Row]]) -> int:
+    """The same for several rows, in one commit."""
 
     def write() -> int:
         table = open_or_create(root, contract)
         version = table.version() + 1
-        row = to_arrow(contract, [row_at(version)])
-        write_deltalake(table, row, mode="append", commit_properties=_NO_RETRY)
+        rows = to_arrow(contract, rows_at(version))
+        write_deltalake(table, rows, mode="append", commit_properties=_NO_RETRY)
         _compact_now_and_then(table)
         return version
 

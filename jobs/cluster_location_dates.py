@@ -16,6 +16,7 @@ from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
 from jobs.clusters.clustering import end_clustering
 from jobs.clusters.evidence import derive_trip_events, drop_removed_places, refresh_clusters, refresh_place_days
+from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import Step, apply_changes, replace_rows, retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
 from jobs.trips.scope import PlaceScope, edits_of, find_places
@@ -69,6 +70,8 @@ class ClusterLocationDates(JobConfig):
 def cluster_location_dates(run: Run, config: ClusterLocationDates) -> None:
     """Brings the clusters of the asked datasets up to date. Harmless to repeat; started over when it loses a race."""
     tables = (FILE_PLACES, PLACE_DAYS, LOCATION_DATE_SEGMENTS, LOCATION_DATE_CLUSTERS)
+    run.progress.stage("files that people corrected", 5)
+    retry_conflicts(lambda: refresh_file_places(run))
     with run.few_or_many(run.lake.rows(*tables)):
         if config.rebuild:
             retry_conflicts(lambda: drop_removed_places(run, project=config.project, datasets=config.dataset))

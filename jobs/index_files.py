@@ -38,7 +38,7 @@ from transforms.sources.imm import figures_from_imm, from_imm
 from transforms.sources.rows import accepted, judge_figures, judge_files, refused
 from transforms.tables.source_columns import map_columns, untold_columns
 
-NO_CHANGE = frozenset({"source", "create_time", "update_time", "run_id"})
+NO_CHANGE = frozenset({"object_id", "source", "create_time", "update_time", "run_id"})
 """Columns of a file in which a difference alone is no change."""
 
 
@@ -122,9 +122,11 @@ def _store_files(run: Run, good: DataFrame, *, untold: frozenset[str]) -> None:
             "create_time": run.clock(),
             "update_time": run.clock(),
             "deleted_time": F.lit(None).cast("timestamp"),
+            "moved_to": F.lit(None).cast("string"),
         }
     )
-    put(run, FILES, files, compare=[name for name in FILES.names if name not in NO_CHANGE], untold=untold)
+    compare = [name for name in FILES.names if name not in NO_CHANGE]
+    put(run, FILES, files, compare=compare, keep=("create_time", "object_id"), untold=untold)
     has_features = reduce(Column.__or__, (F.col(name).isNotNull() for name in FEATURES))
     features = keyed.where(has_features & (F.col("media_type") == "image")).withColumn("update_time", run.clock())
     settle = partial(settle_features, key=FILE_FEATURES.key, untold=untold)

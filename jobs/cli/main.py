@@ -21,6 +21,7 @@ VERBS = {
     "index": ("jobs.index_files", "command", "Bring files, or figures, from a source into the lake."),
     "locate": ("jobs.locate_files", "command", "Find the address, time zone and local day of files that lack them."),
     "remove": ("jobs.remove_files", "command", "Delete the metadata of files."),
+    "files": ("jobs.cli.files", "files", "Show, change or remove what is known of files, by their URIs."),
     "erase": ("jobs.erase_figure", "erase", "Erase a person's faces for good: figure."),
     "cluster": ("jobs.cli.cluster", "cluster", "Group files: location-date, similar-images."),
     "calibrate": ("jobs.calibrate_figures", "calibrate_command", "Fit the options of a clustering to labels: figures."),

@@ -31,12 +31,13 @@ def put(
     rows: DataFrame,
     *,
     compare: Iterable[str],
+    keep: tuple[str, ...] = ("create_time",),
     untold: Container[str] = (),
     settle: Callable[[DataFrame, DataFrame], DataFrame] = lambda rows, current: rows,
 ) -> None:
     """Commits rows that are new, or differ in a column of `compare`; their bucket and run are filled in.
 
-    Columns that are `untold` keep what the table holds. `settle` makes of the rows, and those of the table once it is
+    Columns of `keep`, and those that are `untold`, keep what the table holds. `settle` makes of the rows, and those of the table once it is
     pinned, the rows that go in. They are among those that count_verdicts counted.
     """
     if "bucket" in contract.names:
@@ -48,7 +49,7 @@ def put(
     def commit() -> None:
         step = Step.pin(run.lake, contract, run.run_id, dry_run=run.dry_run)
         settled = settle(gather_few(rows), step.current()).select(*contract.names)
-        run.ledger.wrote(contract, put_rows(step, settled, compare=told, keep=("create_time", *kept)))
+        run.ledger.wrote(contract, put_rows(step, settled, compare=told, keep=(*keep, *kept)))
 
     weight = EMBEDDED if "embedding" in contract.names else 1
     with run.few_or_many(weight * (run.ledger.row_counts["input"] + run.lake.rows(contract))):
