@@ -92,6 +92,35 @@ def replace(root: str, contract: Contract, rows: Sequence[Row]) -> None:
     _until_committed(contract, write)
 
 
+def merge_rows(root: str, contract: Contract, rows: pa.Table, *, gone: pa.Array, within: str) -> None:
+    """Inserts rows, each replacing the one of the same key, and deletes those that are `gone`, in one commit.
+
+    `within` is a condition on `target`, by which files of the table are left alone.
+    """
+    same_key = " AND ".join(f"target.{column} = source.{column}" for column in contract.key)
+    marked = rows.append_column("_gone", gone)
+    values = {name: f"source.{name}" for name in contract.names}
+
+    def write() -> None:
+        table = open_or_create(root, contract)
+        merger = table.merge(
+            marked,
+            f"{same_key} AND {within}",
+            source_alias="source",
+            target_alias="target",
+            commit_properties=_NO_RETRY,
+        )
+        (
+            merger.when_matched_delete("source._gone")
+            .when_matched_update(values, "NOT source._gone")
+            .when_not_matched_insert(values, "NOT source._gone")
+            .execute()
+        )
+        _compact_now_and_then(table)
+
+    _until_committed(contract, write)
+
+
 def remove(root: str, contract: Contract, condition: str) -> int:
     """Deletes the rows that satisfy a condition, in one commit. Returns how many they were."""
 

@@ -1,4 +1,4 @@
-"""The metadata of files by name: what is known of them, and what people change of it (IMM's Get- and UpdateFileMeta)."""
+"""What is known of files by their uris, and what people change of it (IMM's GetFileMeta and UpdateFileMeta)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KEYS = ("uri", "custom_id", "custom_labels", "produce_time", "latitude", "longi
 
 @dataclass(frozen=True)
 class FileUpdate:
-    """What a person changes of the file of a uri. `figures` says whose faces are: figure_id -> a person, or INDEPENDENT.
+    """What a person changes of the file of a uri. `figures` says whose faces are: figure_id -> person, or INDEPENDENT.
 
     Raises UsageError where nothing changes.
     """
@@ -89,7 +89,7 @@ def update_files(lake: Lake, scope: Scope, updates: Sequence[FileUpdate]) -> int
 
 
 def with_figures(lake: Lake, scope: Scope, files: Sequence[Row]) -> list[Row]:
-    """Files with `figures`: the faces in each, rows of `figures` with `person`, IMM's FigureClusterId, and `confidence`."""
+    """Files with `figures`, the faces in each: rows of that table, `person` (IMM's FigureClusterId), `confidence`."""
     if not files:
         return []
     own = Scope(scope.project, tuple({file["dataset_name"] for file in files}))
@@ -144,7 +144,7 @@ def read_time(text: str) -> Row:
 def read_updates(path: Path) -> list[FileUpdate]:
     """The updates in a file of JSON lines, one object a file.
 
-    Its keys are those of _KEYS: `undo` lists aspects, `figures` maps faces to people. Raises UsageError naming the line.
+    Its keys are those of _KEYS: `undo` lists aspects, `figures` maps faces to people. UsageError names the line.
     """
     updates = []
     for number, line in _lines(path):

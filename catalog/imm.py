@@ -192,6 +192,27 @@ def located_file(row: Row, language: str) -> Document:
     )
 
 
+def binding(row: Row) -> Document:
+    """A Binding: a row of `bindings`."""
+    return _given(
+        BindingId=row["binding_id"],
+        ProjectName=row["project_name"],
+        DatasetName=row["dataset_name"],
+        URI=row["source"],
+        Options=json.loads(row["options"]),
+        State=row["state"],
+        Phase=row["phase"],
+        Reason=row["reason"],
+        FilesCount=row["files"],
+        MissingCount=row["missing"] or None,
+        RefusedCount=row["refused"] or None,
+        RunId=row["run_id"],
+        CreateTime=utc(row["create_time"]),
+        UpdateTime=utc(row["update_time"]),
+        SyncTime=utc(row["sync_time"]),
+    )
+
+
 def task(row: Row) -> Document:
     """A task, as GetTask and ListTasks return it: a row of `tasks`."""
     return _given(

@@ -81,26 +81,33 @@ def index_files(run: Run, config: IndexFiles) -> None:
     """Reads, judges and stores each source; then locates what changed."""
     for number, uri in enumerate(config.source):
         run.progress.stage(f"reading {uri}", 5 + 60 * number // len(config.source))
-        raw = _read(run, config, uri)
-        untold = untold_columns(raw)
-        judged = run.cache(_judge(run, config, raw, uri))
+        raw = read_rows(run, config, uri)
         run.progress.stage(f"storing {uri}", 20 + 60 * number // len(config.source))
-        count_verdicts(run, judged)
-        refusals = refused(judged).withColumn("reject_time", run.clock())
-        put(run, REJECTED, refusals.withColumn("dataset_name", _valid_dataset(config)), compare=())
-        good = accepted(judged)
-        names = good.select("project_name", "dataset_name").distinct()
-        put(run, DATASETS, names.withColumns(_new_dataset(run)), compare=())
-        if config.rows == "files":
-            _store_files(run, good, untold=untold)
-        else:
-            _store_figures(run, good, project=config.project, untold=untold)
+        take_in(run, config, raw, uri)
     if config.rows == "files":
         run.progress.stage("finding places", 75)
         retry_conflicts(lambda: refresh_file_places(run))
 
 
-def _read(run: Run, config: IndexFiles, uri: str) -> DataFrame:
+def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str) -> DataFrame:
+    """Judges the rows of the source at `uri`, and stores what they say. Returns the accepted ones."""
+    untold = untold_columns(raw)
+    judged = run.cache(_judge(run, config, raw, uri))
+    count_verdicts(run, judged)
+    refusals = refused(judged).withColumn("reject_time", run.clock())
+    put(run, REJECTED, refusals.withColumn("dataset_name", _valid_dataset(config)), compare=())
+    good = accepted(judged)
+    names = good.select("project_name", "dataset_name").distinct()
+    put(run, DATASETS, names.withColumns(_new_dataset(run)), compare=())
+    if config.rows == "files":
+        _store_files(run, good, untold=untold)
+    else:
+        _store_figures(run, good, project=config.project, untold=untold)
+    return good
+
+
+def read_rows(run: Run, config: IndexFiles, uri: str) -> DataFrame:
+    """The rows of the source at `uri`, as they are, under the lake's names."""
     kind = config.format or detect_format(run.lake.spark, uri)
     raw = read_source(run.lake.spark, uri, format=kind, hashes=config.hashes, turned=config.turned)
     if kind == "imm":

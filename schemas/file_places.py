@@ -7,8 +7,9 @@ from schemas.contract import BUCKET, DATASET, PROJECT, RUN_ID, TIMESTAMP, Column
 FILE_PLACES = Contract(
     name="file_places",
     row="located file",
-    notes="A function of the file's row in `files`, of what people corrected of it (`file_edits`) and of the areas in force. It repeats the few columns of `files` "
-    "that trips are computed from, so that evidence is one scan without a join.",
+    notes="A function of the file's row in `files`, of what people corrected of it (`file_edits`) and of the areas in "
+    "force. It repeats the few columns of `files` that trips are computed from, so that evidence is one scan without a "
+    "join.",
     columns=(
         BUCKET,
         PROJECT,

@@ -17,8 +17,7 @@ FILES = Contract(
         Column(
             "object_id",
             pa.string(),
-            "SHA-256 of project, dataset and the uri that the file first had, 64 hex digits; a file that is moved keeps "
-            "it",
+            "SHA-256 of project, dataset and the uri that it first had, 64 hex digits; a file that is moved keeps it",
             nullable=False,
         ),
         Column("media_type", pa.string(), "image or video", nullable=False),

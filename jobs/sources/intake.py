@@ -37,8 +37,8 @@ def put(
 ) -> None:
     """Commits rows that are new, or differ in a column of `compare`; their bucket and run are filled in.
 
-    Columns of `keep`, and those that are `untold`, keep what the table holds. `settle` makes of the rows, and those of the table once it is
-    pinned, the rows that go in. They are among those that count_verdicts counted.
+    Columns of `keep`, and those that are `untold`, keep what the table holds. `settle` makes of the rows, and those of
+    the table once it is pinned, the rows that go in. They are among those that count_verdicts counted.
     """
     if "bucket" in contract.names:
         rows = rows.withColumn("bucket", bucket(run.lake.settings.buckets))

@@ -11,6 +11,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
+import pyarrow as pa
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -19,7 +20,8 @@ from pyspark.sql import functions as F
 from jobs.sources.text_sources import read_csv, read_json
 from schemas.errors import SourceError, UsageError
 from schemas.file_features import PIXEL_FEATURES
-from transforms.pictures.files import MEDIA_SUFFIXES, list_pictures, read_pictures
+from transforms.pictures.files import list_pictures, read_pictures
+from transforms.pictures.formats import MEDIA_SUFFIXES
 from transforms.tables.source_columns import MESSAGE, REASON, ROW, quoted, row_json
 
 log = logging.getLogger(__name__)
@@ -155,6 +157,11 @@ def _read_photos(spark: SparkSession, uri: str, *, hashes: bool, turned: bool) -
     if skipped:
         counts = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in sorted(skipped.items()))
         log.info("%s: other files are passed over: %s", uri, counts)
+    return read_photos(spark, pictures, hashes=hashes, turned=turned)
+
+
+def read_photos(spark: SparkSession, pictures: pa.Table, *, hashes: bool, turned: bool) -> DataFrame:
+    """The rows of some photos and videos (`uri`), as `read_source` gives them."""
     tasks = max(spark.sparkContext.defaultParallelism, pictures.num_rows // PICTURES_PER_TASK)
     uris = spark.createDataFrame(pictures).repartition(tasks)
     read = read_pictures(uris, hashes=hashes, turned=turned)

@@ -11,10 +11,10 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -25,33 +25,13 @@ from pyarrow import fs
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from transforms.pictures.formats import MEDIA_SUFFIXES
 from transforms.pictures.image_score import image_score
+from transforms.pictures.locations import is_hidden, is_local, local_path, resolve
 from transforms.pictures.perceptual_hashes import hash_picture
 from transforms.pictures.photos import DECODE_ERRORS, PhotoTags, TooManyPixelsError, read_photo
 from transforms.pictures.pixels import PixelReader
 from transforms.pictures.videos import is_video, read_video
-
-MEDIA_TYPES: Mapping[str, str] = {
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "jpe": "image/jpeg",
-    "heic": "image/heic",
-    "heif": "image/heif",
-    "avif": "image/avif",
-    "png": "image/png",
-    "tif": "image/tiff",
-    "tiff": "image/tiff",
-    "webp": "image/webp",
-    "gif": "image/gif",
-    "bmp": "image/bmp",
-    "mp4": "video/mp4",
-    "mov": "video/quicktime",
-    "m4v": "video/x-m4v",
-}
-"""The content type that a file's suffix (lower case, no dot) promises."""
-
-MEDIA_SUFFIXES = frozenset(MEDIA_TYPES)
-"""The suffixes that `list_pictures` takes for photos and videos."""
 
 PICTURE_SCHEMA = pa.schema(
     [
@@ -117,7 +97,7 @@ def list_pictures(root: str) -> tuple[pa.Table, dict[str, int]]:
     """
     uris: list[str] = []
     skipped: Counter[str] = Counter()
-    for uri in _walk_local(_local_path(root)) if _is_local(root) else _walk_remote(root):
+    for uri in _walk_local(local_path(root)) if is_local(root) else _walk_remote(root):
         suffix = PurePosixPath(unquote(urlsplit(uri).path)).suffix.lower().removeprefix(".")
         if suffix in MEDIA_SUFFIXES:
             uris.append(uri)
@@ -204,7 +184,7 @@ def _read_uri(uri: str | None, *, pixels: PixelReader | None, turned: bool) -> d
     try:
         if uri is None:
             raise FileNotFoundError("uri is null")
-        filesystem, path = _resolve(uri)
+        filesystem, path = resolve(uri)
     except (OSError, ValueError, pa.ArrowException) as error:
         row: dict[str, Any] = dict.fromkeys(PICTURE_SCHEMA.names)
         return row | {"uri": uri, "error_code": "file_unreadable", "error_message": _message(error)}
@@ -219,36 +199,6 @@ def _message(error: BaseException) -> str:
 # ---------------------------------------------------------------- where files are
 
 
-def _is_local(location: str) -> bool:
-    return "://" not in location or location.startswith("file://")
-
-
-def _local_path(location: str) -> str:
-    if location.startswith("file://"):
-        location = unquote(location.removeprefix("file://"), errors="surrogateescape")
-    return os.path.abspath(location)
-
-
-def _resolve(uri: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a uri and the path in it, percent-decoded."""
-    if _is_local(uri):
-        return fs.LocalFileSystem(), _local_path(uri)
-    parts = urlsplit(uri, allow_fragments=False)
-    filesystem, base = _filesystem(f"{parts.scheme}://{parts.netloc}/?{parts.query}".removesuffix("?"))
-    return filesystem, base.rstrip("/") + unquote(parts.path)
-
-
-@lru_cache(maxsize=64)
-def _filesystem(authority: str) -> tuple[fs.FileSystem, str]:
-    """One client per bucket or name node: making one may take a request."""
-    filesystem, base = fs.FileSystem.from_uri(authority)
-    return filesystem, base
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "@eaDir"
-
-
 def _walk_local(root: str) -> Iterator[str]:
     # Not pyarrow's recursive listing: it follows links round a loop and stops at a name that isn't UTF-8.
     if not Path(root).exists():
@@ -260,15 +210,15 @@ def _walk_local(root: str) -> Iterator[str]:
         raise error
 
     for folder, folders, names in os.walk(root, onerror=refuse):
-        folders[:] = [name for name in folders if not _is_hidden(name)]
+        folders[:] = [name for name in folders if not is_hidden(name)]
         for name in names:
             path = Path(folder, name)
-            if not _is_hidden(name) and path.is_file():
+            if not is_hidden(name) and path.is_file():
                 yield path.as_uri()
 
 
 def _walk_remote(root: str) -> Iterator[str]:
-    filesystem, base = _resolve(root)
+    filesystem, base = resolve(root)
     match filesystem.get_file_info(base).type:
         case fs.FileType.NotFound:
             raise FileNotFoundError(f"no such folder: {root}")
@@ -277,7 +227,7 @@ def _walk_remote(root: str) -> Iterator[str]:
     prefix, _, query = root.partition("?")
     for info in filesystem.get_file_info(fs.FileSelector(base, recursive=True)):
         inside = info.path.removeprefix(base).strip("/")
-        if info.type == fs.FileType.File and not any(map(_is_hidden, inside.split("/"))):
+        if info.type == fs.FileType.File and not any(map(is_hidden, inside.split("/"))):
             yield f"{prefix.rstrip('/')}/{quote(inside)}" + (f"?{query}" if query else "")
 
 

@@ -47,8 +47,8 @@ def place_files(files: DataFrame, *, default_zone: str, locator: Locator, run_id
     """One row per located file: the columns of `file_places`, in its contract's order.
 
     A file is located if its source supplied an address, or if the locator finds one for its coordinates.
-    Others give no row. Files may be corrected by people (`corrections.correct_files`). `default_zone` (IANA) is the lake's, for times that need a zone where no coordinates
-    tell it.
+    Others give no row. Files may be corrected by people (`corrections.correct_files`). `default_zone` (IANA) is the
+    lake's, for times that need a zone where no coordinates tell it.
     """
     rows = files.select(
         *("bucket", "project_name", "dataset_name", "uri", "media_type", "deleted_time"),
