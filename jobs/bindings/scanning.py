@@ -142,9 +142,9 @@ def detect_kind(source: str) -> str:
 
     Raises SourceError for a source that is not there, or of which no suffix tells.
     """
-    if DeltaTable.is_deltatable(source, storage_options=storage_options(source)):
-        return "delta"
     files = _list_all(source)
+    if any("/_delta_log/" in path for path, _, _ in files):
+        return "delta"
     suffixes = {_suffix(path) for path, _, _ in files}
     if suffixes & MEDIA_SUFFIXES or not files:
         return "photos"

@@ -15,7 +15,6 @@ from catalog.imm import binding as document_of
 from catalog.lake import Lake, Row, Scope
 from catalog.terminal import bindings as print_bindings
 from jobs.bindings.scanning import detect_kind
-from jobs.cli.options import split_pairs
 from schemas.errors import UsageError
 from schemas.lake import absolute_uri
 
@@ -44,8 +43,7 @@ def bind(
     """Let a dataset follow SOURCE: a folder, a prefix of an object store, or a table. `sync` keeps it in step."""
     if not lake:
         raise UsageError("--lake must be given, or LAKEALBUM_LAKE set: a directory or an object-store URI")
-    pairs = split_pairs("--set", options).items()
-    asked: dict[str, Any] = {key.replace("-", "_"): yaml.safe_load(value) for key, value in pairs}
+    asked = dict(map(_option, options))
     asked["format"] = format or detect_kind(absolute_uri(source))
     asked |= {name: list(globs) for name, globs in (("include", include), ("exclude", exclude)) if globs}
     if asked["format"] != "photos" and (include or exclude):
@@ -112,6 +110,13 @@ def delete_command(lake: Lake, scope: Scope, as_json: bool, binding: str) -> Non
         _print_json({})
     else:
         click.echo(f"{row['source']} is not followed any more; its files stay.")
+
+
+def _option(text: str) -> tuple[str, Any]:
+    key, separator, value = text.partition("=")
+    if not key or not separator:
+        raise UsageError(f"--set {text!r} is not KEY=VALUE")
+    return key.replace("-", "_"), yaml.safe_load(value)
 
 
 def _change(lake: Lake, scope: Scope, as_json: bool, name: str, **changes: Any) -> None:
