@@ -370,7 +370,7 @@ def main() -> None:
         work = Path(folder)
         if options.lake is None:
             build_lake(work / "lake", options.boundaries)
-        lake = Lake.open(spark, str(options.lake or work / "lake"))
+        lake = Lake.open(str(options.lake or work / "lake"), start_spark=lambda: spark)
         locator = locator_over(lake)
         if locator is None:
             parser.error(f"--lake {options.lake} has no areas")

@@ -347,7 +347,7 @@ def measure_increments(spark: SparkSession, count: int, share: float, crops: boo
     """
     with tempfile.TemporaryDirectory() as folder:
         root = f"{folder}/lake"
-        lake = Lake.open(spark, root, create=LakeSettings())
+        lake = Lake.open(root, create=LakeSettings(), start_spark=lambda: spark)
         new = int(count * share)
         hashes = planted_hashes(count + new)
         order = np.random.default_rng(1).permutation(len(hashes))

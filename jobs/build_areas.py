@@ -106,11 +106,10 @@ def build_areas(run: Run, config: BuildAreas) -> None:
     judged = run.cache(_judge(run, config, raws))
     _store_refusals(run, config, judged)
     _refuse_nothing(run, config)
-    with run.few_or_many(AREA * (run.ledger.row_counts["accepted"] + run.lake.rows(AREAS))):
-        run.progress.stage("finding the areas above", 40)
-        retry_conflicts(lambda: _commit_areas(run, config, judged))
-        run.progress.stage("cutting the index", 60)
-        retry_conflicts(lambda: refresh_area_index(run))
+    run.progress.stage("finding the areas above", 40)
+    retry_conflicts(lambda: _commit_areas(run, config, judged))
+    run.progress.stage("cutting the index", 60)
+    retry_conflicts(lambda: refresh_area_index(run))
 
 
 def _judge(run: Run, config: BuildAreas, raws: list[DataFrame]) -> DataFrame:
@@ -139,7 +138,7 @@ def _store_refusals(run: Run, config: BuildAreas, judged: DataFrame) -> None:
         "ordinal": among_equals - 1,
     }
     refusals = refused(judged.withColumns(about)).withColumn("reject_time", run.clock())
-    put(run, REJECTED, refusals, compare=())
+    put(run, REJECTED, refusals, count=run.ledger.row_counts["input"], compare=())
 
 
 def _refuse_nothing(run: Run, config: BuildAreas) -> None:

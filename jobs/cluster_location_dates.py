@@ -14,20 +14,16 @@ from pydantic import Field, field_validator, model_validator
 
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
-from jobs.clusters.clustering import end_clustering
-from jobs.clusters.evidence import derive_trip_events, drop_removed_places, refresh_clusters, refresh_place_days
+from jobs.clusters.scope import end_clustering, pin_scope
 from jobs.places.locating import refresh_file_places
-from jobs.runtime.commits import Step, apply_changes, replace_rows, retry_conflicts
+from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
-from jobs.trips.scope import PlaceScope, edits_of, find_places
+from jobs.trips.evidence import drop_removed_places, refresh_place_days
+from jobs.trips.segments import commit_segments, derive_trip_events, refresh_clusters
 from schemas.cluster_kinds import TRIPS
 from schemas.contract import LEVELS
-from schemas.file_places import FILE_PLACES
-from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 from schemas.place_days import PLACE_DAYS
-from transforms.trips.location_dates import drop_deleted_days, explode_levels, segment_days, within_span
-from transforms.trips.segments import begin_segments, carry_segments
 
 TASK_TYPE = "LocationDateClustering"
 
@@ -69,53 +65,25 @@ class ClusterLocationDates(JobConfig):
 
 def cluster_location_dates(run: Run, config: ClusterLocationDates) -> None:
     """Brings the clusters of the asked datasets up to date. Harmless to repeat; started over when it loses a race."""
-    tables = (FILE_PLACES, PLACE_DAYS, LOCATION_DATE_SEGMENTS, LOCATION_DATE_CLUSTERS)
     run.progress.stage("files that people corrected", 5)
     retry_conflicts(lambda: refresh_file_places(run))
-    with run.few_or_many(run.lake.rows(*tables)):
-        if config.rebuild:
-            retry_conflicts(lambda: drop_removed_places(run, project=config.project, datasets=config.dataset))
-        run.progress.stage("evidence: days with files", 10)
-        retry_conflicts(lambda: refresh_place_days(run))
-        retry_conflicts(lambda: _cluster(run, config))
+    if config.rebuild:
+        retry_conflicts(lambda: drop_removed_places(run, project=config.project, datasets=config.dataset))
+    run.progress.stage("evidence: days with files", 10)
+    retry_conflicts(lambda: refresh_place_days(run))
+    retry_conflicts(lambda: _cluster(run, config))
 
 
 def _cluster(run: Run, config: ClusterLocationDates) -> None:
-    scope = find_places(run, config, kind=TRIPS.name)
+    scope = pin_scope(run, config, kind=TRIPS.name, evidence=(PLACE_DAYS,))
     run.progress.stage("segments: cutting the days", 40)
-    version = _commit_segments(run, config, scope) if scope.changed else run.lake.version(LOCATION_DATE_SEGMENTS)
+    version = commit_segments(run, config, scope)
     run.progress.stage("clusters", 70)
     refresh_clusters(run)
     run.progress.stage("events", 85)
     derive_trip_events(run)
     run.progress.stage("state", 95)
     end_clustering(run, config, scope, kind=TRIPS.name, result=LOCATION_DATE_SEGMENTS, result_version=version)
-
-
-def _commit_segments(run: Run, config: ClusterLocationDates, scope: PlaceScope) -> int:
-    step = Step.pin(run.lake, LOCATION_DATE_SEGMENTS, run.run_id, dry_run=run.dry_run)
-    edits = edits_of(run, config, kind=TRIPS.name, until=scope.edits_version)
-    new = (
-        scope.days.transform(explode_levels, levels=config.levels)
-        .transform(scope.keep)
-        .transform(drop_deleted_days, deletions=edits.deletions)
-        .transform(segment_days, gap_days=config.gap_days)
-    )
-    is_cluster = within_span(config.min_days, config.max_days)
-    if step.is_empty():
-        done = replace_rows(step, run.stamp(begin_segments(new, is_cluster=is_cluster, now=run.now)), step.current())
-    else:
-        changes = carry_segments(
-            new,
-            old=scope.keep(step.current()),
-            deleted=edits.deletions,
-            is_cluster=is_cluster,
-            now=run.now,
-            checkpoint=run.cache,
-        )
-        done = apply_changes(step, run.stamp(changes))
-    run.ledger.wrote(LOCATION_DATE_SEGMENTS, done)
-    return done.version
 
 
 @click.command("location-date")

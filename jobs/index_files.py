@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial, reduce
 from typing import Any, Literal
 
@@ -22,8 +23,10 @@ from jobs.people.erasures import read_erased
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
+from jobs.runtime.session import planned_for_few_rows
 from jobs.sources.intake import count_verdicts, put
-from jobs.sources.sources import Format, detect_format, read_source
+from jobs.sources.sources import SMALL_SOURCE, Format, detect_format, read_source, source_bytes
+from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import UsageError
 from schemas.figures import FIGURES
@@ -36,6 +39,7 @@ from transforms.people.erasures import drop_erased, refuse_erased
 from transforms.pictures.perceptual_hashes import settle_features
 from transforms.sources.imm import figures_from_imm, from_imm
 from transforms.sources.rows import accepted, judge_figures, judge_files, refused
+from transforms.tables.frames import from_frame
 from transforms.tables.source_columns import map_columns, untold_columns
 
 NO_CHANGE = frozenset({"object_id", "source", "create_time", "update_time", "run_id"})
@@ -81,34 +85,41 @@ def index_files(run: Run, config: IndexFiles) -> None:
     """Reads, judges and stores each source; then locates what changed."""
     for number, uri in enumerate(config.source):
         run.progress.stage(f"reading {uri}", 5 + 60 * number // len(config.source))
-        raw = read_rows(run, config, uri)
-        run.progress.stage(f"storing {uri}", 20 + 60 * number // len(config.source))
-        take_in(run, config, raw, uri)
+        kind = config.format or detect_format(run.lake.spark, uri)
+        is_small = source_bytes(run.lake.spark, uri, format=kind) <= SMALL_SOURCE
+        with planned_for_few_rows(run.lake.spark) if is_small else nullcontext():
+            raw = read_rows(run, config, uri, kind)
+            take_in(run, config, raw, uri, stage=20 + 60 * number // len(config.source))
     if config.rows == "files":
         run.progress.stage("finding places", 75)
         retry_conflicts(lambda: refresh_file_places(run))
 
 
-def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str) -> DataFrame:
-    """Judges the rows of the source at `uri`, and stores what they say. Returns the accepted ones."""
+def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, stage: int) -> DataFrame:
+    """Judges the rows of the source at `uri`, and stores what they say; `stage` is how far the run is then, percent.
+
+    Returns the accepted ones.
+    """
     untold = untold_columns(raw)
     judged = run.cache(_judge(run, config, raw, uri))
-    count_verdicts(run, judged)
+    run.progress.stage(f"storing {uri}", stage)
+    count = count_verdicts(run, judged)
+    if run.lake.is_few(FILE_FEATURES, count, FILE_FEATURES.names):
+        judged = run.lake.frame(from_frame(judged))  # what follows is then computed without a Spark job
     refusals = refused(judged).withColumn("reject_time", run.clock())
-    put(run, REJECTED, refusals.withColumn("dataset_name", _valid_dataset(config)), compare=())
+    put(run, REJECTED, refusals.withColumn("dataset_name", _valid_dataset(config)), count=count, compare=())
     good = accepted(judged)
     names = good.select("project_name", "dataset_name").distinct()
-    put(run, DATASETS, names.withColumns(_new_dataset(run)), compare=())
+    put(run, DATASETS, names.withColumns(_new_dataset(run)), count=count, compare=())
     if config.rows == "files":
-        _store_files(run, good, untold=untold)
+        _store_files(run, good, count=count, untold=untold)
     else:
-        _store_figures(run, good, project=config.project, untold=untold)
+        _store_figures(run, good, count=count, project=config.project, untold=untold)
     return good
 
 
-def read_rows(run: Run, config: IndexFiles, uri: str) -> DataFrame:
+def read_rows(run: Run, config: IndexFiles, uri: str, kind: Format) -> DataFrame:
     """The rows of the source at `uri`, as they are, under the lake's names."""
-    kind = config.format or detect_format(run.lake.spark, uri)
     raw = read_source(run.lake.spark, uri, format=kind, hashes=config.hashes, turned=config.turned)
     if kind == "imm":
         raw = figures_from_imm(raw) if config.rows == "figures" else from_imm(raw, language=run.lake.settings.language)
@@ -122,7 +133,7 @@ def _judge(run: Run, config: IndexFiles, raw: DataFrame, uri: str) -> DataFrame:
     return judge(raw, source=absolute_uri(uri), project=config.project, dataset=config.only_dataset)
 
 
-def _store_files(run: Run, good: DataFrame, *, untold: frozenset[str]) -> None:
+def _store_files(run: Run, good: DataFrame, *, count: int, untold: frozenset[str]) -> None:
     keyed = good.withColumn("object_id", _object_id())
     files = keyed.withColumns(
         {
@@ -133,21 +144,32 @@ def _store_files(run: Run, good: DataFrame, *, untold: frozenset[str]) -> None:
         }
     )
     compare = [name for name in FILES.names if name not in NO_CHANGE]
-    put(run, FILES, files, compare=compare, keep=("create_time", "object_id"), untold=untold)
+    keep = ("create_time", "object_id")
+    put(run, FILES, files.select(*_columns(FILES)), count=count, compare=compare, keep=keep, untold=untold)
     has_features = reduce(Column.__or__, (F.col(name).isNotNull() for name in FEATURES))
     features = keyed.where(has_features & (F.col("media_type") == "image")).withColumn("update_time", run.clock())
-    settle = partial(settle_features, key=FILE_FEATURES.key, untold=untold)
-    put(run, FILE_FEATURES, features, compare=(*FEATURES, "fingerprint"), settle=settle)
+    features = features.select(*_columns(FILE_FEATURES, but="fingerprint"), "content_hash")
+
+    def settle(rows: DataFrame, current: DataFrame) -> DataFrame:
+        settled = settle_features(rows, current, key=FILE_FEATURES.key, untold=untold)
+        return settled.select(*FILE_FEATURES.names)
+
+    put(run, FILE_FEATURES, features, count=count, compare=(*FEATURES, "fingerprint"), settle=settle)
 
 
-def _store_figures(run: Run, good: DataFrame, *, project: str, untold: frozenset[str]) -> None:
-    figures = good.withColumns({"object_id": _object_id(), "update_time": run.clock()})
+def _store_figures(run: Run, good: DataFrame, *, count: int, project: str, untold: frozenset[str]) -> None:
+    figures = good.withColumns({"object_id": _object_id(), "update_time": run.clock()}).select(*_columns(FIGURES))
 
     def settle(rows: DataFrame, _: DataFrame) -> DataFrame:
         return rows.transform(drop_erased, erased=read_erased(run, project=project))
 
     compare = [name for name in FIGURES.names if name not in NO_CHANGE]
-    put(run, FIGURES, figures, compare=compare, untold=untold, settle=settle)
+    put(run, FIGURES, figures, count=count, compare=compare, untold=untold, settle=settle)
+
+
+def _columns(contract: Contract, *, but: str = "") -> list[str]:
+    """The columns of a table but those that `put` fills in."""
+    return [name for name in contract.names if name not in ("bucket", "run_id", but)]
 
 
 def _object_id() -> Column:

@@ -10,24 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
-from pyspark.sql import functions as F
 
 from catalog.file_meta import read_uris
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
-from jobs.clusters.evidence import derive_cluster_events
+from jobs.clusters.members import derive_cluster_events
 from jobs.places.locating import refresh_file_places
-from jobs.runtime.commits import Step, apply_changes, replace_rows, retry_conflicts
+from jobs.runtime.commits import Step, apply_changes, retry_conflicts
 from jobs.runtime.lake import check_datasets
-from jobs.runtime.runs import EMBEDDED, Run, print_result, run_job
-from jobs.similar_images.pairs import drop_removed_members
+from jobs.runtime.runs import Run, print_result, run_job
+from jobs.similar_images.groups import drop_removed_members
 from schemas.cluster_kinds import GROUPS
+from schemas.contract import TIMESTAMP
 from schemas.errors import UsageError
 from schemas.figures import FIGURES
 from schemas.files import FILES
-from schemas.keys import DATASET_KEY
-from transforms.tables.changes import ACTION
+from schemas.keys import FILE_KEY
+from schemas.lake import bucket_of
+from transforms.tables.keyed import with_action, with_columns
 
 
 class RemoveFiles(JobConfig):
@@ -42,42 +45,49 @@ def remove_files(run: Run, config: RemoveFiles) -> None:
         raise UsageError("--dataset: exactly one must be given, the dataset of the files")
     check_datasets(run.lake, config.project, config.dataset)
     run.progress.stage("removing files", 10)
-    with run.few_or_many(run.lake.rows(FILES)):
-        retry_conflicts(lambda: _bury(run, config))
+    retry_conflicts(lambda: _bury(run, config))
     run.progress.stage("faces", 40)
-    with run.few_or_many(run.lake.rows(FILES) + EMBEDDED * run.lake.rows(FIGURES)):
-        retry_conflicts(lambda: _drop_faces(run, config))
+    retry_conflicts(lambda: _drop_faces(run, config))
     run.progress.stage("places", 60)
     retry_conflicts(lambda: refresh_file_places(run))
     run.progress.stage("similar images", 80)
-    with run.few_or_many(run.lake.rows(FILES, GROUPS.table, GROUPS.members)):
-        retry_conflicts(lambda: drop_removed_members(run, project=config.project, datasets=config.dataset))
-        retry_conflicts(lambda: derive_cluster_events(run, GROUPS))
+    retry_conflicts(lambda: drop_removed_members(run, _removed(run, config)))
+    retry_conflicts(lambda: derive_cluster_events(run, GROUPS))
 
 
 def _bury(run: Run, config: RemoveFiles) -> None:
     step = Step.pin(run.lake, FILES, run.run_id, dry_run=run.dry_run)
-    asked = run.lake.spark.createDataFrame([(uri,) for uri in sorted(set(config.uri))], "uri string")
-    found = (
-        step.current()
-        .where((F.col("project_name") == config.project) & F.col("dataset_name").isin(*config.dataset))
-        .where(F.col("deleted_time").isNull())
-        .join(F.broadcast(asked), "uri", how="left_semi")
-    )
-    buried = found.withColumns({"deleted_time": run.clock(), "update_time": run.clock(), ACTION: F.lit("update")})
-    done = apply_changes(step, run.stamp(buried))
+    asked = _asked(run, config)
+    found = run.lake.load_keys(FILES, step.base, asked, on=FILE_KEY, columns=FILES.names)
+    found = found.filter(pc.is_null(found["deleted_time"]))
+    buried = with_columns(found, dict.fromkeys(("deleted_time", "update_time"), pa.scalar(run.now, TIMESTAMP)))
+    done = apply_changes(step, with_action(run.stamp(buried), "update"))
     run.ledger.wrote(FILES, done)
-    run.ledger.count("files.asked", len(set(config.uri)))
+    run.ledger.count("files.asked", len(asked))
     run.ledger.count("files.removed", done.updated)
 
 
 def _drop_faces(run: Run, config: RemoveFiles) -> None:
-    """Deletes the faces of removed files; the next clustering takes them out of people."""
+    """Deletes the faces of the files asked for, which are removed; the next clustering takes them out of people."""
     step = Step.pin(run.lake, FIGURES, run.run_id, dry_run=run.dry_run)
-    ours = (F.col("project_name") == config.project) & F.col("dataset_name").isin(*config.dataset)
-    files = run.lake.read(FILES, run.lake.version(FILES)).where(ours & F.col("deleted_time").isNotNull())
-    faces = step.current().where(ours).join(files.select(*DATASET_KEY, "uri"), [*DATASET_KEY, "uri"], how="left_semi")
-    run.ledger.wrote(FIGURES, replace_rows(step, faces.limit(0), faces))
+    faces = run.lake.load_keys(FIGURES, step.base, _removed(run, config), on=FILE_KEY, columns=FIGURES.names)
+    run.ledger.wrote(FIGURES, apply_changes(step, with_action(faces, "delete")))
+
+
+def _removed(run: Run, config: RemoveFiles) -> pa.Table:
+    """Of the files asked for those that are removed, by this run or before: FILE_KEY."""
+    columns = (*FILE_KEY, "deleted_time")
+    files = run.lake.load_keys(FILES, run.lake.version(FILES), _asked(run, config), on=FILE_KEY, columns=columns)
+    return files.filter(pc.is_valid(files["deleted_time"])).select(FILE_KEY)
+
+
+def _asked(run: Run, config: RemoveFiles) -> pa.Table:
+    """The keys of the files asked for, FILE_KEY."""
+    uris = pa.array(sorted(set(config.uri)), pa.string())
+    (dataset,) = config.dataset
+    bucket = pa.scalar(bucket_of(config.project, dataset, run.lake.settings.buckets), pa.int32())
+    same = {"bucket": bucket, "project_name": pa.scalar(config.project), "dataset_name": pa.scalar(dataset)}
+    return pa.table({**{name: pa.repeat(value, len(uris)) for name, value in same.items()}, "uri": uris})
 
 
 @click.command("remove")

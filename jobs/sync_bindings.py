@@ -14,7 +14,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from jobs.runtime.runs import Run
 
 STOPPED = "it is stopped"
+FEW_PICTURES = 1_000
+"""Files up to which reading them takes less time than planning for many."""
 _NO_URIS = pa.chunked_array([], pa.string())
 _DURATION = re.compile(r"(\d+)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -176,6 +178,7 @@ def _sync_folder(run: Run, work: _Work) -> _Seen:
     from jobs.index_files import take_in
     from jobs.places.locating import refresh_file_places
     from jobs.runtime.commits import retry_conflicts
+    from jobs.runtime.session import planned_for_few_rows
     from jobs.sources.sources import read_photos
 
     plan, binding = work.plan, work.binding
@@ -192,8 +195,9 @@ def _sync_folder(run: Run, work: _Work) -> _Seen:
     if pictures.num_rows:
         run.progress.stage(f"{binding['source']}: reading {pictures.num_rows:,} files", 20)
         index = _index_config(run, binding)
-        raw = read_photos(run.lake.spark, pictures, hashes=index.hashes, turned=index.turned)
-        take_in(run, index, raw, binding["source"])
+        with planned_for_few_rows(run.lake.spark) if pictures.num_rows <= FEW_PICTURES else nullcontext():
+            raw = read_photos(run.lake.spark, pictures, hashes=index.hashes, turned=index.turned)
+            take_in(run, index, raw, binding["source"], stage=60)
     gone = _without(plan.expired, moves["uri"])
     _remove(run, binding, gone["uri"])
     run.progress.stage(f"{binding['source']}: finding places", 90)
@@ -215,7 +219,8 @@ def _sync_table(run: Run, config: SyncBindings, work: _Work, now: datetime) -> _
     if work.version != binding["source_version"]:
         run.progress.stage(f"reading {binding['source']}", 10)
         index = _index_config(run, binding)
-        good = take_in(run, index, read_rows(run, index, binding["source"]), binding["source"])
+        raw = read_rows(run, index, binding["source"], index.format or "delta")
+        good = take_in(run, index, raw, binding["source"], stage=60)
         listed, lacking = _rows_gone(run, good, binding)
         if len(lacking) > listed and not config.allow_mass_removal:
             raise SourceError(
@@ -275,7 +280,7 @@ def _remove(run: Run, binding: Row, uris: pa.ChunkedArray) -> None:
     from jobs.remove_files import RemoveFiles, remove_files
 
     whose = {"project": binding["project_name"], "dataset": binding["dataset_name"]}
-    there = live_files(run, uris=_whole(uris), **whose)["uri"].to_pylist() if len(uris) else []
+    there = live_files(run, uris, **whose)["uri"].to_pylist() if len(uris) else []
     if there:
         run.progress.stage(f"{binding['source']}: removing {len(there):,} files", 70)
         asked = {"lake": run.lake.root, "project": whose["project"], "dataset": (whose["dataset"],), "uri": there}
@@ -289,7 +294,7 @@ def _refusals(run: Run, binding: Row, uris: pa.ChunkedArray) -> dict[str, str]:
     from schemas.rejected import REJECTED
 
     whose = {"project": binding["project_name"], "dataset": binding["dataset_name"]}
-    lacking = _without(pa.table({"uri": uris}), live_files(run, uris=_whole(uris), **whose)["uri"])["uri"].to_pylist()
+    lacking = _without(pa.table({"uri": uris}), live_files(run, uris, **whose)["uri"])["uri"].to_pylist()
     if not lacking:
         return {}
     where = all_of(

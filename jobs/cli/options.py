@@ -29,6 +29,9 @@ class JobConfig(BaseModel):
     dataset: tuple[str, ...] = Field(default=(), description="datasets; none means all of the project")
     run_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.:-]{1,128}$", description="id of the run")
     dry_run: bool = Field(default=False, description="compute and count, write nothing")
+    driver_rows: int = Field(
+        default=1_000_000, ge=0, description="rows below which the driver's process works by itself, without Spark"
+    )
     user_data: str | None = Field(default=None, description="the caller's data, kept with the task, up to 2,048 bytes")
     tag: dict[str, str] = Field(default={}, description="the caller's tags, kept with the task")
 

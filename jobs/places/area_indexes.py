@@ -34,7 +34,7 @@ from transforms.places.area_geocoding import AreaLocator
 from transforms.places.area_index import AreaIndex
 from transforms.places.area_tiles import CELLS_SCHEMA, cut_tiles, digest_tiles, join_tiles, with_neighbours
 from transforms.places.areas import ADDRESSES_SCHEMA, address_areas, order_areas
-from transforms.tables.changes import ACTION
+from transforms.tables.actions import ACTION
 from transforms.tables.machine import cache_folder
 
 PART_BYTES = 4 << 30

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.places.area_indexes import INDEX_VERSION, locator_over, newest_builds, refresh_area_index
 from jobs.runtime.commits import Committed, Mark, Step, replace_rows, retry_conflicts
-from jobs.runtime.lake import select_rows
+from jobs.runtime.lake import FEED, Lake, Rows
 from jobs.runtime.runs import Run
+from jobs.runtime.session import planned_for_few_rows
 from schemas.file_edits import FILE_EDITS
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
 from schemas.keys import DATASET_KEY
+from schemas.lake import bucket_of
 from schemas.place_days import PLACE_DAYS
 from transforms.places.area_geocoding import AreaLocator
 from transforms.places.area_tiles import tile_of
 from transforms.places.corrections import correct_files, fold_corrections
 from transforms.places.file_places import place_files
 from transforms.places.geocoding import GazetteerLocator, Locator, is_place
+from transforms.tables import keyed
 from transforms.tables.changes import drop_keys, keep_keys, keys_before, latest_rows
+from transforms.tables.frames import from_frame
 
 
 def locator_of(run: Run) -> Locator:
@@ -39,37 +44,52 @@ def refresh_file_places(run: Run) -> None:
     step = Step.pin(lake, FILE_PLACES, run.run_id, consumes=consumes, dry_run=run.dry_run)
     consumed, obeyed = step.consumed(FILES), step.consumed(FILE_EDITS) or 0
     run.ledger.read(FILES, until)
-    is_newly_edited = edited > obeyed and bool(
-        select_rows(lake.log(FILE_EDITS), ("1",), f"sequence > {obeyed} LIMIT 1")
-    )
-    if consumed == until and not is_newly_edited:
+    touched = _edited_files(run, until, edited, after=obeyed) if edited > obeyed else None
+    if consumed == until and touched is None:
         return
     locator = locator_of(run)
-    with run.few_or_many(lake.rows(FILES, FILE_PLACES)):
-        files, current = lake.read(FILES, until), step.current()
-        if consumed == until:
-            files, keys = files.limit(0), files.limit(0).select(*FILES.key)
-        elif consumed is not None and (changes := lake.changes(FILES, consumed, until)) is not None:
-            files = changes.transform(latest_rows, key=FILES.key, columns=files.columns)
-            keys = changes.transform(keys_before, key=FILES.key)
-        else:
-            keys = None
-        if keys is not None:
-            if is_newly_edited:
-                touched = _edited_files(run, until, edited, after=obeyed).transform(drop_keys, keys=files, on=FILES.key)
-                files, keys = files.unionByName(touched), keys.unionByName(touched.select(*FILES.key))
-            keys = run.cache_keys(keys, "files.replaced")
-            current = current.transform(keep_keys, keys=keys, on=FILES.key)
-        run.ledger.wrote(FILE_PLACES, _place(run, step, files, current, locator, edited))
+    changes = _changes(lake, consumed, until)
+    if changes is None:
+        files, current = lake.fetch(FILES, until, FILES.names), step.current()
+    elif isinstance(changes, pa.Table) and not isinstance(touched, DataFrame):
+        files = keyed.latest_rows(changes, key=FILES.key).select(FILES.names)
+        before = keyed.rows_before(changes).select(list(FILES.key))
+        if touched is not None:
+            files = keyed.union_by_name(files, keyed.anti_join(touched, files, on=FILES.key))
+            before = keyed.union_by_name(before, touched.select(list(FILES.key)))
+        current = lake.fetch_keys(FILE_PLACES, step.base, before, on=FILES.key, columns=FILE_PLACES.names)
+    else:
+        changes = lake.frame(changes)
+        files = changes.transform(latest_rows, key=FILES.key, columns=FILES.names)
+        before = changes.transform(keys_before, key=FILES.key)
+        if touched is not None:
+            unchanged = lake.frame(touched).transform(drop_keys, keys=files.select(*FILES.key), on=FILES.key)
+            files, before = files.unionByName(unchanged), before.unionByName(unchanged.select(*FILES.key))
+        before = run.cache_keys(before, "files.replaced")
+        current = step.current().transform(keep_keys, keys=before, on=FILES.key)
+    run.ledger.wrote(FILE_PLACES, _place(run, step, files, current, locator, edited))
 
 
-def _edited_files(run: Run, version: int, edits_version: int, *, after: int) -> DataFrame:
-    """The files, at a version, that edits are about that came after one."""
+def _changes(lake: Lake, consumed: int | None, until: int) -> Rows | None:
+    """What has changed in `files`; None where all is to be compared."""
+    if consumed == until:
+        return pa.schema([*FILES.arrow_schema, *FEED]).empty_table()
+    return lake.fetch_changes(FILES, consumed, until, FILES.names) if consumed is not None else None
+
+
+def _edited_files(run: Run, version: int, edits_version: int, *, after: int) -> Rows | None:
+    """The files, at a version, that edits are about that came after one; None where none came."""
     lake = run.lake
-    edits = lake.read(FILE_EDITS, edits_version).where(F.col("sequence") > after)
-    on = (*DATASET_KEY, "object_id")
-    keys = edits.withColumn("bucket", lake.bucket()).select(*on).distinct()
-    return lake.rows_of(FILES, version, keys, on=on, columns=FILES.names)
+    names = ("project_name", "dataset_name", "object_id")
+    edits = lake.load(FILE_EDITS, edits_version, names, condition=f"sequence > {after}")
+    if not len(edits):
+        return None
+    datasets = keyed.distinct(edits, key=names[:2]).select(names[:2])
+    whose = zip(*datasets.to_pydict().values(), strict=True)
+    buckets = [bucket_of(project, dataset, lake.settings.buckets) for project, dataset in whose]
+    datasets = datasets.append_column("bucket", pa.array(buckets, pa.int32()))
+    keys = keyed.left_join(edits, datasets, on=names[:2], columns=("bucket",))
+    return lake.fetch_keys(FILES, version, keys, on=(*DATASET_KEY, "object_id"), columns=FILES.names)
 
 
 def _correct(run: Run, files: DataFrame, edits_version: int) -> DataFrame:
@@ -77,8 +97,8 @@ def _correct(run: Run, files: DataFrame, edits_version: int) -> DataFrame:
     there = files.where(F.col("moved_to").isNull())
     if not edits_version:
         return there
-    corrections = run.lake.read(FILE_EDITS, edits_version).transform(fold_corrections)
-    return there.transform(correct_files, corrections=corrections)
+    edits = run.lake.frame(run.lake.fetch(FILE_EDITS, edits_version, FILE_EDITS.names))
+    return there.transform(correct_files, corrections=edits.transform(fold_corrections))
 
 
 def relocate_files(run: Run) -> None:
@@ -115,12 +135,18 @@ def _near_newer_tiles(places: DataFrame, *, files: DataFrame, tiles: DataFrame) 
     )
 
 
-def _place(
-    run: Run, step: Step, files: DataFrame, current: DataFrame, locator: Locator, edits_version: int
-) -> Committed:
-    files = _correct(run, files, edits_version)
-    located = place_files(files, default_zone=run.lake.settings.time_zone, locator=locator, run_id=run.run_id)
-    return replace_rows(step, _keep_seen(run, located, files), current)
+def _place(run: Run, step: Step, files: Rows, current: Rows, locator: Locator, edits_version: int) -> Committed:
+    lake = run.lake
+    if isinstance(files, pa.Table):
+        with planned_for_few_rows(lake.spark):
+            return replace_rows(step, from_frame(_locate(run, lake.frame(files), locator, edits_version)), current)
+    return replace_rows(step, _locate(run, files, locator, edits_version), current)
+
+
+def _locate(run: Run, files: DataFrame, locator: Locator, edits_version: int) -> DataFrame:
+    corrected = _correct(run, files, edits_version)
+    located = place_files(corrected, default_zone=run.lake.settings.time_zone, locator=locator, run_id=run.run_id)
+    return _keep_seen(run, located, files)
 
 
 def _keep_seen(run: Run, located: DataFrame, files: DataFrame) -> DataFrame:

@@ -5,8 +5,8 @@ A run is a chain of commits, each to one table, each a pure function of what is 
 1. **Pin.** A step reads its inputs, and the table that it writes, at pinned versions.
 2. **Diff.** It computes the rows that the table should hold, for the keys that its inputs' changes touch, and
    leaves out those that the table holds already (transforms.tables.changes). No difference, no commit.
-3. **Commit.** One append where rows are only new, else one MERGE; by delta-rs in this process where they are few, by
-   Spark where they are many. Its Delta transaction, of an application id that all jobs share, counts the commits of
+3. **Commit.** One append where rows are only new, else one MERGE; by delta-rs where they are rows of this process, by
+   Spark where they are a frame. Its Delta transaction, of an application id that all jobs share, counts the commits of
    jobs: of two writers that started from the same count one succeeds, and Delta refuses the other, or skips it, and
    the missing token tells. That makes an append safe. The token, in `userMetadata`, says what was consumed: the
    watermark that the next run starts from lives and dies with the rows that it stands for.
@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from delta.exceptions import DeltaConcurrentModificationException
@@ -40,13 +40,14 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from catalog.upkeep import commits_after
-from jobs.runtime.lake import Lake, sum_of_files
+from jobs.runtime.lake import Lake, Rows, sum_of_files
 from jobs.runtime.session import keep, session_settings
 from schemas.contract import Contract
 from schemas.errors import Conflict
-from transforms.tables.arrow_tables import from_frame
-from transforms.tables.changes import ACTION, diff_rows
-from transforms.tables.partitions import is_for_one_task
+from transforms.tables import keyed
+from transforms.tables.actions import ACTION
+from transforms.tables.changes import diff_rows
+from transforms.tables.frames import from_frame
 
 Result = TypeVar("Result")
 log = logging.getLogger("lakealbum")
@@ -128,7 +129,7 @@ class Step:
         return int(self.log.version())
 
     def current(self) -> DataFrame:
-        """The table as it was pinned."""
+        """The table as it was pinned, as a frame."""
         return self.lake.read(self.contract, self.base)
 
     def consumed(self, source: Contract) -> int | None:
@@ -187,82 +188,88 @@ class Ledger:
                 self.count(f"{contract.name}.{action}", self.row_counts.get(f"{contract.name}.{action}", 0) + rows)
 
 
-def replace_rows(
-    step: Step, wanted: DataFrame, current: DataFrame, *, ignore: tuple[str, ...] = ("run_id",)
-) -> Committed:
+def replace_rows(step: Step, wanted: Rows, current: Rows, *, ignore: tuple[str, ...] = ("run_id",)) -> Committed:
     """Makes the table hold `wanted` in place of `current` (the rows of the same keys, as pinned).
 
     `ignore` are columns in which a difference alone is no change. Raises Conflict when the table, or its
-    watermark, has moved since it was pinned; SchemaMismatch when the frame does not fit the contract.
+    watermark, has moved since it was pinned; SchemaMismatch when the rows do not fit the contract.
     """
     if step.is_empty():
-        return _add(step, wanted)
+        return add_rows(step, wanted)
     compare = [name for name in step.contract.names if name not in ignore]
-    return apply_changes(
-        step, diff_rows(_conform(step, wanted), current=current, key=step.contract.key, compare=compare)
-    )
+    return apply_changes(step, _difference(step, wanted, current, compare=compare))
 
 
 def put_rows(
-    step: Step, wanted: DataFrame, *, compare: Sequence[str], keep: Sequence[str] = ("create_time",)
+    step: Step, wanted: Rows, current: Rows, *, compare: Sequence[str], keep: Sequence[str] = ("create_time",)
 ) -> Committed:
     """Inserts the rows of `wanted` that are new, and updates those that differ in a column of `compare`.
 
-    Updates keep the old values of the columns `keep`; other rows stay as they are. Raises as replace_rows does.
+    `current` has the rows of the same keys, as pinned. Updates keep the old values of the columns `keep`; other rows
+    stay as they are. Raises as replace_rows does.
     """
     if step.is_empty():
-        return _add(step, wanted)
+        return add_rows(step, wanted)
+    kept = [name for name in keep if name in step.contract.names]
+    return apply_changes(step, _difference(step, wanted, current, compare=compare, keep=kept, absent="leave"))
+
+
+def _difference(step: Step, wanted: Rows, current: Rows, **how: Any) -> Rows:
     wanted = _conform(step, wanted)
-    kept = [name for name in keep if name in wanted.columns]
-    changes = diff_rows(
-        wanted, current=step.current(), key=step.contract.key, compare=compare, keep=kept, absent="leave"
-    )
-    return apply_changes(step, changes)
+    if isinstance(wanted, pa.Table) and isinstance(current, pa.Table):
+        return keyed.diff_rows(wanted, current=current, key=step.contract.key, **how)
+    frame, current = step.lake.frame(wanted), step.lake.frame(current)
+    return diff_rows(frame, current=current, key=step.contract.key, **how)
 
 
-def add_rows(step: Step, rows: DataFrame) -> Committed:
+def add_rows(step: Step, rows: Rows) -> Committed:
     """Appends rows that the table cannot hold: what comes of versions of its source that it has not consumed.
 
     Raises as replace_rows does.
     """
-    return _add(step, _gather(step, rows))
+    rows = _conform(step, rows)
+    if isinstance(rows, pa.Table):
+        return apply_changes(step, keyed.with_action(rows, "insert"))
+    if not step.consumes and rows.isEmpty():
+        return Committed(step.base)
+    return _commit(step, _gather(step, rows).withColumn(ACTION, F.lit("insert")), None)
 
 
-def _add(step: Step, rows: DataFrame) -> Committed:
-    added = _conform(step, rows).withColumn(ACTION, F.lit("insert"))
-    if is_for_one_task(step.lake.spark):
-        return apply_changes(step, added)
-    return Committed(step.base) if not step.consumes and added.isEmpty() else _commit(step, added, None)
-
-
-def apply_changes(step: Step, changes: DataFrame) -> Committed:
+def apply_changes(step: Step, changes: Rows) -> Committed:
     """Commits rows that must change: whole rows with `_action` (insert, update or delete), each key once."""
     changes = _conform(step, changes, ACTION)
-    rows: DataFrame | pa.Table = from_frame(changes) if is_for_one_task(step.lake.spark) else keep(changes)
-    counts = _count_actions(rows)
+    if isinstance(changes, DataFrame):
+        changes = keep(changes)
+    counts = _count_actions(changes)
     if not counts and step.consumes.items() <= step.mark.consumed.items():
         return Committed(step.base)
-    return _commit(step, rows, counts)
+    if isinstance(changes, DataFrame) and step.lake.is_few(step.contract, sum(counts.values()), step.contract.names):
+        changes = from_frame(changes)
+    return _commit(step, changes, counts)
 
 
-def _count_actions(changes: DataFrame | pa.Table) -> dict[str, int]:
+def _count_actions(changes: Rows) -> dict[str, int]:
     if isinstance(changes, pa.Table):
         return dict(Counter(changes[ACTION].to_pylist()))
     return {row[ACTION]: row["count"] for row in changes.groupBy(ACTION).count().collect()}
 
 
-def _conform(step: Step, rows: DataFrame, *more: str) -> DataFrame:
+def _conform(step: Step, rows: Rows, *more: str) -> Rows:
     """`rows` in the contract's columns and order, or SchemaMismatch."""
     where = f"what was computed for {step.lake.uri(step.contract)}"
+    names = [*step.contract.names, *more]
+    if isinstance(rows, pa.Table):
+        step.contract.check(rows.drop_columns(list(more)).schema, where)
+        types = {field.name: field.type for field in step.contract.arrow_schema}
+        return rows.select(names).cast(pa.schema([(name, types.get(name, pa.string())) for name in names]))
     step.contract.check(to_arrow_schema(rows.drop(*more).schema, timestamp_utc=True), where)
-    return rows.select(*step.contract.names, *more)
+    return rows.select(*names)
 
 
-def _commit(step: Step, changes: DataFrame | pa.Table, counts: dict[str, int] | None) -> Committed:
-    """One commit of `changes`, those in this process where they are few; `counts` is their rows by action, None where
-    all are inserts that nobody counted."""
+def _commit(step: Step, changes: Rows, counts: dict[str, int] | None) -> Committed:
+    """One commit of `changes`; `counts` is their rows by action, None where all are inserts that nobody counted."""
     if step.dry_run:
-        counts = counts if counts is not None else {"insert": changes.count()}
+        counts = counts if counts is not None else {"insert": step.lake.frame(changes).count()}
         return Committed(step.base, counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
     name = step.contract.name
     reach_failure_point(f"before:{name}")
@@ -336,9 +343,8 @@ def _same_key(step: Step) -> str:
 
 
 def _gather(step: Step, rows: DataFrame) -> DataFrame:
-    """`rows` with those of a partition together, so that each gets one file; one task has them so."""
-    is_together = not step.contract.partition_by or is_for_one_task(step.lake.spark)
-    return rows if is_together else rows.repartition(*step.contract.partition_by)
+    """`rows` with those of a partition together, so that each gets one file."""
+    return rows.repartition(*step.contract.partition_by) if step.contract.partition_by else rows
 
 
 def _append(step: Step, rows: DataFrame) -> None:

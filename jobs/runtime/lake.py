@@ -1,13 +1,18 @@
-"""A lake as a Spark job sees it: tables read at pinned versions, and what changed between two of them."""
+"""A lake as a job sees it: tables at pinned versions, and what changed between two of them.
+
+Rows are an Arrow table of this process, or a Spark frame, and the caller says which: `load` and its kin read here,
+`read` and its kin by Spark, and `fetch` and its kin here where there are fewer than `driver_rows`, else by Spark. The
+session is started when a frame is first asked for: a run of few rows starts no JVM.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeAlias
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, QueryBuilder
@@ -18,7 +23,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from catalog.create import ensure_lake
-from catalog.sql import equals, one_of
+from catalog.sql import all_of, equals, one_of
 from catalog.storage import storage_options
 from catalog.upkeep import commits_after, committed_at
 from schemas.contract import Contract
@@ -26,15 +31,23 @@ from schemas.datasets import DATASETS
 from schemas.errors import LakeError, UsageError
 from schemas.lake import CONTRACT_VERSION, absolute_uri, table_uri
 from schemas.settings import LakeSettings
-from transforms.tables.arrow_tables import to_frame
-from transforms.tables.partitions import gather_few, is_for_one_task
+from transforms.tables.arrow_tables import ArrowBatches, gather_tables
+from transforms.tables.frames import to_frame
+from transforms.tables.keyed import semi_join
 
-SMALL_BYTES = 8 << 20
-"""Bytes of a table's files up to which it is sent along with the tasks that read it."""
-SCANNED_ROWS = 2_000_000
-"""Rows of a table up to which this process looks through it sooner than Spark starts to."""
-FEED_ROWS = 50_000
-"""Rows that commits wrote up to which this process reads their change feed."""
+Rows: TypeAlias = "pa.Table | DataFrame"
+"""Rows of this process, or of Spark."""
+
+DRIVER_ROWS = 1_000_000
+"""Rows below which this process does sooner what Spark would take seconds to plan; some 500 MB of them."""
+WIDE = 20
+"""As many rows one counts for that has an embedding, or a thumbnail and hashes."""
+SCANNED = 10
+"""As many rows, times `driver_rows`, this process looks through for the rows of some keys."""
+MOST_NAMED = 1_000
+"""Datasets up to which a look-up names them, so that files of others are skipped."""
+LOOKED_AT = 200_000
+"""Rows that are looked at together while a table is looked through."""
 FEED = (
     pa.field("_change_type", pa.string()),
     pa.field("_commit_version", pa.int64()),
@@ -46,22 +59,35 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Lake:
-    """An open lake. `settings` hold for all its tables."""
+    """An open lake. `settings` hold for all its tables; `driver_rows` are what this process takes on (DRIVER_ROWS)."""
 
-    spark: SparkSession
     root: str
     settings: LakeSettings
-    _frames: dict[tuple[str, int, bool], DataFrame] = field(default_factory=dict, compare=False, repr=False)
+    start_spark: Callable[[], SparkSession] = field(compare=False, repr=False)
+    driver_rows: int = DRIVER_ROWS
+    _frames: dict[tuple[str, int], DataFrame] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def open(cls, spark: SparkSession, root: str, create: LakeSettings | None = None) -> Lake:
+    def open(
+        cls,
+        root: str,
+        *,
+        start_spark: Callable[[], SparkSession],
+        create: LakeSettings | None = None,
+        driver_rows: int = DRIVER_ROWS,
+    ) -> Lake:
         """Opens the lake at `root`; makes it first, with the settings `create`, where those are given."""
         root = absolute_uri(root)
         if create is not None and not DeltaTable.is_deltatable(
             table_uri(root, "datasets"), storage_options=storage_options(root)
         ):
             ensure_lake(root, create)
-        return cls(spark, root, read_settings(root))
+        return cls(root, read_settings(root), start_spark, driver_rows)
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        """The Spark session, started now if it was not yet."""
+        return self.start_spark()
 
     def uri(self, contract: Contract) -> str:
         """Where a table is."""
@@ -110,78 +136,84 @@ class Lake:
         vacuums = [until for entry in entries if (until := _vacuumed_until(entry)) is not None]
         return None if max(vacuums, default=_LONG_AGO) > committed_at(changed) else int(changed["version"]) - 1
 
-    def read(self, contract: Contract, version: int) -> DataFrame:
-        """A table as it was at `version`; opened once, as each opening makes Delta read its log anew.
-
-        Where the session is set for few rows, a small table is read here: Delta takes several Spark jobs to plan that.
-        """
-        few = is_for_one_task(self.spark)
-        opened = contract.name, version, few
-        if opened not in self._frames:
-            small = self._read_small(contract, version) if few else None
-            self._frames[opened] = gather_few(self._open(contract, version)) if small is None else small
-        return self._frames[opened]
-
-    def _open(self, contract: Contract, version: int) -> DataFrame:
-        return self.spark.read.format("delta").option("versionAsOf", version).load(self.uri(contract))
-
-    def _read_small(self, contract: Contract, version: int) -> DataFrame | None:
-        """The rows of a table, unless their files are larger than SMALL_BYTES."""
+    def load(
+        self, contract: Contract, version: int, columns: Sequence[str] | None = None, *, condition: str = "TRUE"
+    ) -> pa.Table:
+        """Columns of those rows of a table that satisfy a condition (catalog.sql), read by this process."""
         table = self.at(contract, version)
-        if sum_of_files(table, "size_bytes") > SMALL_BYTES:
-            return None
         there = {column.name for column in table.schema().fields}  # an old version may lack some
-        schema = pa.schema([column for column in contract.arrow_schema if column.name in there])
-        return self.frame(pa.Table.from_batches(_batches(table, schema), schema))
-
-    def frame(self, rows: pa.Table) -> DataFrame:
-        """Rows of this process as a frame."""
-        return gather_few(to_frame(self.spark, rows, from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)))
-
-    def can_scan(self, *contracts: Contract) -> bool:
-        """Whether tables are so small that this process looks through them itself for a few rows."""
-        return all(self.rows(contract) <= SCANNED_ROWS for contract in contracts)
+        names = [name for name in columns or contract.names if name in there]
+        schema = _schema_of(contract, names)
+        return pa.Table.from_batches(_batches(table, schema, condition), schema)
 
     def scan(
         self, contract: Contract, version: int, columns: Sequence[str], *, condition: str = "TRUE"
     ) -> Iterator[pa.RecordBatch]:
-        """Columns of those rows of a table that satisfy a condition (catalog.sql), read by this process, bit by bit."""
-        schema = pa.schema([contract.arrow_schema.field(name) for name in columns])
-        return _batches(self.at(contract, version), schema, condition)
+        """The same, bit by bit."""
+        return _batches(self.at(contract, version), _schema_of(contract, columns), condition)
 
-    def rows_of(
-        self, contract: Contract, version: int, keys: DataFrame, *, on: Sequence[str], columns: Sequence[str]
-    ) -> DataFrame:
-        """Columns of the rows of a table whose columns `on`, a bucket first, are among `keys`.
+    def load_keys(
+        self, contract: Contract, version: int, keys: pa.Table, *, on: Sequence[str], columns: Sequence[str]
+    ) -> pa.Table:
+        """Columns of the rows of a table whose columns `on`, a bucket first, are among `keys`, read by this process."""
+        return pa.concat_tables(self._scan_keys(contract, version, keys, on=on, columns=columns))
 
-        Where the session is set for few rows, and the table is not too large (can_scan), this process looks for them.
-        """
-        if not (is_for_one_task(self.spark) and self.can_scan(contract)):
-            return self.read(contract, version).join(keys, list(on), how="left_semi").select(*columns)
-        asked = keys.select(*on).toArrow()
-        found = []
+    def _load_few_keys(
+        self, contract: Contract, version: int, keys: pa.Table, **which: Sequence[str]
+    ) -> pa.Table | None:
+        """The same; None where they turn out to be more than this process takes on."""
+        found: list[pa.Table] = []
+        for rows in self._scan_keys(contract, version, keys, **which):
+            found.append(rows)
+            if not self.is_few(contract, sum(map(len, found)), which["columns"]):
+                return None
+        return pa.concat_tables(found)
+
+    def _scan_keys(
+        self, contract: Contract, version: int, keys: pa.Table, *, on: Sequence[str], columns: Sequence[str]
+    ) -> Iterator[pa.Table]:
         names = list(dict.fromkeys((*columns, *on)))
-        for batch in self.scan(contract, version, names, condition=one_of(on[0], asked[on[0]].unique().to_pylist())):
-            near = batch.filter(pc.is_in(batch[on[-1]], value_set=asked[on[-1]]))
-            if len(near):
-                found.append(near)
-        schema = pa.schema([contract.arrow_schema.field(name) for name in names])
-        rows = pa.Table.from_batches(found, schema)
-        numbered = rows.select(list(on)).append_column("_row", pa.array(np.arange(len(rows))))
-        matched = numbered.join(asked, list(on), join_type="left semi")["_row"]
-        return self.frame(rows.take(matched).select(list(columns)))
+        schema = _schema_of(contract, names)
+        yield schema.empty_table().select(list(columns))
+        if not len(keys):
+            return
+        near = pc.unique(keys[on[-1]])
+        values = {name: pc.unique(keys[name]).to_pylist() for name in on[:3]}
+        named = (one_of(name, some) for name, some in values.items() if len(some) <= MOST_NAMED)
+        scanned = self.scan(contract, version, names, condition=all_of(["TRUE", *named]))
+        for rows in gather_tables(scanned, LOOKED_AT):
+            rows = rows.filter(pc.is_in(rows[on[-1]], value_set=near))
+            yield semi_join(rows, keys, on=on).select(list(columns))
 
-    def changes(self, contract: Contract, after: int, until: int) -> DataFrame | None:
-        """The change feed of a table over the versions after `after` up to `until`, both images of an update.
-
-        None where the feed is gone (vacuumed, or its log cleaned up): the caller compares snapshots instead.
+    def load_changes(
+        self, contract: Contract, after: int, until: int, columns: Sequence[str] | None = None
+    ) -> pa.Table | None:
+        """The change feed of a table over the versions after `after` up to `until`, both images of an update, read by
+        this process. None where the feed is gone (vacuumed, or its log cleaned up): compare snapshots instead.
         """
         if self.settled_version(contract, after) is None:
             return None
-        if is_for_one_task(self.spark) and self.rows_written(contract, after, until) <= FEED_ROWS:
-            return self._read_feed(contract, after, until)
+        feed = self.at(contract, until).load_cdf(starting_version=after + 1, ending_version=until)
+        rows = pa.table(feed.read_all())
+        wanted = set(columns or contract.names) & set(rows.column_names)
+        fields = [column for column in contract.arrow_schema if column.name in wanted]
+        schema = pa.schema([*fields, *FEED])
+        return rows.select(schema.names).cast(schema)
+
+    def read(self, contract: Contract, version: int) -> DataFrame:
+        """A table as it was at `version`, as a frame; opened once, as each opening makes Delta read its log anew."""
+        opened = contract.name, version
+        if opened not in self._frames:
+            reader = self.spark.read.format("delta").option("versionAsOf", version)
+            self._frames[opened] = reader.load(self.uri(contract))
+        return self._frames[opened]
+
+    def read_changes(self, contract: Contract, after: int, until: int) -> DataFrame | None:
+        """The same as load_changes, as a frame."""
+        if self.settled_version(contract, after) is None:
+            return None
         try:
-            return gather_few(
+            return (
                 self.spark.read.format("delta")
                 .option("readChangeFeed", "true")
                 .option("startingVersion", after + 1)
@@ -196,15 +228,80 @@ class Lake:
                 return None
             raise
 
-    def _read_feed(self, contract: Contract, after: int, until: int) -> DataFrame:
-        feed = self.log(contract).load_cdf(starting_version=after + 1, ending_version=until)
-        rows = pa.table(feed.read_all())
-        schema = pa.schema([field for field in (*contract.arrow_schema, *FEED) if field.name in rows.column_names])
-        return self.frame(rows.select(schema.names).cast(schema))
+    def fetch(self, contract: Contract, version: int, columns: Sequence[str], *, condition: str = "TRUE") -> Rows:
+        """Columns of the rows that satisfy a condition: loaded where the table has few rows, else read by Spark.
+
+        The condition is of `equals` and `one_of` over plain names and numbers, which both read alike.
+        """
+        if self.is_few(contract, self.rows(contract), columns):
+            return self.load(contract, version, columns, condition=condition)
+        return self.read(contract, version).where(condition).select(*columns)
+
+    def fetch_where(
+        self,
+        contract: Contract,
+        version: int,
+        columns: Sequence[str],
+        *,
+        keep: Callable[[pa.Table], pa.Table],
+        keeps_few: bool,
+    ) -> Rows:
+        """What the kernel `keep` leaves of columns of a table, of as many rows as it is given at once.
+
+        Read by this process where the table has few rows, or `keep` keeps few and the table is not too large to look
+        through; else by Spark.
+        """
+        if self.rows(contract) < (SCANNED if keeps_few else 1) * self.driver_rows:
+            kept = [keep(rows) for rows in gather_tables(self.scan(contract, version, columns), LOOKED_AT)]
+            return pa.concat_tables([*kept, _schema_of(contract, columns).empty_table()])
+        schema = from_arrow_schema(_schema_of(contract, columns), prefer_timestamp_ntz=True)
+
+        def keep_of_task(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
+            for rows in gather_tables(batches, LOOKED_AT):
+                yield from keep(rows).to_batches()
+
+        return self.read(contract, version).select(*columns).mapInArrow(keep_of_task, schema)
+
+    def fetch_keys(
+        self, contract: Contract, version: int, keys: Rows, *, on: Sequence[str], columns: Sequence[str]
+    ) -> Rows:
+        """Columns of the rows whose columns `on`, a bucket first, are among `keys`: loaded where `keys` are of this
+        process, the table is not too large to look through, and the rows turn out to be few; else read by Spark.
+        """
+        if isinstance(keys, pa.Table) and self.rows(contract) < SCANNED * self.driver_rows:
+            found = self._load_few_keys(contract, version, keys, on=on, columns=columns)
+            if found is not None:
+                return found
+        frame = self.frame(keys).select(*on)
+        keys = F.broadcast(frame) if isinstance(keys, pa.Table) else frame
+        return self.read(contract, version).join(keys, list(on), how="left_semi").select(*columns)
+
+    def fetch_changes(self, contract: Contract, after: int, until: int, columns: Sequence[str]) -> Rows | None:
+        """The change feed with `columns`: loaded where few rows were written, else read by Spark; None if gone."""
+        if self.is_few(contract, self.rows_written(contract, after, until), columns):
+            return self.load_changes(contract, after, until, columns)
+        changes = self.read_changes(contract, after, until)
+        return None if changes is None else changes.select(*columns, *(column.name for column in FEED))
+
+    def is_few(self, contract: Contract, rows: int, columns: Sequence[str]) -> bool:
+        """Whether so many rows of a table are what this process takes on."""
+        kinds = (contract.arrow_schema.field(name).type for name in columns)
+        is_wide = any(pa.types.is_binary(kind) or kind == pa.list_(pa.float32()) for kind in kinds)
+        return rows * (WIDE if is_wide else 1) < self.driver_rows
+
+    def frame(self, rows: Rows) -> DataFrame:
+        """Rows as a frame."""
+        if not isinstance(rows, pa.Table):
+            return rows
+        return to_frame(self.spark, rows, from_arrow_schema(rows.schema, prefer_timestamp_ntz=True))
 
     def bucket(self) -> Column:
         """The bucket of a row, from its project_name and dataset_name (see schemas.lake.bucket_of)."""
         return bucket(self.settings.buckets)
+
+
+def _schema_of(contract: Contract, columns: Sequence[str]) -> pa.Schema:
+    return pa.schema([contract.arrow_schema.field(name) for name in columns])
 
 
 def sum_of_files(table: DeltaTable, what: str) -> int:

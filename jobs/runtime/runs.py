@@ -7,12 +7,14 @@ import json
 import logging
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
-from pyspark.sql import Column, DataFrame
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from catalog.tasks import append_task_state, put_run
@@ -20,22 +22,16 @@ from jobs.cli.options import JobConfig
 from jobs.runtime.commits import Ledger
 from jobs.runtime.lake import Lake
 from jobs.runtime.progress import Progress, configure_logging
-from jobs.runtime.session import FOR_FEW_ROWS, FOR_SOME_ROWS, get_settings, keep, open_session, session_settings
+from jobs.runtime.session import keep, open_session
 from schemas.errors import LakeAlbumError
 from schemas.settings import LakeSettings
 from schemas.version import VERSION
+from transforms.tables.keyed import with_columns
 
 HEARTBEAT_SECONDS = 30.0
 BROADCAST_ROWS = 1_000_000
 """Keys up to this many (some 100 MB) are sent to every worker; more are joined by shuffling both sides."""
-FEW_ROWS = 100_000
-"""Rows up to this many are done in one task sooner than they are shuffled."""
-SOME_ROWS = 500_000
-"""Rows up to this many take less time than it takes to compile their plans."""
-COMPARED = 5
-"""As many rows a picture counts for that is compared with others: so much sooner tasks share them."""
-EMBEDDED = 50
-"""As many rows a face counts for: its embedding's numbers, handled one by one where no code is generated for it."""
+AnyRows = TypeVar("AnyRows", pa.Table, DataFrame)
 log = logging.getLogger("lakealbum")
 
 
@@ -52,33 +48,20 @@ class Run:
     dry_run: bool
     progress: Progress
     ledger: Ledger = field(default_factory=Ledger)
-    usual: dict[str, str | None] = field(init=False)
-    """The settings of the session that few rows change."""
-
-    def __post_init__(self) -> None:
-        self.usual = get_settings(self.lake.spark, FOR_FEW_ROWS)
 
     def clock(self) -> Column:
         """The run's time, as a column."""
         return F.lit(self.now)
 
-    def stamp(self, rows: DataFrame) -> DataFrame:
+    def stamp(self, rows: AnyRows) -> AnyRows:
         """Adds the run's id to computed rows."""
-        return rows.withColumn("run_id", F.lit(self.run_id))
+        if isinstance(rows, DataFrame):
+            return rows.withColumn("run_id", F.lit(self.run_id))
+        return with_columns(rows, {"run_id": pa.scalar(self.run_id)})
 
-    def cache(self, rows: DataFrame) -> DataFrame:
-        """Computes `rows` now and keeps them as long as they are referred to (jobs.runtime.session.keep)."""
-        return keep(rows)
-
-    @contextmanager
-    def few_or_many(self, rows: int) -> Iterator[None]:
-        """Inside, what is planned is planned for about so many rows."""
-        if rows <= FEW_ROWS:
-            settings: Mapping[str, str | None] = FOR_FEW_ROWS
-        else:
-            settings = self.usual | (FOR_SOME_ROWS if rows <= SOME_ROWS else {})
-        with session_settings(self.lake.spark, settings):
-            yield
+    def cache(self, rows: AnyRows) -> AnyRows:
+        """Computes `rows` of Spark now and keeps them as long as they are referred to (jobs.runtime.session.keep)."""
+        return keep(rows) if isinstance(rows, DataFrame) else rows
 
     def log_round(self, what: str, number: int, rows: int) -> None:
         """Logs a round of something that goes on until no rows are left."""
@@ -102,7 +85,7 @@ def run_job(
     create: LakeSettings | None = None,
     geometry: bool = False,
 ) -> Iterator[Run]:
-    """Opens session and lake, and keeps the run's task and lineage row in step with what happens inside.
+    """Opens the lake, and keeps the run's task and lineage row in step with what happens inside.
 
     `task_name` is what the task's id begins with, where that is not its type.
 
@@ -130,9 +113,13 @@ def run_job(
         "end_time": None,
     }
     with Progress(job) as progress:
-        progress.stage("starting Spark", 0)
-        spark = open_session(f"lakealbum {job}", geometry=geometry)
-        lake = Lake.open(spark, config.lake, create=None if config.dry_run else create)
+
+        def start_spark() -> SparkSession:
+            progress.stage("starting Spark", progress.percent)
+            return open_session(f"lakealbum {job}", geometry=geometry)
+
+        create = None if config.dry_run else create
+        lake = Lake.open(config.lake, start_spark=start_spark, create=create, driver_rows=config.driver_rows)
         task_id, event_id, request_id = (str(task[name]) for name in ("task_id", "event_id", "request_id"))
         run = Run(lake, run_id, task_id, event_id, request_id, now, config.dry_run, progress)
         if config.dry_run:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
-
-from transforms.tables.partitions import ONE_TASK, gather_few, is_for_one_task
 
 RESULTS_DEPEND_ON = {
     "spark.sql.session.timeZone": "UTC",
@@ -36,20 +34,13 @@ PLANS_DEPEND_ON = {
     # Generated methods above the JVM's limit for compiling (8,000 bytes of code) run interpreted, at half the speed.
     "spark.sql.codegen.hugeMethodLimit": "8000",
 }
-FOR_SOME_ROWS = {
-    # Compiling a plan takes longer than to interpret it, up to SOME_ROWS (jobs.runtime.runs).
+FOR_FEW_ROWS = {
+    # Compiling a plan takes longer than to interpret it, and planning anew after a stage longer than it saves.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-}
-FOR_FEW_ROWS = {
-    **FOR_SOME_ROWS,
-    # One task does all (gather_few): nothing is shuffled, and nothing sent around, which is a Spark job each time.
-    **ONE_TASK,
-    "spark.sql.autoBroadcastJoinThreshold": "-1",
-    "spark.sql.optimizer.disableHints": "true",
-    "spark.databricks.delta.snapshotPartitions": "1",
-    # Planning anew after each stage takes longer than it saves.
     "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "1",
+    "spark.databricks.delta.snapshotPartitions": "1",
 }
 
 
@@ -106,15 +97,18 @@ def _set(spark: SparkSession, settings: Mapping[str, str | None]) -> None:
             spark.conf.set(key, value)
 
 
+def planned_for_few_rows(spark: SparkSession) -> AbstractContextManager[None]:
+    """Inside, Spark plans for few rows: plans are interpreted, and a shuffle has one task. Results are the same."""
+    return session_settings(spark, FOR_FEW_ROWS)
+
+
 def keep(rows: DataFrame) -> DataFrame:
-    """Computes `rows` now and keeps them, on local disk unless they are few, as long as they are referred to.
+    """Computes `rows` now and keeps them on local disk as long as they are referred to.
 
     The plan is cut off there: one that grows with every kept frame costs more to plan than to run. Memory is left to
     what works with them: Spark brings blocks back from disk whole, for which there may be room by its reckoning alone.
     """
-    rows = gather_few(rows)
-    level = StorageLevel.MEMORY_AND_DISK if is_for_one_task(rows.sparkSession) else StorageLevel.DISK_ONLY
-    return rows.localCheckpoint(eager=True, storageLevel=level)
+    return rows.localCheckpoint(eager=True, storageLevel=StorageLevel.DISK_ONLY)
 
 
 def _launcher_jars(geometry: bool) -> dict[str, str]:

@@ -41,6 +41,8 @@ SUFFIXES: dict[str, Format] = {
 }
 COMPRESSIONS = ("gz", "bz2", "zst", "lz4", "snappy")
 HEAD_BYTES = 65_536
+SMALL_SOURCE = 32 << 20
+"""Bytes of a source up to which compiling its plans takes longer than to interpret them."""
 PICTURES_PER_TASK = 1000
 """Half a minute's work, so that a task that is lost costs little."""
 
@@ -77,6 +79,15 @@ def read_source(
         return read_json(spark, literal, imm=format == "imm")
     except (PySparkException, Py4JJavaError) as error:
         raise SourceError(f"{uri} can't be read as {format}: {_cause(error)}") from error
+
+
+def source_bytes(spark: SparkSession, uri: str, *, format: Format) -> int:
+    """How large the files of a source are together. Pictures count as nothing: their rows are small."""
+    if format == "photos":
+        return 0
+    if format == "delta":
+        return int(spark.sql(f"DESCRIBE DETAIL delta.{_sql_name(uri)}").first().sizeInBytes)  # type: ignore[union-attr]
+    return sum(_data_files(spark, uri, format).values())
 
 
 def detect_format(spark: SparkSession, uri: str) -> Format:
@@ -239,6 +250,10 @@ def _has_delta_log(spark: SparkSession, uri: str) -> bool:
 def _file_system(spark: SparkSession, path: Any) -> Any:
     session: Any = spark._jsc
     return path.getFileSystem(session.hadoopConfiguration())
+
+
+def _sql_name(uri: str) -> str:
+    return "`" + uri.replace("`", "``") + "`"
 
 
 def _cause(error: BaseException) -> str:

@@ -285,7 +285,7 @@ def test_an_index_in_parts_answers_as_one(italy: Album, spark: SparkSession, mon
     frame = spark.createDataFrame(points)
 
     def addresses() -> list[tuple]:
-        locator = locator_over(Lake.open(spark, italy.lake))
+        locator = locator_over(Lake.open(italy.lake, start_spark=lambda: spark))
         assert locator is not None
         located = locate_points(frame, locator=locator, needs_zone=None)
         return sorted(
@@ -295,7 +295,7 @@ def test_an_index_in_parts_answers_as_one(italy: Album, spark: SparkSession, mon
     whole = addresses()
     assert {row[2] for row in whole} == {"inside", "nearest", None}
     monkeypatch.setattr(area_indexes, "PART_BYTES", 1)
-    locator = locator_over(Lake.open(spark, italy.lake))
+    locator = locator_over(Lake.open(italy.lake, start_spark=lambda: spark))
     assert locator is not None
     assert len(locator.first_tiles) > 1
     assert addresses() == whole

@@ -136,7 +136,7 @@ def test_a_dataset_that_has_not_seen_its_evidence_is_named(
     album: Album, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(monkeypatch, "place_days")
-    lake = Lake.open(spark, album.lake)
+    lake = Lake.open(album.lake, start_spark=lambda: spark)
     days = lake.read(PLACE_DAYS, lake.version(PLACE_DAYS))
     replace_rows(Step.pin(lake, PLACE_DAYS, "run"), days.where("local_date > '2026-03-04'"), days)
     with pytest.raises(UsageError, match=r"dataset ada of project demo has not consumed version .* of place_days"):

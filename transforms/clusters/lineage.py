@@ -8,8 +8,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from schemas.keys import DATASET_KEY
-from transforms.tables.changes import BEFORE
-from transforms.tables.partitions import unite
+from transforms.tables.actions import BEFORE
+from transforms.tables.frames import union_by_name
 
 
 def derive_events(changes: DataFrame, *, segments: DataFrame, known: DataFrame, kind: str) -> DataFrame:
@@ -108,7 +108,7 @@ def member_changes_since_events(clusters: DataFrame, *, events: DataFrame, versi
     before = before.select(*key, "last.files").withColumns({**untold, "_change_type": F.lit("update_preimage")})
     after = clusters.select(*key, "files", "state", "origin_id", "successor_id")
     after = after.withColumn("_change_type", F.lit("update_postimage"))
-    return unite(before, after).withColumns(
+    return union_by_name(before, after).withColumns(
         {"_commit_version": F.lit(version).cast("bigint"), "_commit_timestamp": F.lit(now)}
     )
 
@@ -123,7 +123,7 @@ def changes_since_events(clusters: DataFrame, *, events: DataFrame, version: int
     before = events.groupBy(*key).agg(last).where(~F.col("last.event").isin("removed", "merged_into"))
     before = before.select(*key, "last.first_day", "last.last_day", F.lit("update_preimage").alias("_change_type"))
     after = clusters.select(*key, "first_day", "last_day", F.lit("update_postimage").alias("_change_type"))
-    return unite(before, after).withColumns(
+    return union_by_name(before, after).withColumns(
         {"_commit_version": F.lit(version).cast("bigint"), "_commit_timestamp": F.lit(now)}
     )
 

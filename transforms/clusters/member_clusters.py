@@ -14,7 +14,7 @@ from schemas.lake import CLUSTER_NAMESPACE
 from transforms.clusters.member_matching import match_members
 from transforms.clusters.stable_ids import most_shared, number_new, uuid5
 from transforms.tables.changes import diff_rows
-from transforms.tables.partitions import unite
+from transforms.tables.frames import union_by_name
 
 PARTED = "#"
 """In a node, between the look and the name of a member that a person set apart from others of the look."""
@@ -55,7 +55,7 @@ def name_groups(
     if several is not None:
         more = origins.join(several, list(CLUSTER_KEY), how="left_semi")
         matches = checkpoint(matches)
-        matches = unite(matches, more.join(matches, list(GROUP_KEY), how="left_anti"))
+        matches = union_by_name(matches, more.join(matches, list(GROUP_KEY), how="left_anti"))
     kept = matches.join(remembered.drop("create_time"), list(CLUSTER_KEY), how="inner")
     named = checkpoint(groups.join(kept, list(GROUP_KEY), how="left"))
     name = uuid5(CLUSTER_NAMESPACE, "project_name", "dataset_name", "kind", "anchor", "generation")
@@ -67,7 +67,9 @@ def name_groups(
         .withColumn("object_id", F.concat(F.lit(kind.prefix), name))
     )
     columns = (*GROUP_KEY, "object_id", "generation", "anchor", "origin_id")
-    return checkpoint(unite(named.where(F.col("object_id").isNotNull()).select(*columns), fresh.select(*columns)))
+    return checkpoint(
+        union_by_name(named.where(F.col("object_id").isNotNull()).select(*columns), fresh.select(*columns))
+    )
 
 
 def _shared(members: DataFrame, *, kind: MemberKind, old_members: DataFrame, old_clusters: DataFrame) -> DataFrame:
@@ -85,7 +87,7 @@ def _shared(members: DataFrame, *, kind: MemberKind, old_members: DataFrame, old
         rows.select(*GROUP_KEY, "object_id", F.lit(turn).alias("turn"))
         for rows, turn in ((by_member, 0), (by_node, 0), (by_look, 1))
     )
-    return unite(*turns).groupBy(*GROUP_KEY, "object_id", "turn").agg(F.count("*").alias("shared"))
+    return union_by_name(*turns).groupBy(*GROUP_KEY, "object_id", "turn").agg(F.count("*").alias("shared"))
 
 
 def clusters_of_looks(clusters: DataFrame, *, kind: MemberKind, looks: DataFrame) -> DataFrame:
@@ -101,7 +103,7 @@ def clusters_within_looks(clusters: DataFrame, *, kind: MemberKind, looks: DataF
     """Of clusters_of_looks those that went, and those whose representative looks so now: all of their members do."""
     marked = clusters.withColumn(kind.look, _look_of_node("representative"))
     near = marked.join(looks, [*DATASET_KEY, kind.look], how="left_semi").where(kind.live)
-    return unite(near.drop(kind.look), clusters.where(~F.expr(kind.live)))
+    return union_by_name(near.drop(kind.look), clusters.where(~F.expr(kind.live)))
 
 
 def _look_of_node(name: str) -> Column:
@@ -162,7 +164,7 @@ def change_clusters(
         )
         .select(*_columns(kind))
     )
-    wanted = unite(live, gone)
+    wanted = union_by_name(live, gone)
     moved = _moved(members, kind=kind, old_members=old_members)
     current = old_clusters.select(*_columns(kind))
     compare = [name for name in _columns(kind) if name not in ("create_time", "update_time")]
@@ -177,7 +179,7 @@ def _moved(members: DataFrame, *, kind: MemberKind, old_members: DataFrame) -> D
     """The clusters of which a member came, went or is another now, with `_moved` true."""
     content = [name for name in kind.members.names if name not in ("run_id", *CLUSTER_KEY)]
     new, old = members.select(*CLUSTER_KEY, *content), old_members.select(*CLUSTER_KEY, *content)
-    both = unite(new.withColumn("_side", F.lit(1)), old.withColumn("_side", F.lit(-1)))
+    both = union_by_name(new.withColumn("_side", F.lit(1)), old.withColumn("_side", F.lit(-1)))
     differing = both.groupBy(*CLUSTER_KEY, *content).agg(F.sum("_side").alias("_sides")).where("_sides != 0")
     return differing.select(*CLUSTER_KEY).distinct().withColumn("_moved", F.lit(True))
 

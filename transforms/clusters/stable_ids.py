@@ -9,7 +9,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from transforms.tables.partitions import unite
+from transforms.tables.frames import union_by_name
 
 
 def uuid5(namespace: uuid.UUID, *parts: str) -> Column:
@@ -46,7 +46,7 @@ def overlapping_spans(new: DataFrame, *, old: DataFrame, key: Sequence[str]) -> 
     the next: only spans of one chain are joined, so that a place with thousands of spans costs no square.
     """
     spans = new.select(*key, "first_day", "last_day", F.lit(None).alias("object_id"), F.lit(None).alias("generation"))
-    spans = unite(spans, old.select(*key, "first_day", "last_day", "object_id", "generation"))
+    spans = union_by_name(spans, old.select(*key, "first_day", "last_day", "object_id", "generation"))
     by_start = Window.partitionBy(*key).orderBy("first_day", "object_id")
     end_before = F.max("last_day").over(by_start.rowsBetween(Window.unboundedPreceding, -1))
     starts_chain = F.coalesce(F.col("first_day") > end_before, F.lit(True)).cast("int")

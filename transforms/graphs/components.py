@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from schemas.errors import LakeAlbumError
+from transforms.graphs.whole import ENDS, connect
 from transforms.tables.arrow_tables import ArrowBatches, gather_tables, whole_datasets
-from transforms.tables.machine import kernel
-from transforms.tables.partitions import gather_whole, unite
+from transforms.tables.frames import gather_whole, union_by_name
 
 Checkpoint = Callable[[DataFrame], DataFrame]
 """Computes a frame now and keeps it."""
 Log = Callable[[str, int, int], None]
 """Is told, before each round of a procedure: its name, how many rounds are over, rows left."""
-Nodes = NDArray[np.int64]
-
-ENDS = ("fingerprint", "other_fingerprint")
 EDGES_PER_TASK = 5_000_000
 """Edges that one task holds in memory at once: some 1.5 GB with fingerprints of 64 characters."""
 ROWS_AT_ONCE = 1 << 20
@@ -109,7 +101,7 @@ def _look_around(forest: DataFrame, *, key: Sequence[str]) -> DataFrame:
     downwards = forest.select(*key, F.col(other).alias("node"), F.col(small).alias("smaller"))
     upwards = forest.select(*key, F.col(small).alias("node"), F.lit(None).cast("string").alias("smaller"))
     return (
-        unite(downwards, upwards)
+        union_by_name(downwards, upwards)
         .groupBy(*key, "node")
         .agg(
             F.min("smaller").alias("smallest"),
@@ -126,7 +118,7 @@ def _label_leaves(leaves: DataFrame, *, labels: DataFrame, key: Sequence[str]) -
     component = F.coalesce("component", small)
     centres = joined.where(F.col("component").isNull()).select(*key, small, F.col(small).alias("component")).distinct()
     own = joined.select(*key, F.col(other).alias(small), component.alias("component"))
-    return unite(labels, own, centres)
+    return union_by_name(labels, own, centres)
 
 
 def _contract(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
@@ -143,7 +135,7 @@ def _contract(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
 def _settle(forests: Sequence[DataFrame], *, key: Sequence[str]) -> DataFrame:
     """The labels of datasets that fit in a task each."""
     names = list(key)
-    edges = unite(*forests)
+    edges = union_by_name(*forests)
 
     def settle(batches: ArrowBatches) -> ArrowBatches:
         for table in whole_datasets(batches, key=names, rows=ROWS_AT_ONCE):
@@ -156,100 +148,6 @@ def _settle(forests: Sequence[DataFrame], *, key: Sequence[str]) -> DataFrame:
 
     labels = StructType([*(edges.schema[name] for name in key), text_column(ENDS[0]), text_column("component")])
     return gather_whole(edges, key=key).mapInArrow(settle, labels)
-
-
-def connect(table: pa.Table, *, key: Sequence[str], with_centres: bool) -> pa.Table:
-    """The nodes of the edges in `table`: `key`, `component` (the smallest that is connected), `other_fingerprint`.
-
-    One row per node; without centres those are left out that are a component's smallest.
-    """
-    graph = number_nodes(table, key=key)
-    roots = find_roots(graph.left, graph.right, len(graph.fingerprints))
-    nodes = np.arange(len(roots)) if with_centres else np.flatnonzero(roots != np.arange(len(roots)))
-    columns = [graph.fingerprints.take(pa.array(roots[nodes])), graph.fingerprints.take(pa.array(nodes))]
-    keys = graph.keys_of(table, nodes, key=key)
-    return pa.table([*keys.columns, *columns], names=[*key, "component", ENDS[1]])
-
-
-@kernel
-def find_roots(left: Nodes, right: Nodes, count: int) -> Nodes:
-    """The smallest node that each of `count` nodes is connected with: int64 (count,).
-
-    left, right: int64 (edges,). Union by smallest with path halving: O(edges log count), near linear in practice.
-    Memory: 8 bytes a node.
-    """
-    parents = np.arange(count)
-    for edge in range(len(left)):
-        one, other = left[edge], right[edge]
-        while parents[one] != one:
-            parents[one] = parents[parents[one]]
-            one = parents[one]
-        while parents[other] != other:
-            parents[other] = parents[parents[other]]
-            other = parents[other]
-        if one < other:
-            parents[other] = one
-        else:
-            parents[one] = other
-    for node in range(count):  # a parent is never greater, and those before have their roots
-        parents[node] = parents[parents[node]]
-    return parents
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A table of edges, of one or many datasets, in numbers: nodes are in the order of dataset, then fingerprint.
-
-    left, right: int64 (edges,), nodes. fingerprints: strings (nodes,). rows: int64 (nodes,), a row of the table with
-    the node's key. The order of datasets is any; that of fingerprints is the order of their bytes, as Spark has it.
-    """
-
-    left: Nodes
-    right: Nodes
-    fingerprints: pa.Array
-    rows: Nodes
-
-    def keys_of(self, table: pa.Table, nodes: Nodes, *, key: Sequence[str]) -> pa.Table:
-        """The key columns of some nodes."""
-        return table.select(list(key)).take(pa.array(self.rows[nodes]))
-
-
-def number_nodes(table: pa.Table, *, key: Sequence[str]) -> Graph:
-    """The graph of the edges in `table`; no fingerprint is looked at in Python."""
-    count = len(table)
-    both = pa.chunked_array([*table[ENDS[0]].chunks, *table[ENDS[1]].chunks], type=table.schema.field(ENDS[0]).type)
-    codes, names = _encode(both)
-    order = pc.sort_indices(names)
-    names = names.take(order)
-    ranks = np.empty(len(names), np.int64)
-    ranks[order.to_numpy()] = np.arange(len(names))
-    nodes = ranks[codes]
-    datasets, many = _number_datasets(table, key)
-    if many <= 1:
-        return Graph(nodes[:count], nodes[count:], names, np.zeros(len(names), np.int64))
-    placed = np.concatenate([datasets, datasets]) * len(names) + nodes
-    found, first, nodes = np.unique(placed, return_index=True, return_inverse=True)
-    return Graph(nodes[:count], nodes[count:], names.take(pa.array(found % len(names))), first % count)
-
-
-def _number_datasets(table: pa.Table, key: Sequence[str]) -> tuple[Nodes, int]:
-    """The number of each row's dataset, and how many there are."""
-    datasets, many = np.zeros(len(table), np.int64), 1
-    for name in key:
-        codes, values = _encode(table[name])
-        if len(values) > 1:
-            found, datasets = np.unique(datasets * len(values) + codes, return_inverse=True)
-            many = len(found)
-    return datasets, many
-
-
-def _encode(column: pa.ChunkedArray) -> tuple[Nodes, pa.Array]:
-    """Each row's value by its place in the second, which has every value once."""
-    encoded = column.dictionary_encode(null_encoding="encode")  # one dictionary for all chunks
-    if encoded.num_chunks == 0:
-        return np.empty(0, np.int64), pa.array([], column.type)
-    codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks]).astype(np.int64)
-    return codes, encoded.chunk(0).dictionary
 
 
 def text_column(name: str) -> StructField:

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, IntegerType, StructField, StructType
 
 from transforms.graphs.components import (
     EDGES_PER_TASK,
-    ENDS,
     ROWS_AT_ONCE,
     Checkpoint,
     Log,
-    Nodes,
     NotConverged,
     label_components,
-    number_nodes,
     text_column,
 )
+from transforms.graphs.whole import ENDS, cover_table, group_table
 from transforms.tables.arrow_tables import ArrowBatches, whole_datasets
-from transforms.tables.machine import kernel
-from transforms.tables.partitions import gather_whole, unite
-
-Similarities = NDArray[np.float64]
+from transforms.tables.frames import gather_whole, union_by_name
 
 
 def group_stars(
@@ -78,7 +70,7 @@ def group_stars(
     part = (*key, "component")
     giants = checkpoint(rest.groupBy(*part).count().where(too_many).select(*part))
     if giants.count() == 0:
-        return unite(few, _group_whole(rest, key=part).drop("component"))
+        return union_by_name(few, _group_whole(rest, key=part).drop("component"))
     giants = F.broadcast(giants)
     split = _group_whole(rest.join(giants, list(part), how="left_anti"), key=part)
     spread = _group_spread(
@@ -89,7 +81,7 @@ def group_stars(
         edges_per_task=edges_per_task,
         max_rounds=max_rounds,
     )
-    return unite(few, split.drop("component"), spread.drop("component"))
+    return union_by_name(few, split.drop("component"), spread.drop("component"))
 
 
 def _group_whole(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
@@ -109,54 +101,6 @@ def _group_whole(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
         ]
     )
     return gather_whole(edges, key=key).mapInArrow(group, schema)
-
-
-def group_table(table: pa.Table, *, key: Sequence[str]) -> pa.Table:
-    """group_stars of the edges of whole datasets that a table holds."""
-    graph = number_nodes(table, key=key)
-    nodes = np.arange(len(graph.fingerprints))
-    degrees = np.bincount(graph.left, minlength=len(nodes)) + np.bincount(graph.right, minlength=len(nodes))
-    chosen, likeness = find_stars(graph.left, graph.right, table["similarity"].to_numpy(), degrees)
-    columns = [graph.fingerprints, graph.fingerprints.take(pa.array(chosen)), pa.array(likeness)]
-    keys = graph.keys_of(table, nodes, key=key)
-    return pa.table([*keys.columns, *columns], names=[*key, ENDS[0], "representative", "similarity"])
-
-
-@kernel
-def find_stars(left: Nodes, right: Nodes, similarity: Similarities, degrees: Nodes) -> tuple[Nodes, Similarities]:
-    """Each node's representative, int64 (nodes,), and how similar the two are, float64 (nodes,), 1 for itself.
-
-    left, right: int64 (edges,), the ends of each edge, each edge once. similarity: float64 (edges,). degrees: int64
-    (nodes,): nodes come in the order of these, greatest first, then of their number. Parts that are not connected
-    do not influence each other. Time: O(nodes log nodes + edges). Memory: 24 bytes an edge, 40 a node.
-    """
-    count = len(degrees)
-    offsets = np.zeros(count + 1, np.int64)
-    for edge in range(len(left)):
-        offsets[left[edge] + 1] += 1
-        offsets[right[edge] + 1] += 1
-    for node in range(count):
-        offsets[node + 1] += offsets[node]
-    places = offsets[:-1].copy()
-    neighbours = np.empty(2 * len(left), np.int32)
-    likeness = np.empty(2 * len(left), np.float64)
-    for edge in range(len(left)):
-        one, other = left[edge], right[edge]
-        neighbours[places[one]], likeness[places[one]] = other, similarity[edge]
-        neighbours[places[other]], likeness[places[other]] = one, similarity[edge]
-        places[one] += 1
-        places[other] += 1
-    chosen = np.full(count, -1, np.int64)
-    best = np.ones(count, np.float64)
-    for node in np.argsort(-degrees, kind="mergesort"):  # stable: ties stay in the order of nodes
-        if chosen[node] >= 0:
-            continue
-        chosen[node] = node
-        for place in range(offsets[node], offsets[node + 1]):  # none of them is a representative
-            neighbour = neighbours[place]
-            if chosen[neighbour] < 0 or likeness[place] > best[neighbour]:
-                chosen[neighbour], best[neighbour] = node, likeness[place]
-    return chosen, best
 
 
 def _group_spread(
@@ -195,7 +139,7 @@ def _group_spread(
             open_edges.join(newly, [*key, ENDS[0]], how="left_anti").join(other, [*key, ENDS[1]], how="left_anti")
         )
     covered += [_cover_whole(part, key=key) for part in parts]
-    return _join_best(arcs, members=checkpoint(unite(*covered)), key=key)
+    return _join_best(arcs, members=checkpoint(union_by_name(*covered)), key=key)
 
 
 def _directed(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
@@ -203,7 +147,7 @@ def _directed(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
     node, other = ENDS
     there = edges.select(*key, *ENDS, "similarity")
     back = edges.select(*key, F.col(other).alias(node), F.col(node).alias(other), "similarity")
-    arcs = unite(there, back)
+    arcs = union_by_name(there, back)
     degrees = arcs.groupBy(*key, node).agg(F.count(F.lit(1)).cast(IntegerType()).alias("degree"))
     others = degrees.withColumnsRenamed({node: other, "degree": "other_degree"})
     return arcs.join(degrees, [*key, node], how="inner").join(others, [*key, other], how="inner")
@@ -234,18 +178,6 @@ def _cover_whole(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
     return gather_whole(edges, key=key).mapInArrow(cover, schema)
 
 
-def cover_table(table: pa.Table, *, key: Sequence[str]) -> pa.Table:
-    """The nodes (`key`, `fingerprint`) that do not become representatives, of what is undecided of whole datasets."""
-    graph = number_nodes(table, key=key)
-    degrees = np.empty(len(graph.fingerprints), np.int64)
-    degrees[graph.left] = table["degree"].to_numpy()
-    degrees[graph.right] = table["other_degree"].to_numpy()
-    chosen, _ = find_stars(graph.left, graph.right, np.ones(len(table)), degrees)
-    nodes = np.flatnonzero(chosen != np.arange(len(chosen)))
-    keys = graph.keys_of(table, nodes, key=key)
-    return pa.table([*keys.columns, graph.fingerprints.take(pa.array(nodes))], names=[*key, ENDS[0]])
-
-
 def _join_best(arcs: DataFrame, *, members: DataFrame, key: Sequence[str]) -> DataFrame:
     """The groups, where all nodes but `members` represent one: any two neighbours are not both representatives."""
     node, other = ENDS
@@ -259,4 +191,4 @@ def _join_best(arcs: DataFrame, *, members: DataFrame, key: Sequence[str]) -> Da
     )
     alone = to_representatives.select(*key, F.col(other).alias(node)).distinct()
     themselves = alone.withColumns({"representative": F.col(node), "similarity": F.lit(1.0)})
-    return unite(joined, themselves)
+    return union_by_name(joined, themselves)

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -18,11 +16,12 @@ from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figures import IS_GOOD
 from schemas.keys import CLUSTER_KEY, DATASET_KEY, FACE_KEY
 from transforms.graphs.components import Checkpoint, Log
-from transforms.people.grouping import Profile, group_faces
+from transforms.people.grouping import Profile
 from transforms.people.large_libraries import LargeLibraries
+from transforms.people.libraries import group_libraries
 from transforms.people.linkage import LIMITS, Limits
-from transforms.tables.arrow_tables import ArrowBatches, split_datasets, whole_datasets
-from transforms.tables.partitions import gather_whole, unite
+from transforms.tables.arrow_tables import ArrowBatches, whole_datasets
+from transforms.tables.frames import gather_whole, union_by_name
 
 FACES_AT_ONCE = 20_000
 """Faces of small datasets that come to Python together: some 40 MB."""
@@ -81,33 +80,7 @@ def group_figures(
 
 def _group_batches(batches: ArrowBatches, profile: Profile, limits: Limits) -> Iterator[pa.RecordBatch]:
     for table in whole_datasets(batches, key=DATASET_KEY, rows=FACES_AT_ONCE):
-        for dataset in split_datasets(table, key=DATASET_KEY):
-            yield from _group_dataset(dataset, profile, limits).to_batches()
-
-
-def _group_dataset(faces: pa.Table, profile: Profile, limits: Limits) -> pa.Table:
-    lengths = pc.list_value_length(faces["embedding"]).to_numpy()
-    sizes, counts = np.unique(lengths, return_counts=True)
-    length = int(sizes[::-1][counts[::-1].argmax()])  # the longer of two as frequent
-    faces = faces.filter(pa.array(lengths == length)).sort_by("figure_id")
-    values = faces["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    found = group_faces(
-        values.reshape(len(faces), length),
-        is_good=faces["is_good"].to_numpy(zero_copy_only=False),
-        image=pc.rank(faces["uri"], tiebreaker="dense").to_numpy(),
-        quality=faces["face_quality"].cast(pa.float64()).to_numpy(zero_copy_only=False),
-        profile=profile,
-        limits=limits,
-    )
-    member = np.flatnonzero(found.person >= 0)
-    representatives = found.representative[found.person[member]]
-    columns = {
-        "representative": faces["figure_id"].take(pa.array(representatives)),
-        "confidence": pa.array(found.confidence[member].astype(np.float64)),
-        "role": pa.array(np.where(found.is_founder[member], "founder", "joined")),
-    }
-    kept = faces.select(list(FACE_KEY)).take(pa.array(member))
-    return pa.table([*kept.columns, *columns.values()], names=[*kept.column_names, *columns])
+        yield from group_libraries(table, profile=profile, limits=limits).to_batches()
 
 
 @dataclass(frozen=True)
@@ -139,7 +112,7 @@ class Decisions:
         went = went.select(*CLUSTER_KEY, F.col("successor_id").alias("into")).join(
             merges, list(CLUSTER_KEY), how="left_anti"
         )
-        heirs = _follow(unite(merges, went), checkpoint=checkpoint)
+        heirs = _follow(union_by_name(merges, went), checkpoint=checkpoint)
         told = edits.where(F.col("action").isin("join", "leave", "part", "rejoin"))
         last = _last(told, by=(*FACE_KEY, "object_id"), kept=("action", "sequence")).transform(_resolve, heirs=heirs)
         last = checkpoint(last)
@@ -186,7 +159,7 @@ def name_people(members: DataFrame, *, names: DataFrame, old_clusters: DataFrame
     """
     columns = ("representative", "generation", "anchor", "origin_id")
     before = old_clusters.select(*CLUSTER_KEY, *columns, F.lit(1).alias("_turn"))
-    either = unite(names.select(*CLUSTER_KEY, *columns, F.lit(0).alias("_turn")), before)
+    either = union_by_name(names.select(*CLUSTER_KEY, *columns, F.lit(0).alias("_turn")), before)
     first = F.min(F.struct("_turn", *columns)).alias("_first")
     people = members.select(*CLUSTER_KEY).distinct()
     named = either.join(people, list(CLUSTER_KEY), how="left_semi").groupBy(*CLUSTER_KEY).agg(first)
@@ -232,7 +205,7 @@ def decide_members(members: DataFrame, *, decisions: Decisions, faces: DataFrame
     left = left.join(F.broadcast(decisions.chosen), list(FACE_KEY), how="left_anti")
     given = faces.select(*FACE_KEY, "uri").join(F.broadcast(decisions.chosen), list(FACE_KEY), how="inner")
     given = given.withColumns({"confidence": F.lit(1.0), "role": F.lit("chosen")})
-    return unite(left, given.select(*left.columns))
+    return union_by_name(left, given.select(*left.columns))
 
 
 def describe_people(members: DataFrame) -> DataFrame:

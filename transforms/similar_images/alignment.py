@@ -9,15 +9,18 @@ quarter of the blocks left out: a caption covers some, but does not make another
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
 
 from schemas.file_features import THUMBNAIL_SIDE as SIDE
-from transforms.similar_images.hash_pairs import CROP_SCALES
+from transforms.similar_images.hamming import CROP_SCALES
 from transforms.tables.machine import kernel
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 LEAST_AGREEMENT = 0.85
 """Of the pairs of edited copies measured, 99.9 % agree more; of the pairs of strangers whose crops match, few do."""
@@ -57,17 +60,21 @@ _TELLING = ("crop", "other_crop", "thumbnail", "other_thumbnail")
 
 
 def _verify_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    scales = np.array(CROP_SCALES)
     for batch in batches:
-        left, right = (_pictures(batch.column(name)) for name in ("thumbnail", "other_thumbnail"))
-        crop, other_crop = (batch.column(name).to_numpy() for name in ("crop", "other_crop"))
-        agreement = align_pictures(left, right, scales[other_crop] / scales[crop])
-        agrees = pa.array(agreement >= LEAST_AGREEMENT)
-        told = batch.drop_columns(list(_TELLING)).append_column("similarity", pa.array(np.minimum(agreement, 1.0)))
-        yield told.filter(agrees)
+        yield from verify_candidates(pa.Table.from_batches([batch])).to_batches()
 
 
-def _pictures(column: pa.BinaryArray) -> NDArray[np.uint8]:
+def verify_candidates(candidates: pa.Table) -> pa.Table:
+    """verify_crops of a table."""
+    scales = np.array(CROP_SCALES)
+    left, right = (_pictures(candidates[name]) for name in ("thumbnail", "other_thumbnail"))
+    crop, other_crop = (candidates[name].to_numpy() for name in ("crop", "other_crop"))
+    agreement = align_pictures(left, right, scales[other_crop] / scales[crop])
+    told = candidates.drop_columns(list(_TELLING)).append_column("similarity", pa.array(np.minimum(agreement, 1.0)))
+    return told.filter(pa.array(agreement >= LEAST_AGREEMENT))
+
+
+def _pictures(column: pa.ChunkedArray) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(len(column), SIDE * SIDE)
 
 

@@ -31,7 +31,7 @@ from pyspark.sql.types import DoubleType, StringType, StructField, StructType
 from scipy.special import bdtr
 
 from schemas.errors import UsageError
-from transforms.similar_images.hash_pairs import popcount
+from transforms.similar_images.hamming import popcount
 from transforms.tables.machine import kernel
 
 Words = NDArray[np.uint64]

@@ -17,7 +17,7 @@ from transforms.clusters.member_clusters import PARTED
 from transforms.graphs.components import Log, label_components
 from transforms.similar_images.alignment import verify_crops
 from transforms.similar_images.embedding_pairs import find_embedding_pairs
-from transforms.tables.partitions import unite
+from transforms.tables.frames import union_by_name
 
 PAIR_COLUMNS = (*PAIR_KEY, "signal", "distance", "similarity")
 MIN_SIMILARITY = 0.9
@@ -55,7 +55,7 @@ def embedded_pairs(new: DataFrame, *, old: DataFrame | None, checkpoint: Checkpo
     chosen = (
         side.select(*FINGERPRINT_KEY, "embedding", "is_new").where(F.col("embedding").isNotNull()) for side in sides
     )
-    vectors = checkpoint(unite(*chosen).dropDuplicates(list(FINGERPRINT_KEY)))
+    vectors = checkpoint(union_by_name(*chosen).dropDuplicates(list(FINGERPRINT_KEY)))
     alike = find_embedding_pairs(vectors, key=DATASET_KEY, min_similarity=MIN_SIMILARITY)
     own = {"signal": F.lit("embedding"), "distance": F.lit(None).cast("int")}
     return alike.withColumns(own).select(*PAIR_COLUMNS)
@@ -63,7 +63,7 @@ def embedded_pairs(new: DataFrame, *, old: DataFrame | None, checkpoint: Checkpo
 
 def first_signals(found: Sequence[DataFrame]) -> DataFrame:
     """One row per pair of all that were found, by its first signal (SIGNALS): `similar_image_pairs` but run_id."""
-    pairs = unite(*found)
+    pairs = union_by_name(*found)
     order = F.array_position(F.lit(list(SIGNALS)), F.col("signal"))
     first = F.min(F.struct(order.alias("order"), "distance", "similarity", "signal")).alias("first")
     return pairs.groupBy(*PAIR_KEY).agg(first).select(*PAIR_KEY, "first.signal", "first.distance", "first.similarity")
@@ -89,7 +89,7 @@ def linked_looks(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
     """
     shared = images.groupBy(hash_look().alias("look")).count().where("count >= 2").select("look")
     ends = pairs.transform(ends_of).select(hash_look().alias("look"))
-    return unite(ends, shared).distinct()
+    return union_by_name(ends, shared).distinct()
 
 
 def connected_looks(looks: DataFrame, *, pairs: DataFrame, checkpoint: Checkpoint, log: Log) -> DataFrame:
@@ -98,7 +98,7 @@ def connected_looks(looks: DataFrame, *, pairs: DataFrame, checkpoint: Checkpoin
     component = [*DATASET_KEY, "component"]
     touched = components.join(looks, list(FINGERPRINT_KEY), how="left_semi").select(*component).distinct()
     near = components.join(touched, component, how="left_semi").select(*FINGERPRINT_KEY)
-    return unite(near, looks.select(*FINGERPRINT_KEY)).distinct()
+    return union_by_name(near, looks.select(*FINGERPRINT_KEY)).distinct()
 
 
 def hash_look() -> Column:
@@ -122,11 +122,11 @@ def part_images(images: DataFrame, *, parted: DataFrame, pairs: DataFrame) -> Da
     similar to both. `parted` has a dataset, `uri` and `apart` (what it was parted from) a row.
     """
     turned = {"other_fingerprint": F.col("fingerprint"), "fingerprint": F.col("other_fingerprint")}
-    both = unite(pairs.select(*PAIR_KEY), pairs.select(*PAIR_KEY).withColumns(turned))
+    both = union_by_name(pairs.select(*PAIR_KEY), pairs.select(*PAIR_KEY).withColumns(turned))
     from_these = parted.select(*DATASET_KEY, "uri", F.explode("apart").alias("fingerprint"))
     from_similar = from_these.join(both, list(FINGERPRINT_KEY), how="inner")
     from_similar = from_similar.select(*DATASET_KEY, "uri", F.col("other_fingerprint").alias("fingerprint"))
-    every = unite(from_these, from_similar)
+    every = union_by_name(from_these, from_similar)
     apart = every.groupBy(*DATASET_KEY, "uri").agg(F.array_sort(F.collect_set("fingerprint")).alias("apart"))
     own = F.concat("fingerprint", F.lit(PARTED), "uri")
     return images.join(F.broadcast(apart), [*DATASET_KEY, "uri"], how="left").withColumn(
@@ -142,7 +142,7 @@ def link_nodes(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
     nodes = images.select(*DATASET_KEY, "node", "fingerprint", "apart").dropDuplicates([*DATASET_KEY, "node"])
     same = nodes.where(F.col("apart").isNotNull()).select(*FINGERPRINT_KEY).distinct()
     same = same.withColumns({"other_fingerprint": F.col("fingerprint"), "similarity": F.lit(1.0)})
-    links = unite(pairs.select(*PAIR_KEY, "similarity"), same)
+    links = union_by_name(pairs.select(*PAIR_KEY, "similarity"), same)
     one = nodes.withColumnsRenamed({"node": "_node", "apart": "_apart"})
     other = nodes.withColumnsRenamed({"node": "_other", "apart": "_other_apart", "fingerprint": "other_fingerprint"})
     linked = links.join(one, list(FINGERPRINT_KEY), how="inner").join(

@@ -10,24 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructType
 
 ArrowBatches = Iterable[pa.RecordBatch]
 CHUNK_BYTES = 1 << 24
 """Of a matrix, what goes into one chunk of binary values."""
-
-
-def to_frame(spark: SparkSession, rows: pa.Table, schema: StructType | str) -> DataFrame:
-    """Rows as a frame. In one piece, as Spark takes an empty batch for the end."""
-    return spark.createDataFrame(rows.combine_chunks() if len(rows) else rows.schema.empty_table(), schema)
-
-
-def from_frame(rows: DataFrame) -> pa.Table:
-    """A frame's rows, for other engines too: Spark's Arrow leaves out the offsets of an array without values (those of
-    lists that are all empty), which delta-rs reads even so. Copied, arrays have them."""
-    found = rows.toArrow()
-    return found.take(pa.array(np.arange(len(found))))
 
 
 def gather_tables(batches: ArrowBatches, rows: int) -> Iterator[pa.Table]:

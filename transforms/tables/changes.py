@@ -10,9 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import MapType
 
-ACTION = "_action"
-BEFORE = ("delete", "update_preimage")
-"""Kinds of change (`_change_type` of Delta's change feed) whose row is what there was before."""
+from transforms.tables.actions import ACTION, BEFORE
 
 
 def diff_rows(

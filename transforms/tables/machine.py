@@ -18,9 +18,9 @@ temporary folder."""
 
 
 KERNELS = (
+    "clusters/ids.py",
     "clusters/member_matching.py",
-    "graphs/components.py",
-    "graphs/stars.py",
+    "graphs/whole.py",
     "people/grouping.py",
     "people/linkage.py",
     "places/area_cells.py",
@@ -28,7 +28,9 @@ KERNELS = (
     "places/cells.py",
     "similar_images/alignment.py",
     "similar_images/embedding_pairs.py",
-    "similar_images/hash_pairs.py",
+    "similar_images/hamming.py",
+    "tables/sorting.py",
+    "trips/days.py",
 )
 """The modules that have kernels, below `transforms`."""
 

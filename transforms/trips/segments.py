@@ -13,8 +13,8 @@ from schemas.keys import DATASET_KEY, PLACE_KEY
 from schemas.lake import CLUSTER_NAMESPACE
 from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
 from transforms.clusters.stable_ids import match_greedily, most_shared, number_new, overlapping_spans, uuid5
-from transforms.tables.changes import ACTION
-from transforms.tables.partitions import unite
+from transforms.tables.actions import ACTION
+from transforms.tables.frames import union_by_name
 from transforms.trips.location_dates import NAMES
 
 SPAN = (*PLACE_KEY, "first_day")
@@ -68,7 +68,7 @@ def carry_segments(
     revived = checkpoint(match_greedily(overlapping_spans(unfollowed, old=gone, key=PLACE_KEY), key=PLACE_KEY))
 
     remembered = earlier.select(*DATASET_KEY, *REMEMBERED)
-    kept = rest_new.join(unite(followed, revived), list(SPAN), how="inner").join(
+    kept = rest_new.join(union_by_name(followed, revived), list(SPAN), how="inner").join(
         remembered, [*DATASET_KEY, "object_id"], how="inner"
     )
     origins = most_shared(pairs, by=SPAN, other="object_id").withColumnRenamed("object_id", "origin_id")
@@ -78,15 +78,15 @@ def carry_segments(
         .join(origins, list(SPAN), how="left")
         .transform(_name_fresh, now=now)
     )
-    updated = checkpoint(_live(unite(same, kept), is_cluster=is_cluster, now=now))
+    updated = checkpoint(_live(union_by_name(same, kept), is_cluster=is_cluster, now=now))
     inserted = checkpoint(_live(fresh, is_cluster=is_cluster, now=now))
-    live = unite(updated, inserted)
+    live = union_by_name(updated, inserted)
     left = rest_old.join(followed, [*DATASET_KEY, "object_id"], how="left_anti")
     went = _went(left, live=live, pairs=pairs, now=now)
     struck = old.where(is_deleted & (F.col("state") != "deleted"))
     struck = _leave(struck, state="deleted", successor=F.lit(None).cast("string"), now=now)
-    updates = unite(updated, went, struck).withColumn(ACTION, F.lit("update"))
-    return unite(updates, inserted.withColumn(ACTION, F.lit("insert")))
+    updates = union_by_name(updated, went, struck).withColumn(ACTION, F.lit("update"))
+    return union_by_name(updates, inserted.withColumn(ACTION, F.lit("insert")))
 
 
 def _pair_same_spans(new: DataFrame, *, old: DataFrame, is_cluster: Column) -> DataFrame:

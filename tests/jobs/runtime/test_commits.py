@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,31 +13,31 @@ from pyspark.sql import functions as F
 from catalog.create import ensure_lake
 from jobs.runtime import commits
 from jobs.runtime.commits import Mark, Step, apply_changes, replace_rows
-from jobs.runtime.lake import Lake
-from jobs.runtime.session import FOR_FEW_ROWS, session_settings
+from jobs.runtime.lake import DRIVER_ROWS, Lake
 from schemas.datasets import DATASETS
 from schemas.errors import Conflict
 from schemas.files import FILES
 from schemas.settings import LakeSettings
-from transforms.tables.changes import ACTION
+from transforms.tables.actions import ACTION
+from transforms.tables.frames import from_frame
+from transforms.tables.keyed import with_action
 
 
 @pytest.fixture
 def lake(tmp_path: Path, spark: SparkSession) -> Lake:
     ensure_lake(str(tmp_path), LakeSettings(buckets=16))
-    return Lake.open(spark, str(tmp_path))
+    return Lake.open(str(tmp_path), start_spark=lambda: spark)
 
 
-def writing(lake: Lake, by: str) -> AbstractContextManager[None]:
-    """Inside, what is committed is committed by delta-rs, or by Spark."""
-    return session_settings(lake.spark, FOR_FEW_ROWS if by == "delta-rs" else {})
+def written_by(lake: Lake, engine: str) -> Lake:
+    """The lake, whose frames are committed by delta-rs where they are few, or all by Spark."""
+    return replace(lake, driver_rows=DRIVER_ROWS if engine == "delta-rs" else 0)
 
 
 @pytest.fixture(params=["Spark", "delta-rs"])
-def either(request: pytest.FixtureRequest, lake: Lake) -> Iterator[Lake]:
+def either(request: pytest.FixtureRequest, lake: Lake) -> Lake:
     """The lake, written by one and by the other."""
-    with writing(lake, request.param):
-        yield lake
+    return written_by(lake, request.param)
 
 
 def rows(spark: SparkSession, *names: str) -> DataFrame:
@@ -75,25 +73,23 @@ def test_appends_and_merges_from_one_pin_exclude_each_other(lake: Lake, first_by
     steps = [Step.pin(lake, DATASETS, run_id, consumes={"files": 3}) for run_id in ("append", "merge")]
     append = rows(lake.spark, "bob").withColumn(ACTION, F.lit("insert"))
     merge = rows(lake.spark, "ada").withColumn(ACTION, F.lit("delete"))
-    with writing(lake, first_by):
-        assert apply_changes(steps[0], append).inserted == 1
-    with pytest.raises(Conflict), writing(lake, then_by):
-        apply_changes(steps[1], merge)
+    assert apply_changes(replace(steps[0], lake=written_by(lake, first_by)), append).inserted == 1
+    with pytest.raises(Conflict):
+        apply_changes(replace(steps[1], lake=written_by(lake, then_by)), merge)
     assert names_in(lake) == ["ada", "bob"]
-    again = Step.pin(lake, DATASETS, "merge")
+    again = Step.pin(written_by(lake, then_by), DATASETS, "merge")
     assert again.consumed(FILES) == 3
-    with writing(lake, then_by):
-        assert apply_changes(again, merge).deleted == 1
+    assert apply_changes(again, merge).deleted == 1
     assert names_in(lake) == ["bob"]
 
 
 def test_a_merge_into_large_files_is_left_to_spark(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    with writing(lake, "delta-rs"):
-        first = Step.pin(lake, DATASETS, "first")
-        replace_rows(first, rows(lake.spark, "ada", "bob"), first.current())
-        monkeypatch.setattr(commits, "MERGED_BYTES", 1)
-        apply_changes(Step.pin(lake, DATASETS, "append"), rows(lake.spark, "eve").withColumn(ACTION, F.lit("insert")))
-        apply_changes(Step.pin(lake, DATASETS, "merge"), rows(lake.spark, "ada").withColumn(ACTION, F.lit("delete")))
+    first = Step.pin(lake, DATASETS, "first")
+    replace_rows(first, from_frame(rows(lake.spark, "ada", "bob")), first.current())
+    monkeypatch.setattr(commits, "MERGED_BYTES", 1)
+    for action, name in (("insert", "eve"), ("delete", "ada")):
+        change = with_action(from_frame(rows(lake.spark, name)), action)
+        apply_changes(Step.pin(lake, DATASETS, action), change)
     assert names_in(lake) == ["bob", "eve"]
     merged, appended = lake.log(DATASETS).history(2)
     assert "Spark" in merged["engineInfo"]

@@ -1,20 +1,23 @@
-"""Tables read by this process, where few rows are planned for, against the same read by Spark."""
+"""Tables read by this process, where there are few rows, against the same read by Spark."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from catalog.create import ensure_lake
-from jobs import lake as lakes
+from jobs.runtime import lake as lakes
 from jobs.runtime.commits import Step, apply_changes
-from jobs.runtime.lake import Lake
-from jobs.runtime.session import FOR_FEW_ROWS, keep, session_settings
+from jobs.runtime.lake import Lake, Rows
 from schemas.settings import LakeSettings
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS as PAIRS
-from transforms.tables.arrow_tables import from_frame, to_frame
-from transforms.tables.changes import ACTION
+from transforms.tables.actions import ACTION
+from transforms.tables.frames import from_frame, to_frame
+from transforms.tables.keyed import with_action
 
 KEY = ("bucket", "project_name", "dataset_name", "fingerprint")
 
@@ -31,7 +34,7 @@ def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """A lake with pairs of two datasets, after appends, deletes that leave a file without rows, and updates."""
     root = str(tmp_path_factory.mktemp("lake"))
     ensure_lake(root, LakeSettings(buckets=16))
-    lake = Lake.open(spark, root)
+    lake = Lake.open(root, start_spark=lambda: spark)
     commits = (
         ("insert", [pair(dataset, number) for dataset in ("ada", "barb") for number in range(5)]),
         ("insert", [pair("ada", 5)]),
@@ -41,8 +44,7 @@ def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         ("update", [pair("barb", 3, distance=8)]),
     )
     for writer, (action, pairs) in zip(WRITERS[request.param], commits, strict=True):
-        with session_settings(spark, FOR_FEW_ROWS if writer == "delta-rs" else {}):
-            commit(lake, action, *pairs)
+        commit(replace(lake, driver_rows=0) if writer == "Spark" else lake, action, *pairs)
     return lake
 
 
@@ -70,11 +72,15 @@ def as_set(rows: DataFrame) -> set[tuple[object, ...]]:
     return set(found)
 
 
-def here_and_by_spark(lake: Lake, read) -> tuple[set[tuple[object, ...]], set[tuple[object, ...]]]:
-    """What `read` gives where few rows are planned for, and otherwise."""
-    with session_settings(lake.spark, FOR_FEW_ROWS):
-        here = as_set(keep(read()))
-    return here, as_set(read())
+def here_and_by_spark(lake: Lake, fetch: Callable[[Lake], Rows]) -> set[tuple[object, ...]]:
+    """What is fetched here, and, where this process takes on no rows, by Spark: the same."""
+    here, by_spark = fetch(lake), fetch(replace(lake, driver_rows=0))
+    assert isinstance(here, pa.Table)
+    assert isinstance(by_spark, DataFrame)
+    found = {tuple(row.values()) for row in here.to_pylist()}
+    assert len(found) == len(here)
+    assert found == as_set(by_spark)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -82,49 +88,51 @@ def here_and_by_spark(lake: Lake, read) -> tuple[set[tuple[object, ...]], set[tu
     [[], [("ada", 0), ("ada", 1), ("barb", 2), ("eve", 3)], [(name, n) for name in ("ada", "barb") for n in range(9)]],
 )
 def test_rows_of_keys(lake: Lake, asked: list[tuple[str, int]]) -> None:
-    keys = lake.spark.createDataFrame(
-        [pair(dataset, number)[:4] for dataset, number in asked],
-        "bucket int, project_name string, dataset_name string, fingerprint string",
-    )
+    schema = pa.schema([PAIRS.arrow_schema.field(name) for name in KEY])
+    rows = [dict(zip(KEY, pair(dataset, number), strict=False)) for dataset, number in asked]
+    keys = pa.Table.from_pylist(rows, schema)
     version, columns = lake.version(PAIRS), ("similarity", "dataset_name", "fingerprint", "distance")
-    here, by_spark = here_and_by_spark(lake, lambda: lake.rows_of(PAIRS, version, keys, on=KEY, columns=columns))
-    assert here == by_spark
+    found = here_and_by_spark(lake, lambda lake: lake.fetch_keys(PAIRS, version, keys, on=KEY, columns=columns))
     there = {("ada", n) for n in (0, 2, 3, 4, 6)} | {("barb", n) for n in (0, 2, 3, 4)}
-    assert {(row[1], int(str(row[2])[1:])) for row in here} == there & set(asked)
+    assert {(row[1], int(str(row[2])[1:])) for row in found} == there & set(asked)
 
 
-def test_a_table_too_large_is_left_to_spark(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert lake.can_scan(PAIRS)
-    monkeypatch.setattr(lakes, "SCANNED_ROWS", 3)
-    assert not lake.can_scan(PAIRS)
-    monkeypatch.setattr(Lake, "scan", None)
-    keys = lake.read(PAIRS, lake.version(PAIRS)).select(*KEY)
-    with session_settings(lake.spark, FOR_FEW_ROWS):
-        found = lake.rows_of(PAIRS, lake.version(PAIRS), keys, on=KEY, columns=KEY)
-        assert found.count() == 9
-
-
-def test_whole_tables_and_scans(lake: Lake) -> None:
+def test_whole_tables_and_conditions(lake: Lake) -> None:
     for version in range(lake.version(PAIRS) + 1):
-        here, by_spark = here_and_by_spark(lake, lambda version=version: lake.read(PAIRS, version))
-        assert here == by_spark
+        found = here_and_by_spark(lake, lambda lake, version=version: lake.fetch(PAIRS, version, PAIRS.names))
         condition = "bucket = 3 AND dataset_name = 'ada'"
-        scanned = lake.scan(PAIRS, version, ("distance", "fingerprint"), condition=condition)
-        assert {name for batch in scanned for name in batch["fingerprint"].to_pylist()} == {
-            row[3] for row in by_spark if row[2] == "ada"
-        }
+        loaded = lake.load(PAIRS, version, ("distance", "fingerprint"), condition=condition)
+        assert set(loaded["fingerprint"].to_pylist()) == {row[3] for row in found if row[2] == "ada"}
 
 
 def test_change_feeds(lake: Lake) -> None:
     last = lake.version(PAIRS)
-    for after in range(last):
-        for until in range(after + 1, last + 1):
-            feed = lambda span=(after, until): lake.changes(PAIRS, *span).drop("_commit_timestamp")  # noqa: E731
-            here, by_spark = here_and_by_spark(lake, feed)
-            assert here == by_spark
-            assert here
-    kinds = {row["_change_type"] for row in lake.changes(PAIRS, 0, last).collect()}
+    spans = [(0, last), (1, 2), (2, last), (last - 1, last)]
+
+    def feed(lake: Lake, span: tuple[int, int]) -> Rows:
+        changes = lake.fetch_changes(PAIRS, *span, PAIRS.names)
+        assert changes is not None
+        if isinstance(changes, pa.Table):
+            return changes.drop_columns(["_commit_timestamp"])
+        return changes.drop("_commit_timestamp")
+
+    for span in spans:
+        assert here_and_by_spark(lake, lambda lake, span=span: feed(lake, span))
+    kinds = set(feed(lake, (0, last))["_change_type"].to_pylist())
     assert kinds == {"insert", "delete", "update_preimage", "update_postimage"}
+
+
+def test_spark_is_not_started_for_few_rows(lake: Lake) -> None:
+    def never() -> SparkSession:
+        raise AssertionError("Spark was started")
+
+    here = Lake.open(lake.root, start_spark=never)
+    version = here.version(PAIRS)
+    rows = here.fetch(PAIRS, version, PAIRS.names)
+    assert len(rows) == 9
+    assert not apply_changes(Step.pin(here, PAIRS, "run"), with_action(rows.slice(0, 0), "update")).changed
+    with pytest.raises(AssertionError, match="started"):
+        replace(here, driver_rows=8).fetch(PAIRS, version, PAIRS.names)
 
 
 def test_arrays_have_their_offsets_even_of_no_values(spark: SparkSession) -> None:

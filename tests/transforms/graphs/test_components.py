@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
-from transforms.graphs.components import NotConverged, find_roots, label_components, number_nodes
+from transforms.graphs.components import NotConverged, label_components
+from transforms.graphs.whole import find_roots, number_nodes
 from transforms.tables.arrow_tables import whole_datasets
 
 KEY = ("bucket", "project_name", "dataset_name")

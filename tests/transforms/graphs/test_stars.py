@@ -8,7 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
-from tests.transforms.test_components import (
+from tests.transforms.graphs.test_components import (
     KEY,
     Edges,
     chain,
@@ -20,7 +20,8 @@ from tests.transforms.test_components import (
     shuffled_names,
 )
 from transforms.graphs.components import NotConverged
-from transforms.graphs.stars import _group_spread, find_stars, group_stars
+from transforms.graphs.stars import _group_spread, group_stars
+from transforms.graphs.whole import find_stars
 
 Stars = dict[str, tuple[str, float]]
 """Representative and similarity by fingerprint."""

@@ -10,19 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from transforms.similar_images import hash_pairs
-from transforms.similar_images.hash_pairs import (
+from transforms.similar_images import hamming, hash_pairs
+from transforms.similar_images.hamming import (
     CROP_DISTANCE,
     CROP_SLOTS,
     HASH_DISTANCE,
     Slots,
     compare_hashes,
-    find_hash_pairs,
-    find_hash_pairs_here,
     hash_words,
     near_pairs,
     plan_slots,
 )
+from transforms.similar_images.hash_pairs import find_hash_pairs, find_hash_pairs_here
 
 KEY = ("bucket", "project_name", "dataset_name")
 
@@ -90,7 +89,7 @@ def test_any_single_pair_within_the_distance_is_found(first: int, second: int, s
 
 
 def test_more_pairs_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hash_pairs, "_FIRST_BUFFER", 4)
+    monkeypatch.setattr(hamming, "_FIRST_BUFFER", 4)
     bits = np.zeros((60, 256), np.uint8)
     bits[np.arange(60), np.arange(60)] = 1
     found = found_by(plan_slots(10**5, HASH_DISTANCE), np.packbits(bits, axis=1), HASH_DISTANCE)
@@ -166,7 +165,7 @@ def test_turned_forms_and_new_pictures_only() -> None:
 @pytest.mark.parametrize("in_cache", [10, 1000])  # what asks is put in order, or taken as it comes
 @pytest.mark.parametrize("first", [0, 30, 770, 800])
 def test_some_ask_others_answer(monkeypatch: pytest.MonkeyPatch, first: int, in_cache: int) -> None:
-    monkeypatch.setattr(hash_pairs, "_IN_CACHE", in_cache)
+    monkeypatch.setattr(hamming, "_IN_CACHE", in_cache)
     hashes = planted(800)
     apart = bits_apart(hashes)
     owners = np.arange(800, dtype=np.int32) // 2
@@ -187,7 +186,7 @@ def test_some_ask_others_answer(monkeypatch: pytest.MonkeyPatch, first: int, in_
 
 
 def test_old_pictures_that_this_process_reads(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hash_pairs, "OLD_AT_ONCE", 50)
+    monkeypatch.setattr(hamming, "OLD_AT_ONCE", 50)
     hashes = np.unique(planted(400), axis=0)
     names = [row.tobytes().hex() for row in hashes] + ["content:1", "content:2"]
     rows = [(1, "p", dataset, name, None, None) for dataset in ("ada", "bob") for name in names]
@@ -203,7 +202,7 @@ def test_old_pictures_that_this_process_reads(spark: SparkSession, monkeypatch: 
     nothing = find_hash_pairs_here(new.limit(0), key=KEY, old=[])
     assert nothing is not None
     assert nothing.isEmpty()
-    monkeypatch.setattr(hash_pairs, "MOST_HERE", 10)
+    monkeypatch.setattr(hamming, "MOST_HERE", 10)
     assert find_hash_pairs_here(new, key=KEY, old=old.toArrow().to_batches()) is None
 
 

@@ -1,0 +1,93 @@
+"""Kernels over tables (transforms): called in this process where its tables are here, else by Spark over whole units.
+
+A kernel takes Arrow tables by name and gives one back. It handles many units at once (datasets, places), and no unit
+matters to another. So Spark may hand it any packing of whole units, a task at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from jobs.runtime.lake import Lake, Rows
+from schemas.keys import DATASET_KEY
+from transforms.tables.arrow_tables import ArrowBatches, gather_tables, whole_datasets
+
+Kernel = Callable[..., pa.Table]
+ROWS_AT_ONCE = 500_000
+"""Rows that a task hands to a kernel together, or little more than one unit has: some 200 MB."""
+_INPUT = "_input"
+
+
+def apply_kernel(
+    lake: Lake, kernel: Kernel, *, schema: pa.Schema, unit: Sequence[str] = DATASET_KEY, **inputs: Rows
+) -> Rows:
+    """What `kernel(**inputs)` gives, with the columns of `schema`: a table if all inputs are tables, else a frame.
+
+    By Spark, all rows of a unit come to one task, those of several units together. `unit` are SQL expressions over
+    columns that all inputs have.
+    """
+    if all(isinstance(rows, pa.Table) for rows in inputs.values()):
+        return kernel(**inputs).select(schema.names).cast(schema)
+    frames = {name: lake.frame(rows) for name, rows in inputs.items()}
+    names = [f"_unit{number}" for number in range(len(unit))]
+    tagged = (
+        frame.select(
+            *(F.expr(part).alias(name) for part, name in zip(unit, names, strict=True)),
+            F.lit(number).alias(_INPUT),
+            *(
+                (F.struct(*frame.columns) if own == number else F.lit(None).cast(other.schema)).alias(f"_rows{own}")
+                for own, other in enumerate(frames.values())
+            ),
+        )
+        for number, frame in enumerate(frames.values())
+    )
+    together = reduce(DataFrame.unionAll, tagged).repartition(*names).sortWithinPartitions(*names)
+    schemas = {name: _arrow_schema(rows) for name, rows in inputs.items()}
+    run = _Units(kernel, names, schemas, schema)
+    return together.mapInArrow(run, from_arrow_schema(schema, prefer_timestamp_ntz=True))
+
+
+def map_rows(kernel: Kernel, rows: DataFrame, *, schema: pa.Schema) -> DataFrame:
+    """What a kernel gives of any rows together, of as many as a task hands it at once."""
+
+    def run(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
+        for table in gather_tables(batches, ROWS_AT_ONCE):
+            yield from kernel(table).select(schema.names).cast(schema).to_batches()
+
+    return rows.mapInArrow(run, from_arrow_schema(schema, prefer_timestamp_ntz=True))
+
+
+def _arrow_schema(rows: Rows) -> pa.Schema | None:
+    """The types that a kernel has its input in, where this process knows them; else those that Spark gives."""
+    return rows.schema if isinstance(rows, pa.Table) else None
+
+
+class _Units:
+    """What a task does: units are gathered, taken apart by input, and handed to the kernel."""
+
+    def __init__(
+        self, kernel: Kernel, unit: Sequence[str], inputs: Mapping[str, pa.Schema | None], schema: pa.Schema
+    ) -> None:
+        self.kernel, self.unit, self.inputs, self.schema = kernel, unit, inputs, schema
+
+    def __call__(self, batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
+        for table in whole_datasets(batches, key=self.unit, rows=ROWS_AT_ONCE):
+            tables = {name: self._input(table, number) for number, name in enumerate(self.inputs)}
+            yield from self.kernel(**tables).select(self.schema.names).cast(self.schema).to_batches()
+
+    def _input(self, table: pa.Table, number: int) -> pa.Table:
+        rows = table.filter(pc.equal(table[_INPUT], number))[f"_rows{number}"]
+        struct = rows.type
+        arrays = [pa.StructArray.from_arrays(chunk.flatten(), fields=list(struct)) for chunk in rows.chunks]
+        flat = pa.Table.from_batches(
+            [pa.RecordBatch.from_struct_array(array) for array in arrays], pa.schema(list(struct))
+        )
+        wanted = list(self.inputs.values())[number]
+        return flat if wanted is None else flat.cast(wanted)
