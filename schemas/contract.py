@@ -44,7 +44,7 @@ class Contract:
     key: tuple[str, ...]
     writer: Writer
     notes: str = ""
-    checks: dict[str, str] = field(default_factory=dict)
+    checks: dict[str, str] = field(default_factory=dict, hash=False)
     partition_by: tuple[str, ...] = ()
     sort_by: tuple[str, ...] = ()
     change_feed: bool = False
