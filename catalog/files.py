@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
+from catalog.file_edits import seen_files
 from catalog.lake import Lake, Scope
 from catalog.paging import Order, Page, Pager, Sorting, check_among, check_max_results
 from catalog.sql import all_of, equals
@@ -49,14 +50,18 @@ class FileQuery:
 
 
 def query_files(lake: Lake, query: FileQuery, next_token: str | None = None) -> Page:
-    """A page of the files that fit; with `removed`, of those removed. Rows have the columns of `files`."""
+    """A page of the files that fit; with `removed`, of those removed.
+
+    Rows have the columns of `files`, with what people said of them laid over.
+    """
     asked = asdict(query)
     del asked["max_results"], asked["with_total"]
     sorting = Sorting(SORTS[query.sort], "object_id", query.order)
     pager = Pager(lake.token_key, {"kind": "files", **asked}, sorting, query.max_results)
     condition = all_of([query.condition(lake), sorting.after(pager.position(next_token))])
-    statement = f"SELECT * FROM files WHERE {condition} {sorting.clause} LIMIT {query.max_results + 1}"
-    page = pager.page(lake.read(statement, "files"))
-    return (
-        replace(page, total=lake.count(f"files WHERE {query.condition(lake)}", "files")) if query.with_total else page
-    )
+    files, tables = seen_files(lake, query.scope)
+    statement = f"SELECT * FROM {files} WHERE {condition} {sorting.clause} LIMIT {query.max_results + 1}"
+    page = pager.page(lake.read(statement, *tables))
+    if not query.with_total:
+        return page
+    return replace(page, total=lake.count(f"{files} WHERE {query.condition(lake)}", *tables))

@@ -22,6 +22,8 @@ Document = dict[str, Any]
 
 _ACRONYMS = {"uri": "URI"}
 _HIDDEN = "bucket"
+_TOLD_IN_PART = {"Labels": ("LabelName",), "Addresses": tuple(level.capitalize() for level in LEVELS)}
+"""Lists of a File, and the parts of their items that the lake has columns for."""
 _LINEAGE = ("state", "representative", "anchor", "generation", "origin_id", "successor_id", "run_id")
 
 
@@ -129,8 +131,8 @@ def address(row: Mapping[str, str | None], language: str) -> Document:
 
 
 def file(row: Row, language: str) -> Document:
-    """A File: a row of `files`."""
-    return _given(
+    """A File: a row of `files`, and, if given, the faces in it; what else its source said of it comes last."""
+    own = _given(
         URI=row["uri"],
         ObjectId=row["object_id"],
         ProjectName=row["project_name"],
@@ -149,10 +151,31 @@ def file(row: Row, language: str) -> Document:
         Duration=row["duration"],
         Title=row["title"],
         Labels=[{"LabelName": label} for label in row["labels"] or ()],
+        CustomId=row["custom_id"],
+        CustomLabels=row["custom_labels"],
+        FigureCount=len(row["figures"]) if row.get("figures") else None,
+        Figures=[figure(face) for face in row.get("figures", ())],
         CreateTime=utc(row["create_time"]),
         UpdateTime=utc(row["update_time"]),
         DeletedTime=utc(row["deleted_time"]),
+        MovedTo=row["moved_to"],
     )
+    return _with_attributes(own, row["attributes"])
+
+
+def figure(row: Row) -> Document:
+    """A Figure: a row of `figures` with `person` and `confidence`; what else its source said of it comes last."""
+    own = _given(
+        FigureId=row["figure_id"],
+        FigureClusterId=row["person"],
+        FigureClusterConfidence=row["confidence"],
+        Boundary={pascal(side): pixels for side, pixels in (row["boundary"] or {}).items() if pixels is not None},
+        HeadPose={pascal(angle): degrees for angle, degrees in (row["head_pose"] or {}).items() if degrees is not None},
+        FaceQuality=row["face_quality"],
+        Gender=row["gender"],
+        Age=row["age"],
+    )
+    return _with_attributes(own, row["attributes"])
 
 
 def located_file(row: Row, language: str) -> Document:
@@ -166,6 +189,27 @@ def located_file(row: Row, language: str) -> Document:
         ProduceTime=at_offset(row["produce_time"], row["utc_offset"] or 0),
         Timezone=row["time_zone"],
         Addresses=[address(row, language)],
+    )
+
+
+def binding(row: Row) -> Document:
+    """A Binding: a row of `bindings`."""
+    return _given(
+        BindingId=row["binding_id"],
+        ProjectName=row["project_name"],
+        DatasetName=row["dataset_name"],
+        URI=row["source"],
+        Options=json.loads(row["options"]),
+        State=row["state"],
+        Phase=row["phase"],
+        Reason=row["reason"],
+        FilesCount=row["files"],
+        MissingCount=row["missing"] or None,
+        RefusedCount=row["refused"] or None,
+        RunId=row["run_id"],
+        CreateTime=utc(row["create_time"]),
+        UpdateTime=utc(row["update_time"]),
+        SyncTime=utc(row["sync_time"]),
     )
 
 
@@ -249,6 +293,17 @@ def _value(value: Any) -> Any:
             return {key: _value(item) for key, item in value.items()}
         case _:
             return value
+
+
+def _with_attributes(own: Document, attributes: str | None) -> Document:
+    """A document with the fields that only its source knows; of a list that both tell alike the source tells more."""
+    told: Document = json.loads(attributes or "{}")
+    richer = {name for name, parts in _TOLD_IN_PART.items() if _parts(own, name, parts) <= _parts(told, name, parts)}
+    return {**own, **{name: value for name, value in told.items() if name in richer or name not in own}}
+
+
+def _parts(document: Document, name: str, parts: tuple[str, ...]) -> set[tuple[Any, ...]]:
+    return {tuple(item.get(part) for part in parts) for item in document.get(name, ())}
 
 
 def _given(**fields: Any) -> Document:

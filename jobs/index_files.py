@@ -38,14 +38,15 @@ from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
 from transforms.people.erasures import drop_erased, refuse_erased
 from transforms.pictures.evidence import Prefer
-from transforms.pictures.files import Listing, Reading
+from transforms.pictures.files import Reading
+from transforms.pictures.listings import Listing
 from transforms.pictures.perceptual_hashes import settle_features
 from transforms.sources.imm import figures_from_imm, from_imm
 from transforms.sources.rows import accepted, judge_figures, judge_files, refused
 from transforms.tables.frames import from_frame
 from transforms.tables.source_columns import map_columns, untold_columns
 
-NO_CHANGE = frozenset({"source", "create_time", "update_time", "run_id"})
+NO_CHANGE = frozenset({"object_id", "source", "create_time", "update_time", "run_id"})
 """Columns of a file in which a difference alone is no change."""
 UNMATCHED = "sidecars.unmatched"
 """The stage that counts sidecars that fit no file."""
@@ -102,20 +103,24 @@ def index_files(run: Run, config: IndexFiles) -> list[str]:
         kind = config.format or detect_format(run.lake.spark, uri)
         is_small = source_bytes(run.lake.spark, uri, format=kind) <= SMALL_SOURCE
         with planned_for_few_rows(run.lake.spark) if is_small else nullcontext():
-            unmatched += _take_in(run, config, uri, kind, stage=20 + 60 * number // len(config.source))
+            raw = read_rows(run, config, uri, kind, listed=partial(_note_listing, run, unmatched))
+            take_in(run, config, raw, uri, stage=20 + 60 * number // len(config.source))
     if config.rows == "files":
         run.progress.stage("finding places", 75)
         retry_conflicts(lambda: refresh_file_places(run))
     return unmatched
 
 
-def _take_in(run: Run, config: IndexFiles, uri: str, kind: Format, *, stage: int) -> list[str]:
-    unmatched: list[str] = []
-    raw = _read(run, config, uri, kind, unmatched)
+def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, stage: int) -> DataFrame:
+    """Judges the rows of the source at `uri`, and stores what they say; `stage` is how far the run is then, percent.
+
+    Returns the accepted ones.
+    """
+    are_read_here = "content_identifier" in raw.columns  # photos and videos that we opened
     untold = untold_columns(raw)
     judged = run.cache(_judge(run, config, raw, uri))
     run.progress.stage(f"storing {uri}", stage)
-    count = count_verdicts(run, judged, suffixes=kind == "photos")
+    count = count_verdicts(run, judged, suffixes=are_read_here)
     if run.lake.is_few(FILE_FEATURES, count, FILE_FEATURES.names):
         judged = run.lake.frame(from_frame(judged))  # what follows is then computed without a Spark job
     refusals = refused(judged).withColumn("reject_time", run.clock())
@@ -124,26 +129,31 @@ def _take_in(run: Run, config: IndexFiles, uri: str, kind: Format, *, stage: int
     names = good.select("project_name", "dataset_name").distinct()
     put(run, DATASETS, names.withColumns(_new_dataset(run)), count=count, compare=())
     if config.rows == "files":
-        is_header = kind == "photos" and not config.hashes
-        _store_files(run, good, count=count, untold=untold, settle=_keep_hashes if is_header else None)
+        settle = _keep_hashes if are_read_here and not config.hashes else None
+        _store_files(run, good, count=count, untold=untold, settle=settle)
     else:
         _store_figures(run, good, count=count, project=config.project, untold=untold)
-    return unmatched
+    return good
 
 
-def _read(run: Run, config: IndexFiles, uri: str, kind: Format, unmatched: list[str]) -> DataFrame:
-    def listed(listing: Listing) -> None:
-        unmatched.extend(listing.unmatched)
-        _count_listing(run, listing)
-
+def read_rows(
+    run: Run,
+    config: IndexFiles,
+    uri: str,
+    kind: Format,
+    *,
+    listed: Callable[[Listing], None] = lambda listing: None,
+) -> DataFrame:
+    """The rows of the source at `uri`, as they are, under the lake's names."""
     raw = read_source(run.lake.spark, uri, format=kind, reading=config.reading, listed=listed)
     if kind == "imm":
         raw = figures_from_imm(raw) if config.rows == "figures" else from_imm(raw, language=run.lake.settings.language)
     return raw.transform(map_columns, config.map) if config.map else raw
 
 
-def _count_listing(run: Run, listing: Listing) -> None:
-    """Counts what a folder holds and is not taken in."""
+def _note_listing(run: Run, unmatched: list[str], listing: Listing) -> None:
+    """Counts what a folder holds and is not taken in, and notes the sidecars that fit no file."""
+    unmatched.extend(listing.unmatched)
     for suffix, files in sorted(listing.passed_over.items()):
         count_not_taken(run, suffix, files)
     if listing.unmatched:
@@ -167,10 +177,12 @@ def _store_files(run: Run, good: DataFrame, *, count: int, untold: frozenset[str
             "create_time": run.clock(),
             "update_time": run.clock(),
             "deleted_time": F.lit(None).cast("timestamp"),
+            "moved_to": F.lit(None).cast("string"),
         }
     )
     compare = [name for name in FILES.names if name not in NO_CHANGE]
-    put(run, FILES, files.select(*_columns(FILES)), count=count, compare=compare, untold=untold, settle=settle)
+    rows, keep = files.select(*_columns(FILES)), ("create_time", "object_id")
+    put(run, FILES, rows, count=count, compare=compare, keep=keep, untold=untold, settle=settle)
     has_features = reduce(Column.__or__, (F.col(name).isNotNull() for name in FEATURES))
     features = keyed.where(has_features & (F.col("media_type") == "image")).withColumn("update_time", run.clock())
     features = features.select(*_columns(FILE_FEATURES, but="fingerprint"), "content_hash")

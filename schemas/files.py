@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from schemas.contract import ADDRESS, BUCKET, DATASET, PROJECT, RUN_ID, TIMESTAMP, Column, Contract
+from schemas.contract import ADDRESS, BUCKET, DATASET, LABELS, PROJECT, RUN_ID, TIMESTAMP, Column, Contract
 
 TIME_SOURCES = (
     *("xmp_sidecar", "exif_original", "exif_digitized", "xmp", "quicktime", "takeout", "gps", "exif_modified"),
@@ -22,7 +22,12 @@ FILES = Contract(
         PROJECT,
         DATASET,
         Column("uri", pa.string(), "Where the file is; unique in its dataset", nullable=False),
-        Column("object_id", pa.string(), "SHA-256 of project, dataset and uri, 64 hex digits", nullable=False),
+        Column(
+            "object_id",
+            pa.string(),
+            "SHA-256 of project, dataset and the uri that it first had, 64 hex digits; a file that is moved keeps it",
+            nullable=False,
+        ),
         Column("media_type", pa.string(), "image or video", nullable=False),
         Column("content_type", pa.string(), "MIME type"),
         Column("size", pa.int64(), "Bytes"),
@@ -70,10 +75,18 @@ FILES = Contract(
             "null where the file is alone. A file with another's uri here is a companion: its shot counts once",
         ),
         Column("warning", pa.string(), "What of the file or its sidecars could not be read; null where all is well"),
+        Column("custom_id", pa.string(), "The id that the source's owner gives it; see also file_edits"),
+        Column("custom_labels", LABELS, "Labels with values that the source's owner gives it; see also file_edits"),
+        Column(
+            "attributes",
+            pa.string(),
+            "What else the source says, a JSON object: of IMM's Files every field without a column of its own",
+        ),
         Column("source", pa.string(), "The source that the row came from", nullable=False),
         Column("create_time", TIMESTAMP, "When the row first came into the lake", nullable=False),
         Column("update_time", TIMESTAMP, "When the row last changed", nullable=False),
         Column("deleted_time", TIMESTAMP, "When the file was removed; such a row is a tombstone"),
+        Column("moved_to", pa.string(), "Of a tombstone: the uri that the file has now, where it was only moved"),
         RUN_ID,
     ),
     key=("bucket", "project_name", "dataset_name", "uri"),

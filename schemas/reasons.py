@@ -8,6 +8,7 @@ REASONS: dict[str, str] = {
     "area_geometry_out_of_range": "the area's coordinates are no degrees: not within -540 to 540 and -90 to 90",
     "area_level_unknown": "the area's level is none of country, province, city, district, township",
     "area_time_zone_unknown": "the area's time zone is no IANA time zone",
+    "attributes_invalid": "the attributes are text that is no JSON object",
     "bad_time": "the time is no ISO 8601, RFC 3339 or EXIF time, no epoch number, or names an instant that isn't: "
     "a 30 February, hour 24, second 60, a year outside 1 to 9999",
     "boundary_invalid": "a side of the face's box is no whole number of pixels, or its width or height is below 1",
@@ -16,6 +17,7 @@ REASONS: dict[str, str] = {
     "coordinates_incomplete": "there is a latitude and no longitude, or a longitude and no latitude",
     "crop_hashes_invalid": "the hashes of the crops are not 128 bytes",
     "csv_malformed": "the CSV line has more or fewer fields than the header",
+    "custom_labels_invalid": "the custom labels are text that is no JSON object, or one with an empty name",
     "dataset_invalid": "the dataset's name is not 1 to 128 of A-Z a-z 0-9 _ -, the first a letter or _",
     "dataset_missing": "the row names no dataset, and none was given with --dataset",
     "duplicate_area": "another area of the source has the same code, and was taken instead: the larger one",
@@ -50,7 +52,7 @@ REASONS: dict[str, str] = {
     "size_invalid": "the size is no whole number of bytes from 0 to 9223372036854775807",
     "text_not_utf8": "a text is not valid UTF-8, or holds U+FFFD, the mark of bytes that were not, or half a surrogate "
     "pair",
-    "text_too_long": "a text is longer than 65,536 bytes",
+    "text_too_long": "a text is longer than 65,536 bytes, or the attributes than 1,048,576",
     "thumbnail_invalid": "the thumbnail is not 1,024 bytes",
     "time_is_unknown": "the column time_is says something else than offset, instant or local",
     "time_without_offset": "times are to be read with their offset (--time-is offset), and this one has none",

@@ -42,6 +42,7 @@ TASK_TYPES: dict[str, str] = {
     "SimilarImageClustering": "`lakealbum cluster similar-images`",
     "FaceClustering": "`lakealbum cluster figures`; its tasks are CreateFigureClusteringTask-<uuid>",
     "FaceErasing": "`lakealbum erase figure`",
+    "BindingSync": "`lakealbum sync`",
     "LakeMaintenance": "`lakealbum maintain`",
 }
 """The types of tasks, and the command that each comes from."""

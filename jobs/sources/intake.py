@@ -61,13 +61,15 @@ def put(
     *,
     count: int,
     compare: Iterable[str],
+    keep: tuple[str, ...] = ("create_time",),
     untold: Container[str] = (),
     settle: Settle | None = None,
 ) -> None:
     """Commits rows that are new, or differ in a column of `compare`; their bucket and run are filled in.
 
-    `count` is at least how many there are: few are compared and committed by this process. Columns that are `untold`
-    keep what the table holds. `settle` makes of the rows, and those of the table once it is pinned, those that go in.
+    `count` is at least how many there are: few are compared and committed by this process. Columns of `keep`, and those
+    that are `untold`, keep what the table holds. `settle` makes of the rows, and those of the table once it is pinned,
+    those that go in.
     """
     if "bucket" in contract.names:
         rows = rows.withColumn("bucket", bucket(run.lake.settings.buckets))
@@ -82,7 +84,7 @@ def put(
         if settle is not None:
             settled = settle(run.lake.frame(wanted), run.lake.frame(current))
             wanted = from_frame(settled) if isinstance(given, pa.Table) else settled
-        done = put_rows(step, wanted, current, compare=told, keep=("create_time", *kept))
+        done = put_rows(step, wanted, current, compare=told, keep=(*keep, *kept))
         run.ledger.wrote(contract, done)
 
     retry_conflicts(commit)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
+import pyarrow as pa
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -20,8 +21,9 @@ from pyspark.sql import functions as F
 from jobs.sources.text_sources import read_csv, read_json
 from schemas.errors import SourceError, UsageError
 from schemas.file_features import PIXEL_FEATURES
-from transforms.pictures.files import Listing, Reading, list_pictures, read_pictures
+from transforms.pictures.files import Reading, list_pictures, read_pictures
 from transforms.pictures.formats import MEDIA_SUFFIXES
+from transforms.pictures.listings import Listing
 from transforms.pictures.sidecars import is_sidecar
 from transforms.tables.source_columns import MESSAGE, REASON, ROW, quoted, row_json
 
@@ -177,6 +179,11 @@ def _read_photos(spark: SparkSession, uri: str, reading: Reading, listed: Callab
         raise SourceError(
             f"{uri} holds no photo or video; files ending in {', '.join(sorted(MEDIA_SUFFIXES))} are read"
         )
+    return read_photos(spark, pictures, reading)
+
+
+def read_photos(spark: SparkSession, pictures: pa.Table, reading: Reading) -> DataFrame:
+    """The rows of some photos and videos (`LISTING_SCHEMA`), as `read_source` gives them."""
     per_task = PICTURES_PER_TASK if reading.hashes else HEADERS_PER_TASK
     tasks = max(spark.sparkContext.defaultParallelism, pictures.num_rows // per_task)
     files = spark.createDataFrame(pictures).repartition(tasks, "shot_group").sortWithinPartitions("shot_group", "uri")

@@ -13,13 +13,12 @@ import hashlib
 import io
 import os
 import stat
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from functools import lru_cache, partial
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, BinaryIO
-from urllib.parse import quote, quote_from_bytes, unquote, urlsplit
+from urllib.parse import quote, quote_from_bytes, unquote
 
 import pyarrow as pa
 from PIL import UnidentifiedImageError
@@ -28,27 +27,18 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from transforms.pictures.evidence import Prefer, Said, settle
-from transforms.pictures.formats import MEDIA_SUFFIXES, suffix_of
+from transforms.pictures.formats import suffix_of
 from transforms.pictures.image_score import image_score
+from transforms.pictures.listings import LISTING_SCHEMA, Folder, Listing, list_folders
+from transforms.pictures.locations import is_hidden, is_local, local_path, resolve
 from transforms.pictures.names import read_name
 from transforms.pictures.perceptual_hashes import hash_picture
 from transforms.pictures.photos import DECODE_ERRORS, PhotoTags, TooManyPixelsError, read_photo
 from transforms.pictures.pixels import PixelReader
-from transforms.pictures.shots import join_shots, shot_key
-from transforms.pictures.sidecars import match_sidecars
+from transforms.pictures.shots import join_shots
 from transforms.pictures.takeout import MAX_TAKEOUT_BYTES, NotTakeoutError, read_takeout
 from transforms.pictures.videos import VideoTags, is_video, read_video
 from transforms.pictures.xmp import MAX_XMP_BYTES, NotXmpError, read_xmp
-
-LISTING_SCHEMA = pa.schema(
-    [
-        pa.field("uri", pa.string()),
-        pa.field("takeout_uri", pa.string()),
-        pa.field("xmp_uri", pa.string()),
-        pa.field("shot_group", pa.string()),
-    ]
-)
-"""One row per photo or video: its uri, those of its sidecars, and what it has in common with files of the same shot."""
 
 PICTURE_SCHEMA = pa.schema(
     [
@@ -121,18 +111,6 @@ class Reading:
     prefer: Prefer = "embedded"
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The photos and videos under a folder (`LISTING_SCHEMA`, sorted by uri), and what was passed over.
-
-    `passed_over`: how many files there were of each other suffix. `unmatched`: uris of sidecars that fit no file.
-    """
-
-    pictures: pa.Table
-    passed_over: dict[str, int] = field(default_factory=dict)
-    unmatched: list[str] = field(default_factory=list)
-
-
 def list_pictures(root: str) -> Listing:
     """List the photos and videos under a folder, by suffix, and match their sidecars, by name.
 
@@ -146,61 +124,7 @@ def list_pictures(root: str) -> Listing:
     Raises FileNotFoundError or NotADirectoryError for such a root, and OSError for a folder that can't be
     listed: a list with a part missing would read as deletions. Memory: the uris, on the driver.
     """
-    rows: list[ListedFile] = []
-    passed_over: Counter[str] = Counter()
-    unmatched: list[str] = []
-    for folder in _walk_local(_local_path(root)) if _is_local(root) else _walk_remote(root):
-        listed = list_folder(folder)
-        rows += listed.files
-        passed_over += listed.passed_over
-        unmatched += listed.unmatched
-    rows.sort()
-    columns = list(zip(*rows, strict=True)) or [()] * len(LISTING_SCHEMA)
-    table = pa.table([pa.array(column, pa.string()) for column in columns], schema=LISTING_SCHEMA)
-    return Listing(table, dict(passed_over), sorted(unmatched))
-
-
-ListedFile = tuple[str, str | None, str | None, str]
-"""A row of `LISTING_SCHEMA`."""
-
-
-@dataclass(frozen=True)
-class Folder:
-    """One folder's files: its uri, without a slash at its end, their names, and a query that their uris end in."""
-
-    uri: str
-    names: list[str]
-    query: str = ""
-
-    def uri_of(self, name: str) -> str:
-        """The uri of a file in the folder. Names that are no UTF-8 keep their bytes."""
-        return f"{self.uri}/{quote_from_bytes(os.fsencode(name))}{self.query}"
-
-
-@dataclass(frozen=True)
-class ListedFolder:
-    """What `Listing` holds, of one folder."""
-
-    files: list[ListedFile]
-    passed_over: Counter[str]
-    unmatched: list[str]
-
-
-def list_folder(folder: Folder) -> ListedFolder:
-    """The photos and videos of one folder, with their sidecars. A pure function of the names: nothing is opened."""
-    sidecars = match_sidecars(folder.names)
-    known = {*sidecars.takeout.values(), *sidecars.xmp.values(), *sidecars.unmatched}
-    files: list[ListedFile] = []
-    passed_over: Counter[str] = Counter()
-    for name in folder.names:
-        suffix = suffix_of(name)
-        if suffix in MEDIA_SUFFIXES:
-            takeout, xmp = sidecars.takeout.get(name), sidecars.xmp.get(name)
-            group = f"{folder.uri}/{quote(shot_key(name), errors='surrogateescape')}"
-            files.append((folder.uri_of(name), takeout and folder.uri_of(takeout), xmp and folder.uri_of(xmp), group))
-        elif name not in known:
-            passed_over[suffix] += 1
-    return ListedFolder(files, passed_over, [folder.uri_of(name) for name in sidecars.unmatched])
+    return list_folders(_walk_local(local_path(root)) if is_local(root) else _walk_remote(root))
 
 
 def read_pictures(df: DataFrame, reading: Reading = Reading()) -> DataFrame:
@@ -329,7 +253,7 @@ def _read_uri(asked: dict[str, str | None], *, pixels: PixelReader | None, readi
     try:
         if uri is None:
             raise FileNotFoundError("uri is null")
-        filesystem, path = _resolve(uri)
+        filesystem, path = resolve(uri)
     except (OSError, ValueError, pa.ArrowException) as error:
         row: dict[str, Any] = dict.fromkeys(PICTURE_SCHEMA.names)
         return row | {"uri": uri, "error_code": "file_unreadable", "error_message": _message(error)}
@@ -345,36 +269,6 @@ def _message(error: BaseException | str) -> str:
 # ---------------------------------------------------------------- where files are
 
 
-def _is_local(location: str) -> bool:
-    return "://" not in location or location.startswith("file://")
-
-
-def _local_path(location: str) -> str:
-    if location.startswith("file://"):
-        location = unquote(location.removeprefix("file://"), errors="surrogateescape")
-    return os.path.abspath(location)
-
-
-def _resolve(uri: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a uri and the path in it, percent-decoded."""
-    if _is_local(uri):
-        return fs.LocalFileSystem(), _local_path(uri)
-    parts = urlsplit(uri, allow_fragments=False)
-    filesystem, base = _filesystem(f"{parts.scheme}://{parts.netloc}/?{parts.query}".removesuffix("?"))
-    return filesystem, base.rstrip("/") + unquote(parts.path)
-
-
-@lru_cache(maxsize=64)
-def _filesystem(authority: str) -> tuple[fs.FileSystem, str]:
-    """One client per bucket or name node: making one may take a request."""
-    filesystem, base = fs.FileSystem.from_uri(authority)
-    return filesystem, base
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "@eaDir"
-
-
 def _walk_local(root: str) -> Iterator[Folder]:
     # Not pyarrow's recursive listing: it follows links round a loop and stops at a name that isn't UTF-8.
     if not os.path.exists(root):
@@ -386,7 +280,7 @@ def _walk_local(root: str) -> Iterator[Folder]:
         folder, names = waiting.pop(), []
         with os.scandir(folder) as entries:
             for entry in entries:
-                if _is_hidden(entry.name):
+                if is_hidden(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
@@ -396,7 +290,7 @@ def _walk_local(root: str) -> Iterator[Folder]:
 
 
 def _walk_remote(root: str) -> Iterator[Folder]:
-    filesystem, base = _resolve(root)
+    filesystem, base = resolve(root)
     match filesystem.get_file_info(base).type:
         case fs.FileType.NotFound:
             raise FileNotFoundError(f"no such folder: {root}")
@@ -406,7 +300,7 @@ def _walk_remote(root: str) -> Iterator[Folder]:
     folders: dict[str, list[str]] = {}
     for info in filesystem.get_file_info(fs.FileSelector(base, recursive=True)):
         inside = info.path.removeprefix(base).strip("/")
-        if info.type == fs.FileType.File and not any(map(_is_hidden, inside.split("/"))):
+        if info.type == fs.FileType.File and not any(map(is_hidden, inside.split("/"))):
             folder, _, name = inside.rpartition("/")
             folders.setdefault(folder, []).append(name)
     for folder, names in folders.items():
@@ -496,7 +390,7 @@ def _read_sidecars(takeout_uri: str | None, xmp_uri: str | None) -> tuple[list[S
         if uri is None:
             continue
         try:
-            filesystem, path = _resolve(uri)
+            filesystem, path = resolve(uri)
             file, size = _open(filesystem, path, may_hold=False)
             with file:
                 if size > limit:

@@ -23,6 +23,7 @@ from schemas.lake import NAME_PATTERN
 from transforms.sources.validation import GIVEN, Judgement, give_verdict, prepare_rows, refuse_duplicates
 from transforms.sources.values import (
     ADDRESS_TYPE,
+    TEXT_MAP_TYPE,
     bytes_of_length,
     is_clean,
     matching,
@@ -33,7 +34,9 @@ from transforms.sources.values import (
     read_labels,
     read_name,
     read_number,
+    read_object,
     read_text,
+    read_text_map,
     whole_number_within,
 )
 from transforms.tables.source_columns import (
@@ -51,6 +54,7 @@ from transforms.tables.times import NO_TIME_PATTERN, OFFSETS, WrittenTime, settl
 
 LONGEST_URI = 4096
 LONGEST_ID = 1024
+LONGEST_ATTRIBUTES = 2**20
 MOST_PIXELS = 2**31 - 1
 BINARY_FEATURES = {
     "crop_hashes": len(CROPS) * HASH_BYTES,
@@ -134,6 +138,7 @@ def judge_figures(
     judgement.require("face_quality", number_within(0, 1), "float", "a number from 0 to 1")
     judgement.require("gender", matching(read_name, "^(male|female)$"), "string", "male or female")
     judgement.require("age", whole_number_within(0, 150), "int", "whole years from 0 to 150")
+    _read_attributes(judgement)
     judgement.require("embedding", read_embedding, "array<float>", "a list of finite 32-bit numbers")
     judged = give_verdict(given, judgement, source=source, project=project)
     if refuse is not None:
@@ -321,6 +326,16 @@ def _read_facts(judgement: Judgement) -> None:
     judgement.require_text("warning")
     judgement.require("labels", read_labels, "array<string>", "a list of texts")
     judgement.refuse_broken("labels", F.array_join("labels", ","))
+    judgement.require_text("custom_id")
+    judgement.require("custom_labels", read_text_map, TEXT_MAP_TYPE, "an object of texts")
+    judgement.refuse_broken("custom_labels", F.to_json("custom_labels"))
+    _read_attributes(judgement)
+
+
+def _read_attributes(judgement: Judgement) -> None:
+    """What a source says beside, of a file or a face."""
+    judgement.require("attributes", read_object, "string", "a JSON object")
+    judgement.refuse_broken("attributes", F.col("attributes"), longest=LONGEST_ATTRIBUTES)
 
 
 def _read_features(judgement: Judgement) -> None:

@@ -23,6 +23,7 @@ from pyspark.sql import SparkSession
 
 from schemas.file_features import PIXEL_FEATURES
 from transforms.pictures import files as pictures
+from transforms.pictures import locations
 from transforms.pictures.files import (
     LISTING_SCHEMA,
     PICTURE_SCHEMA,
@@ -824,7 +825,7 @@ def test_object_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(authority)
         return fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "bucket"
 
-    monkeypatch.setattr(pictures, "_filesystem", connect)
+    monkeypatch.setattr(locations, "_filesystem", connect)
     listing = list_pictures("s3://bucket/photos/?region=eu-west-1")
     table = listing.pictures
     assert table["uri"].to_pylist() == [
