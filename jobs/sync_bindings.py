@@ -100,7 +100,7 @@ class _Work:
     done: Synced
     version: str | None = None
     """What the source is now, where it is a table."""
-    uris: pa.ChunkedArray = _NO_URIS
+    uris: pa.ChunkedArray = field(default_factory=lambda: _NO_URIS)
     """The files that a folder holds now."""
 
     @property

@@ -33,7 +33,7 @@ def test_pictures_and_sidecars_are_listed_as_index_names_them(tmp_path: Path) ->
     make(tmp_path, "@eaDir/a.jpg", "._a.jpg")
     assert names(tmp_path) == ["a.jpg", "a.jpg.json", "b c/d é%#?.JPG", "b c/x.mov", "b c/x.mov.xmp"]
     listed = set(scan_folder(str(tmp_path)).files["uri"].to_pylist())
-    pictures, _ = list_pictures(str(tmp_path))
+    pictures = list_pictures(str(tmp_path)).pictures
     assert set(pictures["uri"].to_pylist()) <= listed
 
 

@@ -25,7 +25,6 @@ from schemas.file_features import PIXEL_FEATURES
 from transforms.pictures import files as pictures
 from transforms.pictures import locations
 from transforms.pictures.files import (
-    LISTING_SCHEMA,
     PICTURE_SCHEMA,
     Reading,
     list_pictures,
@@ -34,6 +33,7 @@ from transforms.pictures.files import (
     read_pictures,
 )
 from transforms.pictures.formats import MEDIA_SUFFIXES
+from transforms.pictures.listings import LISTING_SCHEMA
 from transforms.pictures.pixels import PixelReader
 from transforms.pictures.videos import parse_iso6709
 
