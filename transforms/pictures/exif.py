@@ -5,7 +5,7 @@ Source: EXIF 2.32 (CIPA DC-008-2019); the section numbers below are its own.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -44,7 +44,7 @@ _TIME = re.compile(
 _DATE = re.compile(r"(\d{4})[:/.-] ?(\d{1,2})[:/.-] ?(\d{1,2})", re.ASCII)
 _OFFSET = re.compile(r"([+-])(\d{1,2}):?(\d\d)", re.ASCII)
 _DIGITS = re.compile("[0-9]+")
-_GPS_SLACK = timedelta(minutes=1)  # a receiver's last fix is some seconds old, a camera's clock a little off
+_SLACK = timedelta(minutes=1)  # a receiver's last fix is some seconds old, a camera's clock a little off
 _APPLE = b"Apple iOS\0"
 _APPLE_CONTENT = 0x11
 
@@ -106,6 +106,21 @@ def exif_tags(main: Mapping[int, Any], exif: Mapping[int, Any], gps: Mapping[int
     )
 
 
+def with_instant(tags: ExifTags, instant: datetime | None) -> ExifTags:
+    """The tags with the offset that an instant (UTC) besides tells of wall clocks' readings."""
+    if instant is None:
+        return tags
+    times = tuple(_at_instant(taken, instant) for taken in tags.said.times)
+    return replace(tags, said=replace(tags.said, times=times))
+
+
+def _at_instant(taken: Taken, instant: datetime) -> Taken:
+    if taken.time_is != "local" or taken.source == "exif_modified":
+        return taken
+    offset = offset_between(datetime.fromisoformat(taken.text), instant, slack=_SLACK)
+    return taken if offset is None else Taken(taken.text + offset_text(offset), "offset", taken.source)
+
+
 def parse_exif_time(text: str) -> tuple[datetime, str, str] | None:
     """Wall clock, fraction (digits) and offset (as written) of an EXIF time; None for what is none, or no such time.
 
@@ -156,7 +171,7 @@ def _times(main: Mapping[int, Any], exif: Mapping[int, Any], fix: datetime | Non
         for tag in (offset_tag, OFFSET):
             offset = parse_offset(ascii_text(exif.get(tag))) if offset is None and tag in exif else offset
         if offset is None and fix is not None and source != "exif_modified":
-            offset = offset_between(wall, fix, slack=_GPS_SLACK)
+            offset = offset_between(wall, fix, slack=_SLACK)
         text = wall.isoformat() + (f".{fraction[:9]}" if _DIGITS.fullmatch(fraction) else "")
         if offset is None:
             found.append(Taken(text, "local", source))

@@ -3,6 +3,7 @@
 JPEG, HEIF, JPEG XL, TIFF and raw files are read here, by modules of their own; PNG, WebP, GIF and BMP by Pillow.
 """
 
+import os
 import struct
 import warnings
 from collections.abc import Iterator
@@ -13,11 +14,12 @@ from typing import Any, BinaryIO
 from PIL import Image, ImageFile
 
 from transforms.pictures.evidence import Said
-from transforms.pictures.exif import ExifTags, read_exif_block
+from transforms.pictures.exif import ExifTags, ascii_text, read_exif_block, with_instant
 from transforms.pictures.heif import is_heif, read_heif
 from transforms.pictures.jpeg import is_jpeg, read_jpeg
 from transforms.pictures.jxl import is_jxl, read_jxl
 from transforms.pictures.raw import RawHeader, is_cr3, is_raf, is_tiff_like, read_cr3, read_raf, read_tiff
+from transforms.pictures.samsung import read_samsung_instant
 from transforms.pictures.tiff import ReadAt
 from transforms.pictures.xmp import NotXmpError, read_xmp, says_something
 
@@ -93,7 +95,10 @@ def read_photo(file: BinaryIO, head: bytes, *, suffix: str = "") -> PhotoTags:
 def _read_photo(file: BinaryIO, at: ReadAt, head: bytes, suffix: str) -> PhotoTags:
     if is_jpeg(head):
         jpeg = read_jpeg(at)
-        return _tags("image/jpeg", read_exif_block(jpeg.exif), jpeg.size, jpeg.xmp)
+        exif = read_exif_block(jpeg.exif)
+        if ascii_text(exif.make).casefold() == "samsung" and all(taken.time_is == "local" for taken in exif.said.times):
+            exif = with_instant(exif, read_samsung_instant(at, file.seek(0, os.SEEK_END)))
+        return _tags("image/jpeg", exif, jpeg.size, jpeg.xmp)
     if is_heif(head):
         heif = read_heif(file)
         return _tags(heif.content_type, read_exif_block(heif.exif), (heif.width, heif.height), heif.xmp, turned=True)

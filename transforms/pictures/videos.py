@@ -20,8 +20,8 @@ from transforms.pictures.heif import is_heif
 _FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 # Clocks that were never set: the zero of QuickTime and the zero of Unix.
 _UNSET_CLOCKS = frozenset({datetime(1904, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)})
-_LOCAL_CLOCKS = frozenset({"gopro"})
-"""Makers whose cameras have no time zone, and write the wall clock's reading as if it were UTC."""
+_LOCAL_CLOCKS = frozenset({"gopro", "fujifilm", "nikon", "nikon corporation"})
+"""Makers whose cameras write the wall clock's reading as if it were UTC (Lychee 675, Immich 13009)."""
 _MAKES = ("comapplequicktimemake", "comandroidmanufacturer", "make", "mak")
 _MODELS = ("comapplequicktimemodel", "comandroidmodel", "model", "mod")
 _ISO6709 = re.compile(r"([+-])(\d{2,6}(?:\.\d*)?)([+-])(\d{3,7}(?:\.\d*)?)(?:[+-][\d.]+)?(?:CRS[^/]*)?/?", re.ASCII)

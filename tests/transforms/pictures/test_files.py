@@ -219,6 +219,26 @@ def test_heic_sizes_agree_with_libheif() -> None:
 
 
 @needs_photos
+def samsung(milliseconds: bytes) -> bytes:
+    """The trailer of a Samsung phone: a block that does not matter, the instant, their directory."""
+    other = b"\0\0" + struct.pack("<HI", 0x0A30, 16) + b"MotionPhoto_Data" + bytes(50)
+    moment = b"\0\0" + struct.pack("<HI", 0x0A01, 14) + b"Image_UTC_Data" + milliseconds
+    entries = struct.pack("<HHII", 0, 0x0A30, len(other) + len(moment), len(other))
+    entries += struct.pack("<HHII", 0, 0x0A01, len(moment), len(moment))
+    directory = b"SEFH" + struct.pack("<II", 103, 2) + entries
+    return other + moment + directory + struct.pack("<I", len(directory)) + b"SEFT"
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "offset"),
+    [(b"1280823320123", "+02:00"), (b"1280823900000", ""), (b"junk", "")],
+)
+def test_samsungs_trailer_tells_the_offset(tmp_path: Path, milliseconds: bytes, offset: str) -> None:
+    block = exif({MAKE: text("samsung")}, {ORIGINAL: text("2010:08:03 10:15:19")})
+    row = read_bytes(tmp_path, picture(block) + samsung(milliseconds))
+    assert (row["produce_time"], row["warning"]) == ("2010-08-03T10:15:19" + offset, None)
+
+
 def test_unset_clock_wrong_suffix_and_corrupt_samples() -> None:
     unset = read(PHOTOS / "ukbench/base_images/ukbench08976.jpg")
     assert (unset["produce_time"], unset["time_is"], unset["camera_model"]) == (None, None, "E5700")
@@ -580,6 +600,11 @@ def test_unset_video_clocks_are_null(tmp_path: Path, created: int) -> None:
 def test_apple_creation_dates(tmp_path: Path, text: str, produce_time: str, time_is: str) -> None:
     row = read_bytes(tmp_path, movie(apple={"creationdate": text}))
     assert (row["produce_time"], row["time_is"]) == (produce_time, time_is)
+
+
+def test_videos_of_cameras_without_a_time_zone_show_the_wall_clock(tmp_path: Path) -> None:
+    row = read_bytes(tmp_path, movie(apple={"make": "GoPro", "model": "HERO8"}))
+    assert (row["produce_time"], row["time_is"], row["camera_make"]) == ("2010-08-03T16:15:19", "local", "GoPro")
 
 
 @pytest.mark.parametrize("location", ["+00.0000+000.0000/", "+91.0000+002.0000/", "+48.0000+181.0000/", "nowhere"])
