@@ -85,6 +85,7 @@ _LOCAL_BUFFER_BYTES = 2**16
 _HELD_BYTES = 2**26  # files up to this are read once; larger ones once for their hash and again for what they show
 _ROWS_PER_BATCH = 256
 _LONGEST_TEXT = 255
+_MOST_LABEL_CHARACTERS = 16_000  # 64 kB at most
 _LONGEST_MESSAGE = 500
 _LARGEST_SIDE = 2**31 - 1
 
@@ -263,7 +264,7 @@ def _read_uri(asked: dict[str, str | None], *, pixels: PixelReader | None, readi
 
 def _message(error: BaseException | str) -> str:
     text = " ".join(str(error).split()) or (error if isinstance(error, str) else type(error).__name__)
-    return text.encode("utf-8", "backslashreplace").decode()[:_LONGEST_MESSAGE]
+    return text.encode("utf-8", "backslashreplace").decode().replace("\ufffd", "?")[:_LONGEST_MESSAGE]
 
 
 # ---------------------------------------------------------------- where files are
@@ -377,8 +378,8 @@ def _settled(sidecars: list[Said], tags: PhotoTags | VideoTags, name: str | None
         "longitude": place.longitude if place else None,
         "location_source": place.source if place else None,
         "title": _plain_text(settled.title),
-        "description": settled.description,
-        "labels": list(settled.labels) or None,
+        "description": _clean_text(settled.description),
+        "labels": _bounded(settled.labels) or None,
     }
 
 
@@ -424,6 +425,22 @@ def _pixel_columns(
         return {**asdict(hash_picture(pixels.luminance, turned=turned)), "image_score": score}, None
     except DECODE_ERRORS as error:
         return {}, f"the pixels can't be decoded: {_message(error)}"
+
+
+def _clean_text(text: str | None) -> str | None:
+    """Text of any length, None with a mark of characters that were lost."""
+    return text if text and "\ufffd" not in text else None
+
+
+def _bounded(labels: Iterable[str]) -> list[str]:
+    """The first labels, of some ten thousand characters together."""
+    kept, left = [], _MOST_LABEL_CHARACTERS
+    for label in labels:
+        left -= len(label) + 1
+        if left < 0:
+            break
+        kept.append(label)
+    return kept
 
 
 def _plain_text(value: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import os
 import random
 import struct
@@ -651,6 +652,41 @@ def test_media_data_is_hashed_but_not_held(tmp_path: Path) -> None:
         file.write(moov)
     row = read(path)
     assert (row["size"], row["duration"]) == (path.stat().st_size, 2.5)
+
+
+# ---------------------------------------------------------------- sidecars
+
+
+def sidecar_row(folder: Path, takeout: bytes = b"", xmp: bytes = b"") -> dict[str, Any]:
+    """The row of a picture that says nothing, with sidecars."""
+    (folder / "a.jpg").write_bytes(picture())
+    uris: dict[str, str | None] = {"takeout_uri": None, "xmp_uri": None}
+    for name, content in (("takeout", takeout), ("xmp", xmp)):
+        if content:
+            (folder / f"a.jpg.{name}").write_bytes(content)
+            uris[f"{name}_uri"] = (folder / f"a.jpg.{name}").as_uri()
+    return read_picture(fs.LocalFileSystem(), str(folder / "a.jpg"), "a.jpg", **uris)
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[" * 100_000, b"\xff\xfe\x00", b"{" + b" " * 2**21])
+def test_a_sidecar_that_cannot_be_read_is_a_warning(tmp_path: Path, content: bytes) -> None:
+    row = sidecar_row(tmp_path, takeout=content)
+    assert (row["error_code"], row["produce_time"]) == (None, None)
+    assert row["warning"].startswith("the sidecar a.jpg.takeout: ")
+    row = sidecar_row(tmp_path, xmp=content)
+    assert row["warning"].startswith("the sidecar a.jpg.xmp: ")
+
+
+def test_what_sidecars_say_fits_the_table(tmp_path: Path) -> None:
+    people = [{"name": f"{number:03d} {'x' * 250}"} for number in range(1000)]
+    row = sidecar_row(tmp_path, takeout=json.dumps({"people": people, "description": "lost: \ufffd"}).encode())
+    assert row["description"] is None
+    assert row["labels"][0].startswith("person:000 x")
+    assert len(",".join(row["labels"]).encode()) < 65_536
+    (tmp_path / "a.jpg.xmp").unlink(missing_ok=True)
+    gone = read_picture(fs.LocalFileSystem(), str(tmp_path / "a.jpg"), "a.jpg", xmp_uri=f"{tmp_path.as_uri()}/%FF.xmp")
+    assert gone["error_code"] is None
+    assert "\ufffd" not in gone["warning"]
 
 
 # ---------------------------------------------------------------- damaged files
