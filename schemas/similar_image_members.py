@@ -18,8 +18,8 @@ SIMILAR_IMAGE_MEMBERS = Contract(
         Column(
             "kind",
             pa.string(),
-            "shot (another member, before it, is of the same shot: raw file and JPEG), copy (another, before it, has the "
-            "same content), burst (taken by the same device within seconds of another member) or near-duplicate",
+            "shot (another member, before it, is of the same shot: raw file and JPEG), copy (another, before it, has "
+            "the same content), burst (taken by the same device within seconds of another member) or near-duplicate",
             nullable=False,
         ),
         Column(
