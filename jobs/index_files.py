@@ -38,7 +38,7 @@ from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
 from transforms.people.erasures import drop_erased, refuse_erased
 from transforms.pictures.evidence import Prefer
-from transforms.pictures.files import Reading
+from transforms.pictures.files import BROKEN_PIXELS, Reading
 from transforms.pictures.listings import Listing
 from transforms.pictures.perceptual_hashes import settle_features
 from transforms.sources.imm import figures_from_imm, from_imm
@@ -195,11 +195,17 @@ def _store_files(run: Run, good: DataFrame, *, count: int, untold: frozenset[str
 
 
 def _keep_hashes(rows: DataFrame, current: DataFrame) -> DataFrame:
-    """Rows of `files` read from headers alone, with the content hash that is known of a file of their size."""
-    known = current.select(*FILES.key, F.col("size").alias("_size"), F.col("content_hash").alias("_content_hash"))
-    kept = F.coalesce("content_hash", F.when(F.col("size") == F.col("_size"), F.col("_content_hash")))
-    both = rows.join(known, list(FILES.key), how="left")
-    return both.withColumn("content_hash", kept).select(*FILES.names)
+    """Rows of `files` read from headers alone, with what whole files of their size told: hashes, and broken pixels."""
+    told = ("size", "content_hash", "warning")
+    known = current.select(*FILES.key, *(F.col(name).alias(f"_{name}") for name in told))
+    is_same = F.col("size") == F.col("_size")
+    kept = {
+        "content_hash": F.coalesce("content_hash", F.when(is_same, F.col("_content_hash"))),
+        "warning": F.coalesce(
+            "warning", F.when(is_same & F.contains("_warning", F.lit(BROKEN_PIXELS)), F.col("_warning"))
+        ),
+    }
+    return rows.join(known, list(FILES.key), how="left").withColumns(kept).select(*FILES.names)
 
 
 def _store_figures(run: Run, good: DataFrame, *, count: int, project: str, untold: frozenset[str]) -> None:

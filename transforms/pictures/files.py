@@ -77,6 +77,9 @@ PICTURE_SCHEMA = pa.schema(
 )
 """One row per path read; `read_picture` documents the columns."""
 
+BROKEN_PIXELS = "the pixels can't be decoded"
+"""The warning of a photo whose header is sound, and the rest is not."""
+
 MAX_WEBP_BYTES = 2**29
 """Pillow holds a WebP file whole while it reads the header; larger ones are refused."""
 
@@ -424,7 +427,7 @@ def _pixel_columns(
         )
         return {**asdict(hash_picture(pixels.luminance, turned=turned)), "image_score": score}, None
     except DECODE_ERRORS as error:
-        return {}, f"the pixels can't be decoded: {_message(error)}"
+        return {}, f"{BROKEN_PIXELS}: {_message(error)}"
 
 
 def _clean_text(text: str | None) -> str | None:
