@@ -56,12 +56,17 @@ def append_numbered(root: str, contract: Contract, row_at: Callable[[int], Row])
 
     Compare and swap: where another writer took the version, the row is made anew for the next one.
     """
+    return append_all_numbered(root, contract, lambda version: [row_at(version)])
+
+
+def append_all_numbered(root: str, contract: Contract, rows_at: Callable[[int], Sequence[Row]]) -> int:
+    """The same for several rows, in one commit."""
 
     def write() -> int:
         table = open_or_create(root, contract)
         version = table.version() + 1
-        row = to_arrow(contract, [row_at(version)])
-        write_deltalake(table, row, mode="append", commit_properties=_NO_RETRY)
+        rows = to_arrow(contract, rows_at(version))
+        write_deltalake(table, rows, mode="append", commit_properties=_NO_RETRY)
         _compact_now_and_then(table)
         return version
 
@@ -88,6 +93,35 @@ def merge_rows(table: DeltaTable, contract: Contract, rows: Sequence[Row]) -> No
     )
     merger.when_matched_update_all().when_not_matched_insert_all().execute()
     _compact_now_and_then(table)
+
+
+def merge_and_delete(root: str, contract: Contract, rows: pa.Table, *, gone: pa.Array, within: str) -> None:
+    """Inserts rows, each replacing the one of the same key, and deletes those that are `gone`, in one commit.
+
+    `within` is a condition on `target`, by which files of the table are left alone.
+    """
+    same_key = " AND ".join(f"target.{column} = source.{column}" for column in contract.key)
+    marked = rows.append_column("_gone", gone)
+    values = {name: f"source.{name}" for name in contract.names}
+
+    def write() -> None:
+        table = open_or_create(root, contract)
+        merger = table.merge(
+            marked,
+            f"{same_key} AND {within}",
+            source_alias="source",
+            target_alias="target",
+            commit_properties=_NO_RETRY,
+        )
+        (
+            merger.when_matched_delete("source._gone")
+            .when_matched_update(values, "NOT source._gone")
+            .when_not_matched_insert(values, "NOT source._gone")
+            .execute()
+        )
+        _compact_now_and_then(table)
+
+    until_committed(contract, write)
 
 
 def remove(root: str, contract: Contract, condition: str) -> int:

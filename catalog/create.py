@@ -16,6 +16,7 @@ from schemas.settings import LakeSettings
 
 CONSTRAINT = "delta.constraints."
 WRITER_VERSION = "delta.minWriterVersion"
+VERSION = "lakealbum.contractVersion"
 
 
 def ensure_lake(root: str, settings: LakeSettings) -> None:
@@ -60,7 +61,9 @@ def ensure_table(root: str, contract: Contract, extra: dict[str, str] | None = N
 def repair_table(root: str, contract: Contract, *, dry_run: bool = False) -> list[str]:
     """Adds what a table lacks of its contract: nullable columns, checks, properties. Returns what, a line each.
 
-    A check that is another by now takes the place of the old one.
+    A check that is another by now takes the place of the old one, as the contract's version does, last of all. Each
+    is a commit of the table's log alone: no data are read, but for new checks, and none are written. Killed between
+    two of them, the next call goes on.
 
     Raises LakeError for a missing column that may not be null, SchemaMismatch for one of another type.
     """
@@ -75,7 +78,13 @@ def repair_table(root: str, contract: Contract, *, dry_run: bool = False) -> lis
     present = table.metadata().configuration
     wanted = _properties(contract)
     checks = {key: sql for key, sql in wanted.items() if key.startswith(CONSTRAINT) and present.get(key) != sql}
-    own = {k: v for k, v in wanted.items() if not k.startswith(CONSTRAINT) and k not in present and k != WRITER_VERSION}
+    own = {
+        key: value
+        for key, value in wanted.items()
+        if not key.startswith(CONSTRAINT)
+        and key != WRITER_VERSION
+        and (key not in present or (key == VERSION and present[key] != value))
+    }
     if not dry_run:
         if columns:
             added = Schema.from_arrow(contract.arrow_schema)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from catalog.file_edits import seen_files
 from catalog.file_fields import (
     FEATURES,
     FIGURES,
@@ -124,7 +125,11 @@ class FileQuery:
 
     def tables(self, more: Iterable[Source] = ()) -> set[str]:
         """The tables that `hits` reads."""
-        return {"files", *(table for source in {*self.sources, *more, *self._hiding} for table in source.tables)}
+        return {
+            "files",
+            "file_edits",
+            *(table for source in {*self.sources, *more, *self._hiding} for table in source.tables),
+        }
 
     def pager(self, lake: Lake) -> Pager:
         """How the answer is cut into pages, whose size and fields may change from one to the next."""
@@ -135,7 +140,7 @@ class FileQuery:
     def hits(self, lake: Lake, more: Iterable[Source] = ()) -> str:
         """A FROM clause with its WHERE: the files that fit, beside them what single rows of sources have."""
         within = self.scope.within(lake)
-        rows = "files"
+        rows, _ = seen_files(lake, self.scope)
         beside = [source for source in {*self.sources, *more, *self._hiding} if not source.many]
         for source in sorted(beside, key=lambda each: each.name):
             rows += f" LEFT JOIN {source.select(within, source.columns)} AS {source.name} ON {source.joins('files')}"
@@ -306,7 +311,9 @@ def _whole(lake: Lake, query: FileQuery, keys: Sequence[Row]) -> list[Row]:
             rows.setdefault((row["dataset_name"], row["uri"]), []).append(row)
         return rows
 
-    files = {key: rows[0] for key, rows in by_key(f"SELECT * FROM files WHERE {ours.bucketed}", "files").items()}
+    seen, tables = seen_files(lake, Scope(query.scope.project, datasets))
+    found = by_key(f"SELECT * FROM {seen} WHERE {ours.bucketed}", *tables)
+    files = {key: rows[0] for key, rows in found.items()}
     for source in query.shown_sources:
         beside = by_key(f"SELECT * FROM {source.select(ours, source.columns)}", *source.tables)
         for key, row in files.items():

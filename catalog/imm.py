@@ -24,6 +24,8 @@ Document = dict[str, Any]
 
 _ACRONYMS = {"uri": "URI"}
 _HIDDEN = "bucket"
+_TOLD_IN_PART = {"Labels": ("LabelName",), "Addresses": tuple(level.capitalize() for level in LEVELS)}
+"""Lists of a File, and the parts of their items that the lake has columns for."""
 _LINEAGE = ("state", "representative", "anchor", "generation", "origin_id", "successor_id", "run_id")
 
 
@@ -141,7 +143,7 @@ def address(row: Mapping[str, str | None], language: str) -> Document:
 
 
 def file(row: Row, language: str) -> Document:
-    """A File: a row of `files`, and what `query_files` found beside it."""
+    """A File: a row of `files`, and what `query_files` found beside it; what else its source said comes last."""
     place, uri = row.get("place"), row["uri"]
     located = place if place and any(place[level] for level in LEVELS) else row["address"] or {}
     video = row["media_type"] == "video"
@@ -160,8 +162,10 @@ def file(row: Row, language: str) -> Document:
         FileHash=row["file_hash"],
         ContentHash=row["content_hash"],
         ProduceTime=_produce_time(row),
+        TimeSource=row["time_source"],
         Timezone=place and place["time_zone"],
         LatLong=None if row["latitude"] is None else f"{row['latitude']},{row['longitude']}",
+        LocationSource=row["location_source"],
         Addresses=[address(located, language)] if any(located.values()) else None,
         ImageWidth=row["image_width"],
         ImageHeight=row["image_height"],
@@ -172,36 +176,41 @@ def file(row: Row, language: str) -> Document:
         CameraModel=row["camera_model"],
         Duration=row["duration"],
         Title=row["title"],
+        Description=row["description"],
+        ShotId=row["shot_id"],
+        Warning=row["warning"],
         **{name: said.get(column) for name, column in SAID_TEXTS.items()},
-        CustomLabels=said.get("custom_labels"),
+        CustomLabels=said.get("custom_labels") or row["custom_labels"],
         Labels=[{"LabelName": label} for label in row["labels"] or ()],
         Figures=[figure(each) for each in row.get("figures", ())],
         CreateTime=utc(row["create_time"]),
         UpdateTime=utc(row["update_time"]),
         DeletedTime=utc(row["deleted_time"]),
+        MovedTo=row["moved_to"],
     )
     if "figures" in row:
         document["FigureCount"] = len(row["figures"])
     if (feature := row.get("feature")) and feature["image_score"] is not None:
         document["ImageScore"] = {"OverallQualityScore": feature["image_score"]}
-    return document
+    if row["custom_id"] and "CustomId" not in document:
+        document["CustomId"] = row["custom_id"]
+    return _with_attributes(document, row["attributes"])
 
 
 def figure(row: Row) -> Document:
-    """A Figure: a face as `query_files` has it."""
-    sides = {side.capitalize(): row[f"box_{side}"] for side in ("left", "top", "width", "height")}
-    pose = {angle.capitalize(): row[angle] for angle in ("yaw", "pitch", "roll")}
-    return _given(
+    """A Figure: a row of `figures` with `person` and `confidence`; what else its source said of it comes last."""
+    own = _given(
         FigureId=row["figure_id"],
-        FigureType=row["figure_type"],
+        FigureType="face",
         FigureClusterId=row["person"],
         FigureClusterConfidence=row["confidence"],
-        Age=row["age"],
-        Gender=row["gender"],
+        Boundary={pascal(side): pixels for side, pixels in (row["boundary"] or {}).items() if pixels is not None},
+        HeadPose={pascal(angle): degrees for angle, degrees in (row["head_pose"] or {}).items() if degrees is not None},
         FaceQuality=row["face_quality"],
-        Boundary=_given(**sides),
-        HeadPose=_given(**pose),
+        Gender=row["gender"],
+        Age=row["age"],
     )
+    return _with_attributes(own, row["attributes"])
 
 
 def only(document: Document, fields: Collection[str]) -> Document:
@@ -231,6 +240,27 @@ def located_file(row: Row, language: str) -> Document:
         ProduceTime=at_offset(row["produce_time"], row["utc_offset"] or 0),
         Timezone=row["time_zone"],
         Addresses=[address(row, language)],
+    )
+
+
+def binding(row: Row) -> Document:
+    """A Binding: a row of `bindings`."""
+    return _given(
+        BindingId=row["binding_id"],
+        ProjectName=row["project_name"],
+        DatasetName=row["dataset_name"],
+        URI=row["source"],
+        Options=json.loads(row["options"]),
+        State=row["state"],
+        Phase=row["phase"],
+        Reason=row["reason"],
+        FilesCount=row["files"],
+        MissingCount=row["missing"] or None,
+        RefusedCount=row["refused"] or None,
+        RunId=row["run_id"],
+        CreateTime=utc(row["create_time"]),
+        UpdateTime=utc(row["update_time"]),
+        SyncTime=utc(row["sync_time"]),
     )
 
 
@@ -319,6 +349,17 @@ def _value(value: Any) -> Any:
             return {key: _value(item) for key, item in value.items()}
         case _:
             return value
+
+
+def _with_attributes(own: Document, attributes: str | None) -> Document:
+    """A document with the fields that only its source knows; of a list that both tell alike the source tells more."""
+    told: Document = json.loads(attributes or "{}")
+    richer = {name for name, parts in _TOLD_IN_PART.items() if _parts(own, name, parts) <= _parts(told, name, parts)}
+    return {**own, **{name: value for name, value in told.items() if name in richer or name not in own}}
+
+
+def _parts(document: Document, name: str, parts: tuple[str, ...]) -> set[tuple[Any, ...]]:
+    return {tuple(item.get(part) for part in parts) for item in document.get(name, ())}
 
 
 def _given(**fields: Any) -> Document:

@@ -50,7 +50,7 @@ class Lake:
         if datasets is None:
             raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
         metadata = datasets.metadata()
-        _check_version(root, DATASETS, metadata.configuration, CONTRACT_VERSION)
+        _check_version(root, DATASETS, metadata.configuration)
         self.settings = LakeSettings.from_properties(metadata.configuration, table_uri(root, DATASETS.name))
         self._pinned: dict[str, DeltaTable | None] = {}
         self._past: list[str] = []
@@ -68,7 +68,7 @@ class Lake:
             return kept.table
         table = self._open(contract.name)
         if table is not None:
-            _check_version(self.root, contract, table.metadata().configuration, contract.version)
+            _check_version(self.root, contract, table.metadata().configuration)
             self._kept[contract.name] = _Kept.of(table, self.root, contract.name)
         return table
 
@@ -241,12 +241,12 @@ def plain_rows(table: pa.Table) -> list[Row]:
     return rows
 
 
-def _check_version(root: str, contract: Contract, properties: dict[str, str], known: int) -> None:
+def _check_version(root: str, contract: Contract, properties: dict[str, str]) -> None:
     found = properties.get("lakealbum.contractVersion")
-    if found != str(known):
+    if found != str(CONTRACT_VERSION):
         raise LakeError(
             f"lake {root!r}: table {contract.name} has contract version {found or 'none'}; this LakeAlbum knows "
-            f"version {known}: run `lakealbum migrate --lake {root}`, or the LakeAlbum that wrote it"
+            f"version {CONTRACT_VERSION}: run `lakealbum migrate --lake {root}`, or the LakeAlbum that wrote it"
         )
 
 

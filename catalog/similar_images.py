@@ -16,7 +16,7 @@ from schemas.errors import NotFound, UsageError
 from schemas.similar_image_members import SIMILAR_IMAGE_MEMBERS
 
 SORTS = {"UpdateTime": "update_time", "CreateTime": "create_time", "FilesCount": "files"}
-KINDS = ("copies", "burst", "near-duplicates")
+KINDS = ("copies", "burst", "near-duplicates", "shots")
 MEMBERS_SHOWN = 100
 """So many pictures come with a cluster; `files_of_cluster` pages through all."""
 MOST_FINGERPRINTS = 1000

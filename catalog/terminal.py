@@ -111,6 +111,25 @@ def similar_files(documents: list[Document]) -> None:
     _print_table(documents, columns, numeric=("Score", "Alike", "Bytes"))
 
 
+def bindings(documents: list[Document]) -> None:
+    """Bindings, a line each: what is followed, how it stands, how many files."""
+    columns: dict[str, Show] = {
+        "Dataset": lambda d: d["DatasetName"],
+        "Source": lambda d: d["URI"],
+        "State": lambda d: d["State"],
+        "Phase": lambda d: d["Phase"],
+        "Files": lambda d: f"{d['FilesCount']:,}",
+        "Missing": lambda d: f"{d.get('MissingCount', 0):,}",
+        "Refused": lambda d: f"{d.get('RefusedCount', 0):,}",
+        "Synced": lambda d: _to_the_second(d["SyncTime"]) if "SyncTime" in d else "",
+        "Reason": lambda d: d.get("Reason", ""),
+        "Id": lambda d: d["BindingId"],
+    }
+    if not any("Reason" in document for document in documents):
+        del columns["Reason"]
+    _print_table(documents, columns, numeric=("Files", "Missing", "Refused"))
+
+
 def files(documents: list[Document]) -> None:
     """Files: when, what, where they are."""
     columns: dict[str, Show] = {

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
 from jobs.clusters.scope import end_clustering, pin_scope
+from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
 from jobs.trips.evidence import drop_removed_places, refresh_place_days
@@ -64,6 +65,8 @@ class ClusterLocationDates(JobConfig):
 
 def cluster_location_dates(run: Run, config: ClusterLocationDates) -> None:
     """Brings the clusters of the asked datasets up to date. Harmless to repeat; started over when it loses a race."""
+    run.progress.stage("files that people corrected", 5)
+    retry_conflicts(lambda: refresh_file_places(run))
     if config.rebuild:
         retry_conflicts(lambda: drop_removed_places(run, project=config.project, datasets=config.dataset))
     run.progress.stage("evidence: days with files", 10)

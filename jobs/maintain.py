@@ -24,7 +24,7 @@ from pydantic import Field, field_validator
 from pyspark.sql import SparkSession
 
 from catalog import upkeep
-from catalog.create import ensure_lake, repair_table
+from catalog.create import ensure_table, repair_table
 from catalog.lake import Lake as Catalog
 from catalog.storage import storage_options
 from jobs.cli.main import run as run_command
@@ -44,7 +44,6 @@ from schemas.figures import FIGURES
 from schemas.followers import CLUSTERED, FOLLOWERS
 from schemas.lake import CONTRACT_VERSION, TABLES, table_uri
 from schemas.rejected import REJECTED
-from schemas.settings import LakeSettings
 
 log = logging.getLogger("lakealbum")
 
@@ -58,8 +57,13 @@ LOG_HOURS = 720
 ERASED_FROM = (FIGURES, FIGURE_MEMBERS, FIGURE_CLUSTERS, CLUSTER_EDITS, REJECTED)
 """Tables that `erase figure` takes a person out of."""
 
-MIGRATIONS: dict[int, Callable[[str], None]] = {}
-"""Contract version -> what moves the lake at a root from it to the next one; it can be repeated after a kill."""
+
+def _nothing_moves(root: str) -> None:
+    """Of a version that only has more columns, checks and tables: `repair_table` and `ensure_lake` add them."""
+
+
+MIGRATIONS: dict[int, Callable[[str], None]] = {1: _nothing_moves}
+"""Contract version -> what moves the rows of the lake at a root on to the next one; it can be repeated after a kill."""
 
 
 class Maintain(JobConfig):
@@ -344,6 +348,9 @@ def _jvm_prints_to_stderr(spark: SparkSession) -> Iterator[None]:
 def migrate_lake(root: str, *, dry_run: bool) -> list[str]:
     """Moves the lake at `root` to this code's contracts, and repairs what its tables lack. Returns what, a line each.
 
+    `datasets`, whose version is the lake's, comes last: killed anywhere, the lake is still of the old version, and the
+    next call goes on.
+
     Raises LakeError for a lake that is not there, or that a newer LakeAlbum made.
     """
     uri, options = table_uri(root, DATASETS.name), storage_options(root)
@@ -360,14 +367,14 @@ def migrate_lake(root: str, *, dry_run: bool) -> list[str]:
         if not dry_run:
             MIGRATIONS[step](root)
         done.append(f"lake: from contract version {step} to {step + 1}")
-    settings = LakeSettings.from_properties({**LakeSettings().as_properties(), **properties}, uri)
-    for contract in TABLES.values():
+    for contract in sorted(TABLES.values(), key=lambda contract: contract is DATASETS):
         if DeltaTable.is_deltatable(table_uri(root, contract.name), storage_options=options):
             done += [f"{contract.name}: {what}" for what in repair_table(root, contract, dry_run=dry_run)]
         else:
             done.append(f"{contract.name}: table made")
-    if not dry_run:
-        ensure_lake(root, settings)
+            if not dry_run:
+                ensure_table(root, contract)
+        reach_failure_point(f"after:migrate.{contract.name}")
     return done
 
 

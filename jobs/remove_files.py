@@ -6,6 +6,7 @@ files (tombstones) -> figures; file_places; similar_image_clusters -> similar_im
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from catalog.file_meta import read_uris
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
 from jobs.clusters.members import derive_cluster_events
@@ -90,10 +92,11 @@ def _asked(run: Run, config: RemoveFiles) -> pa.Table:
 
 @click.command("remove")
 @click.argument("uri", nargs=-1)
+@click.option("--from", "source", type=click.Path(path_type=Path), help="A file with more URIs, one a line.")
 @job_options
-def command(uri: tuple[str, ...], given: dict[str, Any], as_json: bool) -> None:
+def command(uri: tuple[str, ...], source: Path | None, given: dict[str, Any], as_json: bool) -> None:
     """Delete the metadata of the files URI... of one dataset, and their faces."""
-    config = build_config(RemoveFiles, given, {"uri": uri})
+    config = build_config(RemoveFiles, given, {"uri": (*uri, *(read_uris(source) if source else ()))})
     with run_job(config, job="remove-files", task_type="FileRemoving") as run:
         remove_files(run, config)
     print_result(run, as_json=as_json)

@@ -11,6 +11,9 @@ from schemas.errors import SchemaMismatch
 
 Writer = Literal["jobs", "catalog"]
 
+CONTRACT_VERSION = 2
+"""Of all contracts at once: a lake is of one version, and `lakealbum migrate` moves it on."""
+
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 LABELS = pa.map_(pa.string(), pa.string())
 
@@ -41,14 +44,13 @@ class Contract:
     key: tuple[str, ...]
     writer: Writer
     notes: str = ""
-    checks: dict[str, str] = field(default_factory=dict)
+    checks: dict[str, str] = field(default_factory=dict, hash=False)
     partition_by: tuple[str, ...] = ()
     sort_by: tuple[str, ...] = ()
     change_feed: bool = False
     merged: bool = False
     wide: bool = False
     retention: str = "for ever"
-    version: int = 1
 
     @property
     def arrow_schema(self) -> pa.Schema:
@@ -65,7 +67,7 @@ class Contract:
     @property
     def properties(self) -> dict[str, str]:
         """The Delta table properties that the contract asks for."""
-        wanted = {"lakealbum.contract": self.name, "lakealbum.contractVersion": str(self.version)}
+        wanted = {"lakealbum.contract": self.name, "lakealbum.contractVersion": str(CONTRACT_VERSION)}
         if self.change_feed:
             wanted["delta.enableChangeDataFeed"] = "true"
         if self.merged:
@@ -93,7 +95,7 @@ class Contract:
         differences += [f"column {name} is not in the contract" for name in schema.names if name not in known]
         if differences:
             raise SchemaMismatch(
-                f"{where} does not fit the contract of table {self.name} (version {self.version}): "
+                f"{where} does not fit the contract of table {self.name} (version {CONTRACT_VERSION}): "
                 + "; ".join(differences)
             )
 

@@ -39,6 +39,12 @@ FIGURES = Contract(
         Column("gender", pa.string(), "Estimated: male or female"),
         Column("age", pa.int32(), "Estimated age, years"),
         Column("embedding", pa.list_(pa.float32()), "Embedding of the face, any dimension"),
+        Column(
+            "attributes",
+            pa.string(),
+            "What else the source says, a JSON object: of IMM's Figures every field without a column of its own, such "
+            "as Emotion",
+        ),
         Column("update_time", TIMESTAMP, "When this row last changed", nullable=False),
         RUN_ID,
     ),

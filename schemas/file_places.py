@@ -7,8 +7,9 @@ from schemas.contract import BUCKET, DATASET, PROJECT, RUN_ID, TIMESTAMP, Column
 FILE_PLACES = Contract(
     name="file_places",
     row="located file",
-    notes="A function of the file's row in `files` and of the areas in force. It repeats the few columns of `files` "
-    "that trips are computed from, so that evidence is one scan without a join.",
+    notes="A function of the file's row in `files`, of what people corrected of it (`file_edits`) and of the areas in "
+    "force. It repeats the few columns of `files` that trips are computed from, so that evidence is one scan without a "
+    "join.",
     columns=(
         BUCKET,
         PROJECT,
@@ -38,7 +39,12 @@ FILE_PLACES = Contract(
             nullable=False,
         ),
         Column("address_distance", pa.float64(), "Metres to the nearest place, for nearest"),
-        Column("location_source", pa.string(), "file, or inferred from neighbours of the same device", nullable=False),
+        Column(
+            "location_source",
+            pa.string(),
+            "file, edited (people said where it was), or inferred from neighbours of the same device",
+            nullable=False,
+        ),
         Column(
             "index_version",
             pa.string(),
@@ -51,13 +57,21 @@ FILE_PLACES = Contract(
             "Smaller is the better cover: pictures by pixels, then videos, then removed files",
             nullable=False,
         ),
+        Column(
+            "shot_id",
+            pa.string(),
+            "The uri of the picture that stands for the file's shot; null where it is alone. A row with another's uri "
+            "here is a companion, and its shot counts once",
+        ),
         Column("deleted_time", TIMESTAMP, "When the file was removed"),
         RUN_ID,
     ),
     key=("bucket", "project_name", "dataset_name", "uri"),
     checks={
         "address_method_known": "address_method IN ('supplied', 'nearest', 'inside')",
-        "location_source_known": "location_source IN ('file', 'inferred')",
+        # not with IN: delta-rs keeps a check that it adds in words of its own, and migrate would renew it for ever
+        "location_source_known": "location_source = 'file' OR location_source = 'edited' OR "
+        "location_source = 'inferred'",
     },
     partition_by=("bucket",),
     sort_by=("project_name", "dataset_name", "local_date"),

@@ -12,6 +12,7 @@ from schemas.cluster_events import CLUSTER_EVENTS
 from schemas.contract import Contract
 from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figures import FIGURES
+from schemas.file_edits import FILE_EDITS
 from schemas.file_features import FILE_FEATURES
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
@@ -24,6 +25,7 @@ from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
 FOLLOWERS: tuple[tuple[Contract, Contract], ...] = (
     (AREAS, AREA_INDEX),
     (FILES, FILE_PLACES),
+    (FILE_EDITS, FILE_PLACES),
     (FILE_PLACES, PLACE_DAYS),
     (LOCATION_DATE_SEGMENTS, LOCATION_DATE_CLUSTERS),
     (LOCATION_DATE_CLUSTERS, CLUSTER_EVENTS),

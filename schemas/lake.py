@@ -10,8 +10,11 @@ import zlib
 
 from schemas.area_index import AREA_INDEX
 from schemas.areas import AREAS
+from schemas.binding_files import BINDING_FILES
+from schemas.bindings import BINDINGS
 from schemas.cluster_edits import CLUSTER_EDITS
 from schemas.cluster_events import CLUSTER_EVENTS
+from schemas.contract import CONTRACT_VERSION as CONTRACT_VERSION
 from schemas.contract import LEVELS, Contract
 from schemas.dataset_state import DATASET_STATE
 from schemas.datasets import DATASETS
@@ -19,6 +22,7 @@ from schemas.errors import UsageError
 from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
+from schemas.file_edits import FILE_EDITS
 from schemas.file_features import FILE_FEATURES
 from schemas.file_notes import FILE_NOTES
 from schemas.file_places import FILE_PLACES
@@ -59,6 +63,9 @@ TABLES: dict[str, Contract] = {
         FIGURE_MEMBERS,
         CLUSTER_EDITS,
         CLUSTER_EVENTS,
+        FILE_EDITS,
+        BINDINGS,
+        BINDING_FILES,
         DATASET_STATE,
         REQUESTS,
         TASKS,
@@ -68,7 +75,6 @@ TABLES: dict[str, Contract] = {
     )
 }
 
-CONTRACT_VERSION = 1
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,127}$"
 CLUSTER_NAMESPACE = uuid.UUID("6f0c9a52-5f8e-5c0b-9d57-6a1e3c1b7a10")
 LEVEL_DEPTH = {level: depth for depth, level in enumerate(LEVELS, start=1)}

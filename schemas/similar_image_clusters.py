@@ -15,7 +15,12 @@ SIMILAR_IMAGE_CLUSTERS = Contract(
         DATASET,
         Column("object_id", pa.string(), "SimilarImageCluster-<uuid>", nullable=False),
         Column("state", pa.string(), "live or gone", nullable=False),
-        Column("kind", pa.string(), "copies (all of one content), burst or near-duplicates", nullable=False),
+        Column(
+            "kind",
+            pa.string(),
+            "shots (all of one shot), copies (all of one content), burst or near-duplicates",
+            nullable=False,
+        ),
         Column("files", pa.int64(), "Pictures in it", nullable=False),
         Column("cover_uri", pa.string(), "The best picture: the highest ImageScore", nullable=False),
         Column(
@@ -43,7 +48,7 @@ SIMILAR_IMAGE_CLUSTERS = Contract(
     key=("bucket", "project_name", "dataset_name", "object_id"),
     checks={
         "state_known": "state IN ('live', 'gone')",
-        "kind_known": "kind IN ('copies', 'burst', 'near-duplicates')",
+        "kind_known": "kind = 'shots' OR kind = 'copies' OR kind = 'burst' OR kind = 'near-duplicates'",
         "two_or_more": "state = 'gone' OR files >= 2",
     },
     partition_by=("bucket",),

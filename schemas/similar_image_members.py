@@ -18,8 +18,8 @@ SIMILAR_IMAGE_MEMBERS = Contract(
         Column(
             "kind",
             pa.string(),
-            "copy (another member, before it, has the same content), burst (taken by the same device within seconds of "
-            "another member) or near-duplicate",
+            "shot (another member, before it, is of the same shot: raw file and JPEG), copy (another, before it, has "
+            "the same content), burst (taken by the same device within seconds of another member) or near-duplicate",
             nullable=False,
         ),
         Column(
@@ -34,7 +34,7 @@ SIMILAR_IMAGE_MEMBERS = Contract(
     ),
     key=("bucket", "project_name", "dataset_name", "uri"),
     checks={
-        "kind_known": "kind IN ('copy', 'burst', 'near-duplicate')",
+        "kind_known": "kind = 'shot' OR kind = 'copy' OR kind = 'burst' OR kind = 'near-duplicate'",
         "image_score_in_range": "image_score BETWEEN 0 AND 1",
     },
     partition_by=("bucket",),

@@ -43,6 +43,7 @@ TASK_TYPES: dict[str, str] = {
     "FaceClustering": "`lakealbum cluster figures`; its tasks are CreateFigureClusteringTask-<uuid>",
     "FigureClustersMerging": "CreateFigureClustersMergingTask of the endpoint",
     "FaceErasing": "`lakealbum erase figure`",
+    "BindingSync": "`lakealbum sync`",
     "LakeMaintenance": "`lakealbum maintain`",
 }
 """The types of tasks, and the command that each comes from."""

@@ -90,13 +90,19 @@ def test_a_query_loads_neither_spark_nor_pandas_nor_pydantic() -> None:
     code = (
         "import sys, jobs.cli.main, click\n"
         "from jobs.cli.main import lakealbum\n"
-        "for verb in ('calibrate', 'query', 'update', 'delete', 'undelete', 'explain', 'tasks'):\n"
+        "verbs = 'bind bindings calibrate files query update delete undelete explain tasks'.split()\n"
+        "for verb in verbs:\n"
         "    lakealbum.get_command(click.Context(lakealbum), verb)\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"pyspark", "py4j", "delta", "pandas", "pydantic"} & set(loaded.stdout.split())
     assert {"catalog", "deltalake"} <= set(loaded.stdout.split())
+
+
+def test_a_sync_loads_spark_only_for_what_changed() -> None:
+    code = "import sys, jobs.sync_bindings\nassert not {'pyspark', 'delta', 'PIL'} & set(sys.modules), sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_every_verb_has_a_command_and_help_that_names_what_it_groups() -> None:

@@ -20,8 +20,16 @@ VERBS = {
     ),
     "boundaries": ("jobs.build_areas", "command", "Load administrative areas, and build the index that locates files."),
     "index": ("jobs.index_files", "command", "Bring files or figures (faces) from a source into the lake."),
+    "bind": ("jobs.cli.bindings", "bind", "Let a dataset follow a folder, a prefix of an object store, or a table."),
+    "bindings": (
+        "jobs.cli.bindings",
+        "bindings",
+        "List and get the sources that datasets follow; stop, resume or delete one.",
+    ),
+    "sync": ("jobs.sync_bindings", "command", "Read again what changed in the sources that datasets follow."),
     "locate": ("jobs.locate_files", "command", "Find the address, time zone and local day of files that lack them."),
     "remove": ("jobs.remove_files", "command", "Delete the metadata of files."),
+    "files": ("jobs.cli.files", "files", "Get, update or delete what is known of files, by their URIs."),
     "erase": ("jobs.erase_figure", "erase", "Erase a person's faces for good (figure)."),
     "cluster": ("jobs.cli.cluster", "cluster", f"Group files into clusters ({KINDS})."),
     "calibrate": (

@@ -47,7 +47,7 @@ EVIDENCE: Evidence = (
     (FILES, FILE_KEY),
 )
 """The tables that groups are made of, and what of their change feeds tells which pictures changed."""
-OF_A_FILE = ("content_hash", "camera_make", "camera_model", "produce_time", "image_width", "image_height")
+OF_A_FILE = ("content_hash", "shot_id", "camera_make", "camera_model", "produce_time", "image_width", "image_height")
 OF_A_PICTURE = (*FILE_KEY, "fingerprint", "image_score")
 GROUPED_WHOLE = 100_000
 """Pictures of a lake up to which a changed dataset is grouped whole."""

@@ -17,7 +17,12 @@ from urllib.parse import unquote
 from catalog.terminal import printable
 from jobs.similar_images.thumbnails import Thumbnail
 
-NOUNS = {"copies": "copies", "burst": "pictures of a burst", "near-duplicates": "near-duplicates"}
+NOUNS = {
+    "copies": "copies",
+    "burst": "pictures of a burst",
+    "near-duplicates": "near-duplicates",
+    "shots": "files of a shot",
+}
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 from pyarrow import fs
 
 from schemas.file_features import THUMBNAIL_SIDE
-from transforms.pictures.files import _resolve as resolve_uri
 from transforms.pictures.heif import is_heif
 from transforms.pictures.heif_decoder import HeifDecoder
+from transforms.pictures.locations import resolve as resolve_uri
 from transforms.pictures.luminance import reduced_luminance
 from transforms.pictures.photos import DECODE_ERRORS, quiet_pillow
 from transforms.pictures.pixels import MAX_DECODED_BYTES, MAX_DECODED_PIXELS, MAX_REDUCED_PIXELS

@@ -19,7 +19,7 @@ from jobs.runtime.lake import Lake
 from jobs.runtime.runs import Run, run_job
 from schemas.errors import LakeError, UsageError
 from schemas.files import FILES
-from schemas.lake import TABLES
+from schemas.lake import CONTRACT_VERSION, TABLES
 from schemas.place_days import PLACE_DAYS
 from tests.jobs.albums import Album, Row, photo
 
@@ -219,16 +219,20 @@ def test_migrate_makes_what_is_missing_and_refuses_what_it_does_not_know(
     assert migrate_lake(album.lake, dry_run=False) == ["figures: table made"]
     assert migrate_lake(album.lake, dry_run=False) == []
     datasets = DeltaTable(f"{album.lake}/datasets")
-    datasets.alter.set_table_properties({"lakealbum.contractVersion": "2"}, raise_if_not_exists=False)
-    with pytest.raises(LakeError, match="version 2; this LakeAlbum knows up to 1"):
+    newer = CONTRACT_VERSION + 1
+    datasets.alter.set_table_properties({"lakealbum.contractVersion": str(newer)}, raise_if_not_exists=False)
+    with pytest.raises(LakeError, match=f"version {newer}; this LakeAlbum knows up to {CONTRACT_VERSION}"):
         migrate_lake(album.lake, dry_run=False)
-    monkeypatch.setattr("jobs.maintain.CONTRACT_VERSION", 3)
+    for module in ("jobs.maintain", "schemas.contract"):
+        monkeypatch.setattr(f"{module}.CONTRACT_VERSION", newer + 1)
     with pytest.raises(LakeError, match="no migration leads from there"):
         migrate_lake(album.lake, dry_run=False)
     called: list[str] = []
-    monkeypatch.setitem(MIGRATIONS, 2, called.append)
-    assert migrate_lake(album.lake, dry_run=False) == ["lake: from contract version 2 to 3"]
-    assert called == [album.lake]
+    monkeypatch.setitem(MIGRATIONS, newer, called.append)
+    done = migrate_lake(album.lake, dry_run=False)
+    assert (done[0], called) == (f"lake: from contract version {newer} to {newer + 1}", [album.lake])
+    assert done[-1] == f"datasets: property lakealbum.contractVersion set to {newer + 1}"
+    assert migrate_lake(album.lake, dry_run=False) == []
 
 
 def test_migrate_refuses_a_place_without_a_lake(tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ BREAKS: dict[str, Row] = {
     "role_known": {"role": "guess"},
     "confidence_in_range": {"confidence": 1.5},
     "whole_or_nothing": {"object_id": "x"},
+    "binding_state_known": {"state": "Waiting"},
+    "phase_known": {"phase": "Sleeping"},
 }
 """What breaks each check, in a row that is good otherwise."""
 
@@ -72,14 +74,19 @@ GOOD: Row = {
     "level": "city",
     "signal": "hash",
     "other_fingerprint": "y",
+    "phase": "FullScanning",
 }
-KINDS = {"similar_image_clusters": "copies", "similar_image_members": "copy"}
-"""The word `kind` has values of its own in each table."""
+OWN: dict[str, Row] = {
+    "similar_image_clusters": {"kind": "copies"},
+    "similar_image_members": {"kind": "copy"},
+    "bindings": {"state": "Ready"},
+}
+"""Words that have values of their own in a table."""
 
 
 def good_row(contract: Contract) -> Row:
     """A row that the contract accepts: a plain value in every column that may not be null."""
-    good = GOOD | {"kind": KINDS.get(contract.name, "x")}
+    good = GOOD | OWN.get(contract.name, {})
     return {
         column.name: good.get(column.name, _value(column.type)) for column in contract.columns if not column.nullable
     }
@@ -185,7 +192,7 @@ def test_a_mismatch_lists_every_difference() -> None:
     with pytest.raises(SchemaMismatch) as caught:
         contract.check(pa.schema(fields), "the frame")
     assert str(caught.value) == (
-        "the frame does not fit the contract of table datasets (version 1): column template_id is int64, not string; "
+        "the frame does not fit the contract of table datasets (version 2): column template_id is int64, not string; "
         "column description (string) is missing; column create_time is timestamp_ntz, not timestamp; "
         "column extra is not in the contract"
     )

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from schemas.contract import LEVELS
 from schemas.file_places import FILE_PLACES
+from transforms.places.corrections import CORRECTED
 from transforms.places.geocoding import Locator, is_place, locate_points
 from transforms.tables.times import is_zone
 
@@ -46,13 +47,14 @@ def place_files(files: DataFrame, *, default_zone: str, locator: Locator, run_id
     """One row per located file: the columns of `file_places`, in its contract's order.
 
     A file is located if its source supplied an address, or if the locator finds one for its coordinates.
-    Others give no row. `default_zone` (IANA) is the lake's, for times that need a zone where no coordinates
-    tell it.
+    Others give no row. Files may be corrected by people (`corrections.correct_files`). `default_zone` (IANA) is the
+    lake's, for times that need a zone where no coordinates tell it.
     """
     rows = files.select(
-        *("bucket", "project_name", "dataset_name", "uri", "media_type", "deleted_time"),
+        *("bucket", "project_name", "dataset_name", "uri", "media_type", "shot_id", "deleted_time"),
         *("produce_time", "time_is", "utc_offset", "longitude", "latitude"),
         cover_rank().alias("cover_rank"),
+        _location_source(files).alias("location_source"),
         has_address(F.col("address")).alias("is_supplied"),
         supplied_address(F.col("address")).alias("supplied"),
     )
@@ -64,9 +66,15 @@ def place_files(files: DataFrame, *, default_zone: str, locator: Locator, run_id
         .transform(fill_levels)
         .transform(key_places, keyed_by_codes=locator.keyed_by_codes)
         .transform(date_files, default_zone=default_zone)
-        .withColumns({"location_source": F.lit("file"), "run_id": F.lit(run_id)})
+        .withColumn("run_id", F.lit(run_id))
         .select(*FILE_PLACES.names)
     )
+
+
+def _location_source(files: DataFrame) -> Column:
+    """Who says where a file was taken: its source, or people."""
+    said = F.lit("file")
+    return F.when(F.col(CORRECTED), "edited").otherwise(said) if CORRECTED in files.columns else said
 
 
 def take_supplied(rows: DataFrame) -> DataFrame:

@@ -1,8 +1,8 @@
 """Groups of similar pictures: from pairs and pictures to clusters and their members, within one process.
 
 Tables in, tables out, of many datasets at once. `images` has a row per picture: FILE_KEY, `fingerprint`, `image_score`,
-and what `files` says: `content_hash`, `camera_make`, `camera_model`, `produce_time`, `image_width`, `image_height`.
-`pairs` are rows of `similar_image_pairs`.
+and what `files` says: `content_hash`, `shot_id`, `camera_make`, `camera_model`, `produce_time`, `image_width`,
+`image_height`. `pairs` are rows of `similar_image_pairs`.
 """
 
 from __future__ import annotations
@@ -206,7 +206,8 @@ def gather_members(images: pa.Table, *, stars: pa.Table) -> pa.Table:
 def describe_members(members: pa.Table) -> pa.Table:
     """Adds `kind`, `rank` and a total `image_score` to members of clusters (`object_id`).
 
-    A copy has the content of a better member. Pictures of a burst come from one device, at different times no more than
+    A copy has the content of a better member; `shot` is of the same shot as a better member, as a raw file and its JPEG
+    are, and no copy that could go. Pictures of a burst come from one device, at different times no more than
     BURST_SECONDS from one to the next; where one of the two times has no fraction of a second, both are taken to the
     second, so that a copy that lost the fraction is no burst.
     """
@@ -215,8 +216,10 @@ def describe_members(members: pa.Table) -> pa.Table:
     rank = number_rows(clusters, -scores.to_numpy(zero_copy_only=False), ranks(members["uri"]))
     (contents,) = key_codes(members, key=(*CLUSTER_KEY, "content_hash"))
     is_copy = holds(pc.is_valid(members["content_hash"])) & (number_rows(contents, rank) > 1)
+    (shots,) = key_codes(members, key=(*CLUSTER_KEY, "shot_id"))
+    is_shot = holds(pc.is_valid(members["shot_id"])) & (number_rows(shots, rank) > 1)
     in_burst = holds(pc.is_valid(members["camera_model"])) & _is_near_in_time(members)
-    kind = np.where(is_copy, "copy", np.where(in_burst, "burst", "near-duplicate"))
+    kind = np.select([is_shot, is_copy, in_burst], ["shot", "copy", "burst"], "near-duplicate")
     described = {"image_score": scores, "rank": pa.array(rank, pa.int32()), "kind": pa.array(kind, pa.string())}
     return with_columns(members, described)
 
@@ -264,11 +267,13 @@ def describe_groups(members: pa.Table) -> pa.Table:
     (codes,) = key_codes(members, key=CLUSTER_KEY)
     cover = members.take(pa.array(first_of_each(codes, integers(members["rank"], null=0))))
     files = np.bincount(codes, minlength=len(cover))
-    copies, bursts = (
-        np.bincount(codes[is_equal(members["kind"], kind)], minlength=len(cover)) for kind in ("copy", "burst")
+    copies, bursts, shots = (
+        np.bincount(codes[is_equal(members["kind"], kind)], minlength=len(cover)) for kind in ("copy", "burst", "shot")
     )
-    is_burst = (bursts >= 2) & (bursts + copies == files)
-    kind = np.where(copies == files - 1, "copies", np.where(is_burst, "burst", "near-duplicates"))
+    pictures = files - shots  # what a shot has beside counts for none
+    is_burst = (bursts >= 2) & (bursts + copies == pictures)
+    kinds = [pictures == 1, copies == pictures - 1, is_burst]
+    kind = np.select(kinds, ["shots", "copies", "burst"], "near-duplicates")
     micros = integers(members["produce_time"], null=_UNTIMED)
     timed = micros != _UNTIMED
     first, last = np.full(len(cover), np.iinfo(np.int64).max), np.full(len(cover), _UNTIMED)

@@ -11,10 +11,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField
 
 from schemas.contract import LEVELS
+from transforms.sources.values import filled_object
 from transforms.tables.source_columns import ANGLES, BOX_SIDES, MESSAGE, REASON, ROW, add_columns, quoted
 
 IMM_FIELDS = (
     "URI",
+    "CustomId",
+    "CustomLabels",
     "DatasetName",
     "MediaType",
     "ContentType",
@@ -37,7 +40,43 @@ IMM_FIELDS = (
     "Figures",
     "UpdateTime",
 )
-"""The fields of a File that the lake takes. Its ProjectName isn't one: a run has one project."""
+"""The fields of a File that the lake has columns for. Its ProjectName isn't one: a run has one project."""
+
+OWN_FIELDS = (
+    "URI",
+    "ObjectId",
+    "ProjectName",
+    "DatasetName",
+    "MediaType",
+    "ContentType",
+    "Size",
+    "FileHash",
+    "ProduceTime",
+    "LatLong",
+    "ImageWidth",
+    "ImageHeight",
+    "Orientation",
+    "Duration",
+    "Title",
+    "CustomId",
+    "CustomLabels",
+    "Figures",
+    "CreateTime",
+    "UpdateTime",
+)
+"""The fields of a File of which columns of `files`, or the table `figures`, tell all; the others are `attributes`."""
+
+OWN_FIGURE_FIELDS = (
+    "FigureId",
+    "Boundary",
+    "HeadPose",
+    "FaceQuality",
+    "Gender",
+    "Age",
+    "FigureClusterId",
+    "FigureClusterConfidence",
+)
+"""The fields of a Figure of which columns tell all; whose face it is, is for the lake to find out."""
 
 _ADDRESSES = "array<struct<Language:string," + ",".join(f"{level.title()}:string" for level in LEVELS) + ">>"
 
@@ -46,7 +85,8 @@ def from_imm(raw: DataFrame, *, language: str = "en") -> DataFrame:
     """The File objects of `raw` with the lake's columns beside (or, where the names are equal, instead of) IMM's.
 
     The address is that of `language`, else the first; the hash is FileHash, else the ETag; a video's width and
-    height stand in for an image's. Inner objects that can't be read are passed on as they are, to be refused.
+    height stand in for an image's. What no column tells whole is `attributes`. Inner objects that can't be read are
+    passed on as they are, to be refused.
     """
     get = _Fields(raw)
     lat_long = F.trim(get("LatLong"))
@@ -71,10 +111,14 @@ def from_imm(raw: DataFrame, *, language: str = "en") -> DataFrame:
         "title": get("Title"),
         "labels": _labels(get("Labels")),
         "image_score": F.get_json_object(get("ImageScore"), "$.OverallQualityScore"),
+        "custom_id": get("CustomId"),
+        "custom_labels": get("CustomLabels"),
+        "attributes": filled_object(get(ROW), without=OWN_FIELDS),
         "update_time": get("UpdateTime"),
     }
-    if not get.has("DatasetName"):
-        del lake["dataset_name"]
+    untold = {"DatasetName": "dataset_name", "CustomId": "custom_id", "CustomLabels": "custom_labels"}
+    for name in (ours for theirs, ours in untold.items() if not get.has(theirs)):
+        del lake[name]
     return add_columns(raw, lake)
 
 
@@ -113,6 +157,7 @@ def figures_from_imm(raw: DataFrame) -> DataFrame:
             "face_quality": part("FaceQuality"),
             "gender": part("Gender"),
             "age": part("Age"),
+            "attributes": filled_object(F.col("figure"), without=OWN_FIGURE_FIELDS),
         }
     ).drop("figure", "file_row")
 

@@ -72,12 +72,11 @@ class Judgement:
         """Reads a text field and refuses texts that are broken or too long."""
         self.refuse_broken(name, self.read(name, read_text, "string").given)
 
-    def refuse_broken(self, name: str, text: Column) -> None:
-        """Refuses a text that is no clean UTF-8, or longer than `LONGEST_TEXT` bytes."""
+    def refuse_broken(self, name: str, text: Column, *, longest: int = LONGEST_TEXT) -> None:
+        """Refuses a text that is no clean UTF-8, or longer than `longest` bytes."""
         if name in self.columns:
             self.refuse(~is_clean(text), "text_not_utf8", name, text, "valid UTF-8")
-            too_long = F.octet_length(text) > LONGEST_TEXT
-            self.refuse(too_long, "text_too_long", name, text, f"up to {LONGEST_TEXT:,} bytes")
+            self.refuse(F.octet_length(text) > longest, "text_too_long", name, text, f"up to {longest:,} bytes")
 
     def _read(self, name: str, reader: Reader, lake_type: str) -> Value:
         if name not in self.columns:

@@ -7,7 +7,7 @@ field at all raises `Unfit`, which the caller gathers: it is an error of the sou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pyspark.sql import Column
@@ -211,6 +211,64 @@ def read_labels(column: Column, kind: DataType) -> Value:
     labels = F.array_distinct(F.filter(F.transform(listed, lambda label: F.trim(label)), lambda label: label != ""))
     empty = F.size(labels) == 0
     return Value(F.when(~F.coalesce(empty, F.lit(False)), given), F.when(~empty, labels))
+
+
+def read_text_map(column: Column, kind: DataType) -> Value:
+    """Texts by name: a map, a struct, or text that is a JSON object; names without a value are left out, as are none.
+
+    Numbers, truth values and lists in them are taken as their JSON text.
+    """
+    if isinstance(kind, NullType):
+        return absent(TEXT_MAP_TYPE)
+    if isinstance(kind, StringType):
+        given = F.when(~F.regexp_replace(column, r"\s", "").isin("", "{}"), F.trim(column))
+    elif isinstance(kind, MapType | StructType):
+        given = F.nullif(F.to_json(column), F.lit("{}"))
+    else:
+        raise Unfit("a map, a struct, or text that is a JSON object")
+    parsed = F.from_json(F.when(given.startswith("{"), given), TEXT_MAP_TYPE)
+    texts = F.map_filter(parsed, lambda name, text: text.isNotNull())
+    return Value(given, F.when(F.forall(F.map_keys(texts), lambda name: name != ""), texts))
+
+
+TEXT_MAP_TYPE = "map<string,string>"
+
+
+def read_object(column: Column, kind: DataType) -> Value:
+    """A JSON object, as text: a struct, a map, or such text; an empty one is missing."""
+    if isinstance(kind, NullType):
+        return absent("string")
+    if isinstance(kind, StringType):
+        given = F.when(~F.regexp_replace(column, r"\s", "").isin("", "{}"), F.trim(column))
+    elif isinstance(kind, MapType | StructType):
+        given = F.nullif(F.to_json(column), F.lit("{}"))
+    else:
+        raise Unfit("a struct, a map, or text that is a JSON object")
+    return Value(given, F.when(given.startswith("{") & F.from_json(given, _JSON_MAP).isNotNull(), given))
+
+
+def filled_object(text: Column, *, without: Iterable[str] = ()) -> Column:
+    """The JSON object that a text is, but for listed and empty keys ("", [], {}, null); null where none is left.
+
+    >>> df = spark.createDataFrame([('{"Mask": "none", "Age": 3, "Hats": [], "Sharp": 0.5}',), ('{"Age": 4}',)], ["x"])
+    >>> df.select(filled_object(F.col("x"), without=["Age"]).alias("rest")).show(truncate=False)
+    +---------------------------+
+    |rest                       |
+    +---------------------------+
+    |{"Mask":"none","Sharp":0.5}|
+    |NULL                       |
+    +---------------------------+
+    <BLANKLINE>
+    """
+    unwanted = list(without)
+
+    def is_wanted(key: Column, value: Column) -> Column:
+        return ~key.isin(unwanted) & ~F.try_variant_get(value, "$", "string").isin("", "[]", "{}")
+
+    return F.nullif(F.to_json(F.map_filter(F.from_json(text, _JSON_MAP), is_wanted)), F.lit("{}"))
+
+
+_JSON_MAP = "map<string,variant>"
 
 
 def read_embedding(column: Column, kind: DataType) -> Value:

@@ -28,9 +28,11 @@ FILE_FIELDS = (
     "produce_time",
     "produce_time_raw",
     "time_is",
+    "time_source",
     "utc_offset",
     "latitude",
     "longitude",
+    "location_source",
     "address",
     "image_width",
     "image_height",
@@ -39,7 +41,13 @@ FILE_FIELDS = (
     "camera_model",
     "duration",
     "title",
+    "description",
     "labels",
+    "shot_id",
+    "warning",
+    "custom_id",
+    "custom_labels",
+    "attributes",
     "image_score",
     "perceptual_hash",
     "perceptual_hash_quality",
@@ -65,6 +73,7 @@ FIGURE_FIELDS = (
     "face_quality",
     "gender",
     "age",
+    "attributes",
     "embedding",
     "update_time",
 )
@@ -72,14 +81,16 @@ FIGURE_FIELDS = (
 
 TOLD_BY: dict[str, tuple[str, ...]] = {
     "media_type": ("media_type", "content_type"),
-    **dict.fromkeys(("produce_time", "produce_time_raw", "time_is", "utc_offset"), ("produce_time",)),
-    **dict.fromkeys(("latitude", "longitude"), ("latitude", "longitude")),
+    **dict.fromkeys(("produce_time", "produce_time_raw", "time_is", "time_source", "utc_offset"), ("produce_time",)),
+    **dict.fromkeys(("latitude", "longitude", "location_source"), ("latitude", "longitude")),
     "boundary": ("boundary", *BOX_SIDES),
     "head_pose": ("head_pose", *ANGLES),
 }
 """Columns of the lake that a source speaks of where it has any of these fields."""
 
 PARTS: dict[str, tuple[str, ...]] = {"address": LEVELS, "boundary": BOX_SIDES, "head_pose": ANGLES}
+OPEN_OBJECTS = ("custom_labels", "attributes")
+"""Fields whose parts have any name: `--map town=custom_labels.town`."""
 LONGEST_ARRAY_IN_ROW = 8
 
 
@@ -102,7 +113,7 @@ def map_columns(raw: DataFrame, mapping: Mapping[str, str]) -> DataFrame:
     for path, field in mapping.items():
         column = _source_column(raw, path)
         owner, _, part = field.partition(".")
-        if part and part in PARTS.get(owner, ()):
+        if part and (part in PARTS.get(owner, ()) or owner in OPEN_OBJECTS):
             parts.setdefault(owner, {})[part] = column
         elif field in FILE_FIELDS or field in FIGURE_FIELDS:
             fields[field] = column
@@ -110,6 +121,7 @@ def map_columns(raw: DataFrame, mapping: Mapping[str, str]) -> DataFrame:
             known = [
                 *dict.fromkeys(FILE_FIELDS + FIGURE_FIELDS),
                 *(f"{o}.{p}" for o in PARTS for p in PARTS[o]),
+                *(f"{o}.NAME" for o in OPEN_OBJECTS),
             ]
             raise UsageError(f"--map {path}={field}: no field {field!r}; accepted are {', '.join(known)}")
     both = sorted(fields.keys() & parts.keys())

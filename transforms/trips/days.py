@@ -26,7 +26,7 @@ from transforms.tables.machine import kernel
 
 NAMES = (*LEVELS, *(f"{level}_code" for level in LEVELS))
 COUNTS = ("files", "images", "videos")
-FILE_COLUMNS = (*DAY_KEY, *NAMES, "uri", "media_type", "produce_time", "utc_offset", "cover_rank")
+FILE_COLUMNS = (*DAY_KEY, *NAMES, "uri", "shot_id", "media_type", "produce_time", "utc_offset", "cover_rank")
 """The columns of `file_places` that days are counted from."""
 DAYS = pa.schema([field for field in PLACE_DAYS.arrow_schema if field.name != "run_id"])
 """The columns of `place_days` but run_id."""
@@ -65,9 +65,16 @@ def count_days(places: pa.Table) -> pa.Table:
     """One row per dataset, place and local date with a dated file: the columns of `place_days` but run_id.
 
     `places` has FILE_COLUMNS of a row per located file. A day's names are those of its best cover, so that a place
-    that is spelt in two ways has one name a day. Memory: some 150 bytes a file beside the file's own columns.
+    that is spelt in two ways has one name a day. Of the files of one shot, the one that
+    stands for it counts. Memory: some 150 bytes a file beside the file's own columns.
     """
-    return _total_days(places, _evidence_of_files(places))
+    counted = places.filter(pc.invert(is_companion(places)))
+    return _total_days(counted, _evidence_of_files(counted))
+
+
+def is_companion(places: pa.Table) -> pa.ChunkedArray:
+    """Which files are of a shot that another file stands for: its `shot_id` is that one's uri."""
+    return pc.fill_null(pc.not_equal(places["shot_id"], places["uri"]), False)
 
 
 def add_days(days: pa.Table) -> pa.Table:

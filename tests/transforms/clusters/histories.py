@@ -54,7 +54,7 @@ IMAGES = pa.schema(
         ("uri", pa.string()),
         ("fingerprint", pa.string()),
         ("image_score", pa.float64()),
-        *((name, pa.string()) for name in ("content_hash", "camera_make", "camera_model")),
+        *((name, pa.string()) for name in ("content_hash", "shot_id", "camera_make", "camera_model")),
         ("produce_time", TIME),
         ("image_width", pa.int32()),
         ("image_height", pa.int32()),

@@ -145,6 +145,28 @@ def test_copies_bursts_and_what_is_near() -> None:
     assert groups["1"]["last_time"] == time_of(0) + timedelta(seconds=6.6)
 
 
+def test_files_of_one_shot_are_no_copies() -> None:
+    raw = {"image_score": 0.1, "shot_id": "1"}
+    images = images_of(
+        ("1 a", {"image_score": 0.9, "shot_id": "1"}),
+        ("2 a", raw),
+        ("3 b", {"image_score": 0.9, "shot_id": "3", "content_hash": "x"}),
+        ("4 b", {"image_score": 0.1, "shot_id": "3", "content_hash": "y"}),
+        ("5 b", {"image_score": 0.5, "content_hash": "x"}),
+    )
+    state = State(GROUPS)
+    decide(images, pairs_of(), state, step=0)
+    told = {row["uri"]: (row["kind"], row["rank"]) for row in state.members.to_pylist()}
+    assert told == {
+        "1": ("near-duplicate", 1),
+        "2": ("shot", 2),
+        "3": ("near-duplicate", 1),
+        "4": ("shot", 3),
+        "5": ("copy", 2),
+    }
+    assert {row["cover_uri"]: row["kind"] for row in state.clusters.to_pylist()} == {"1": "shots", "3": "copies"}
+
+
 def test_a_burst_is_of_pictures_within_seconds() -> None:
     own = {"camera_model": "n"}
     times = [None if second is None else time_of(0) + timedelta(seconds=second) for second in (0, 2, 4, 4)]

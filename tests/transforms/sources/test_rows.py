@@ -21,7 +21,7 @@ from schemas.files import FILES
 from schemas.reasons import REASONS
 from transforms.sources.imm import figures_from_imm, from_imm
 from transforms.sources.rows import accepted, judge_figures, judge_files, refused
-from transforms.tables.source_columns import FILE_FIELDS, map_columns
+from transforms.tables.source_columns import FILE_FIELDS, ROW, map_columns
 from transforms.tables.times import settled_time, written_time
 
 SETTINGS = settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
@@ -434,7 +434,9 @@ def test_a_uri_that_repeats_without_end(spark: SparkSession) -> None:
 def test_results_have_the_types_of_the_tables(spark: SparkSession) -> None:
     judged = judge_files(frame(spark, [], TEXTS), source="s", project="p", dataset="d")
     types = {field.name: plain(field.type) for field in arrow_schema(judged)}
-    for contract, exempt in ((FILES, {"bucket", "object_id", "create_time", "update_time", "deleted_time", "run_id"}),):
+    for contract, exempt in (
+        (FILES, {"bucket", "object_id", "create_time", "update_time", "deleted_time", "moved_to", "run_id"}),
+    ):
         wanted = {c.name: plain(c.type) for c in contract.columns if c.name not in exempt}
         assert {name: types.get(name) for name in wanted} == wanted
     features = (*PIXEL_FEATURES, "embedding")
@@ -540,6 +542,76 @@ def test_imm_files(spark: SparkSession) -> None:
     assert (row["file_hash"], row["camera_make"]) == ("D41D8CD98F00B204E9800998ECF8427E", "Apple")
     chinese, other = (from_imm(raw, language=language).first()["address"] for language in ("zh", "fr"))
     assert chinese == other == '{"city":"杭州市"}'
+
+
+def test_what_imm_says_and_no_column_holds_is_kept(spark: SparkSession) -> None:
+    face = {
+        "FigureId": "f",
+        "Age": 30,
+        "FigureClusterId": "Cluster-1",
+        "Emotion": "happiness",
+        "EmotionConfidence": 0.75,
+    }
+    file = {
+        "URI": "1.jpg",
+        "ObjectId": "x",
+        "Size": 7,
+        "CustomId": "c-1",
+        "CustomLabels": {"season": "spring", "count": 3, "gone": None},
+        "ETag": '"0123"',
+        "Labels": [{"LabelName": "sea", "LabelConfidence": 0.875}],
+        "OCRContents": [],
+        "Artist": "",
+        "VideoWidth": 1920,
+        "OSSUserMeta": {"k": "v"},
+        "Figures": [face],
+        "NewField": [1.5],
+    }
+    texts = {name: text if isinstance(text, str) else json.dumps(text) for name, text in file.items()}
+    raw = frame(spark, [texts | {ROW: json.dumps(file)}], ", ".join(f"{name} string" for name in (*file, ROW)))
+    (row,) = judge_files(from_imm(raw), source="s", project="p", dataset="d").collect()
+    assert (row["reason"], row["custom_id"]) == (None, "c-1")
+    assert row["custom_labels"] == {"season": "spring", "count": "3"}
+    kept = ("ETag", "Labels", "VideoWidth", "OSSUserMeta", "NewField")
+    assert json.loads(row["attributes"]) == {name: file[name] for name in kept}
+    (judged,) = judge_figures(figures_from_imm(raw), source="s", project="p", dataset="d").collect()
+    assert json.loads(judged["attributes"]) == {"Emotion": "happiness", "EmotionConfidence": 0.75}
+
+
+LABELS: list[tuple[str, dict[str, str] | None, str | None]] = [
+    ('{"a": "b", "n": 1.5, "x": null, "l": ["c"]}', {"a": "b", "n": "1.5", "l": '["c"]'}, None),
+    ("{}", None, None),
+    (" ", None, None),
+    ('{"": "b"}', None, "custom_labels_invalid"),
+    ('["a"]', None, "custom_labels_invalid"),
+    ("season", None, "custom_labels_invalid"),
+]
+
+
+def test_custom_labels_as_text(spark: SparkSession) -> None:
+    judged = judge(spark, [{"custom_labels": text} for text, _, _ in LABELS])
+    assert [(row["custom_labels"], row["reason"]) for row in judged] == [(made, reason) for _, made, reason in LABELS]
+
+
+def test_labels_and_attributes_of_a_table(spark: SparkSession) -> None:
+    raw = spark.sql(
+        """SELECT 'a.jpg' AS uri, map('k', 'v', 'n', null) AS custom_labels, named_struct('Mask', 'none') AS attributes,
+        'x' AS town"""
+    )
+    (row,) = judge_files(raw, source="s", project="p", dataset="d").collect()
+    assert (row["custom_labels"], row["attributes"]) == ({"k": "v"}, '{"Mask":"none"}')
+    mapped = map_columns(raw.drop("custom_labels"), {"town": "custom_labels.town"})
+    (row,) = judge_files(mapped, source="s", project="p", dataset="d").collect()
+    assert row["custom_labels"] == {"town": "x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [('{"a":1}', None), ("{}", None), ("[1]", "attributes_invalid"), ('{"a":"' + "x" * 2**20 + '"}', "text_too_long")],
+)
+def test_attributes_as_text(spark: SparkSession, text: str, reason: str | None) -> None:
+    (row,) = judge(spark, [{"attributes": text}])
+    assert row["reason"] == reason
 
 
 BROKEN_IMM: list[tuple[str, str | None, str | None]] = [

@@ -69,7 +69,7 @@ FILES = pa.schema(
         ("bucket", pa.int32()),
         *((name, pa.string()) for name in ("project_name", "dataset_name", "place_key")),
         ("local_date", pa.date32()),
-        *((name, pa.string()) for name in (*NAMES, "uri", "media_type")),
+        *((name, pa.string()) for name in (*NAMES, "uri", "shot_id", "media_type")),
         ("produce_time", pa.timestamp("us", tz="UTC")),
         ("utc_offset", pa.int32()),
         ("cover_rank", pa.int64()),

@@ -45,6 +45,19 @@ def feed(*rows: tuple[str, dict[str, Any]]) -> pa.Table:
     return with_columns(files(*(row for _, row in rows)), {"_change_type": kinds})
 
 
+def test_files_of_one_shot_count_once() -> None:
+    shot = [file("a.heic", shot_id="a.heic"), file("a.mov", shot_id="a.heic", media_type="video", cover_rank=1)]
+    (day,) = count_days(files(*shot, file("b"))).to_pylist()
+    assert (day["files"], day["images"], day["videos"]) == (2, 2, 0)
+    assert count_days(files(shot[1])).num_rows == 0
+    # a video that was alone becomes a companion
+    alone = file("a.mov", media_type="video", cover_rank=1)
+    days = count_days(files(alone))
+    changes = feed(("update_preimage", alone), ("update_postimage", shot[1]), ("insert", shot[0]))
+    (change,) = change_days(changes, places=files(*shot), days=days).to_pylist()
+    assert (change["files"], change["images"], change["videos"]) == (1, 1, 0)
+
+
 def test_a_day_counts_its_files_and_knows_the_first_the_last_and_the_best_cover() -> None:
     early, late = (datetime(2024, 2, 29, hour, tzinfo=UTC) for hour in (6, 18))
     days = count_days(
