@@ -146,7 +146,9 @@ class FileQuery:
             rows += f" LEFT JOIN {source.select(within, source.columns)} AS {source.name} ON {source.joins('files')}"
         conditions = [
             self.scope.condition(lake, table="files"),
-            "files.deleted_time IS NOT NULL" if self.removed else f"files.deleted_time IS NULL AND ({IS_THERE})",
+            "files.deleted_time IS NOT NULL AND files.moved_to IS NULL"
+            if self.removed
+            else f"files.deleted_time IS NULL AND ({IS_THERE})",
         ]
         if self.where is not None:
             conditions.append(to_sql(self.where, within))
