@@ -25,13 +25,13 @@ from pathlib import Path
 
 import duckdb
 from deltalake import DeltaTable, QueryBuilder
+from jobs.clusters.evidence import refresh_place_days
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from bench.measuring import growth_exponent, new_run
 from catalog.create import ensure_lake
 from jobs.cluster_location_dates import ClusterLocationDates, cluster_location_dates
-from jobs.clusters.evidence import refresh_place_days
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import Step, put_rows
 from jobs.runtime.lake import Lake, bucket, spark_schema

@@ -8,42 +8,24 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 import click
 from pydantic import Field
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
-from jobs.clusters.clustering import edits_of_kind
-from jobs.clusters.member_clusters import Changed, MemberClusters, cluster_members
+from jobs.clusters.members import derive_cluster_events, find_changed
+from jobs.clusters.scope import end_clustering, load_edits, pin_scope
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
-from jobs.similar_images.pairs import OF_A_FILE, commit_similar_images, parts_of, refresh_similar_image_pairs
+from jobs.similar_images.groups import EVIDENCE, Thresholds, commit_similar_images, parts_of
+from jobs.similar_images.pairs import refresh_similar_image_pairs
 from schemas.cluster_kinds import GROUPS
-from schemas.file_features import FILE_FEATURES
-from schemas.files import FILES
-from schemas.keys import DATASET_KEY, FILE_KEY
-from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
-from transforms.graphs.stars import group_stars
-from transforms.similar_images.hash_pairs import HASH_DISTANCE
-from transforms.similar_images.similarity import (
-    MIN_SIMILARITY,
-    gather_members,
-    hash_look,
-    link_images,
-    link_nodes,
-    linked_looks,
-    part_images,
-    within_thresholds,
-)
+from transforms.similar_images.hamming import HASH_DISTANCE
+from transforms.similar_images.pairing import MIN_SIMILARITY
 
 TASK_TYPE = "SimilarImageClustering"
-EVIDENCE = (SIMILAR_IMAGE_PAIRS, FILE_FEATURES, FILES)
 
 
 class ClusterSimilarImages(JobConfig):
@@ -59,6 +41,11 @@ class ClusterSimilarImages(JobConfig):
     full: bool = Field(default=False, description="recompute all clusters from the pairs")
 
     @property
+    def thresholds(self) -> Thresholds:
+        """Which pairs count."""
+        return Thresholds(self.max_distance, self.min_similarity, self.crops)
+
+    @property
     def options(self) -> str:
         """The options that shape clusters, as kept in dataset_state."""
         shaping = ("max_distance", "min_similarity", "crops")
@@ -69,71 +56,21 @@ def cluster_similar_images(run: Run, config: ClusterSimilarImages) -> None:
     """Brings the clusters of the asked datasets up to date. Harmless to repeat; started over when it loses a race."""
     run.progress.stage("pairs: comparing pictures", 10)
     retry_conflicts(lambda: refresh_similar_image_pairs(run))
-    commit = partial(_commit, config=config)
-    with nullcontext():
-        retry_conflicts(lambda: cluster_members(run, config, GROUPS, evidence=EVIDENCE, commit=commit))
+    retry_conflicts(lambda: _cluster(run, config))
 
 
-def _commit(changed: Changed, *, config: ClusterSimilarImages) -> int:
-    return [_commit_part(part, config) for part in parts_of(changed)][-1]
-
-
-def _commit_part(changed: Changed, config: ClusterSimilarImages) -> int:
-    changed.run.progress.stage("groups", 50)
-    groups = _group(changed, config)
-    changed.run.progress.stage("clusters", 70)
-    clusters = MemberClusters.pin(changed.run, GROUPS, changed.datasets, looks=changed.looks)
-    with nullcontext():
-        return commit_similar_images(clusters, groups, names=clusters.name(groups))
-
-
-def _group(changed: Changed, config: ClusterSimilarImages) -> DataFrame:
-    """The files of groups of two or more: one row each, with what tells of a picture and of its representative."""
-    run = changed.run
-    counts = within_thresholds(
-        max_distance=config.max_distance, min_similarity=config.min_similarity, crops=config.crops
-    )
-    with nullcontext():
-        pairs = run.cache(changed.of_looks(SIMILAR_IMAGE_PAIRS, SIMILAR_IMAGE_PAIRS.names).where(counts))
-        run.ledger.count("pairs.counted", pairs.count())
-    with nullcontext():
-        images = changed.of_looks(FILE_FEATURES, (*FILE_KEY, "fingerprint", "image_score"))
-        images = images.where(F.col("fingerprint").isNotNull())
-        looks = run.cache_keys(pairs.transform(linked_looks, images=images), "fingerprints.linked")
-        images = images.withColumn("look", hash_look()).join(looks, "look", how="left_semi").drop("look")
-        images = run.cache_keys(images, "images.linked")
-        if changed.looks is None:
-            files = changed.read(FILES)
-        else:
-            files = changed.rows_of(FILES, images, on=FILE_KEY, columns=(*FILE_KEY, *OF_A_FILE, "deleted_time"))
-        files = files.where(F.col("deleted_time").isNull()).select(*FILE_KEY, *OF_A_FILE)
-        images = run.cache(files.join(images, list(FILE_KEY), how="inner"))
-    with nullcontext():
-        parted = run.cache(_parted(changed, config))
-        if parted.isEmpty():
-            images = images.withColumn("node", F.col("fingerprint"))
-            links = run.cache(pairs.transform(link_images, images=images))
-        else:
-            images = run.cache(images.transform(part_images, parted=parted, pairs=pairs))
-            links = run.cache(pairs.transform(link_nodes, images=images))
-        stars = group_stars(links, key=DATASET_KEY, checkpoint=run.cache, log=run.log_round)
-        return run.cache(images.transform(gather_members, stars=stars))
-
-
-def _parted(changed: Changed, config: ClusterSimilarImages) -> DataFrame:
-    """The pictures that people parted from others: a dataset, `uri` and `apart` (fingerprints) a row."""
-    edits = edits_of_kind(changed.run, config, kind=GROUPS.name, until=changed.scope.edits_version)
-    edits = edits.where(F.col("action").isin("part", "rejoin"))
-    rejoined = F.max(F.when(F.col("action") == "rejoin", F.col("sequence")))
-    parts = F.collect_list(F.when(F.col("action") == "part", F.struct("sequence", "fingerprints")))
-    since = F.filter("parts", lambda part: F.col("rejoined").isNull() | (part["sequence"] > F.col("rejoined")))
-    apart = F.array_distinct(F.flatten(F.transform(since, lambda part: part["fingerprints"])))
-    found = (
-        edits.groupBy(*FILE_KEY)
-        .agg(rejoined.alias("rejoined"), parts.alias("parts"))
-        .select(*FILE_KEY, F.array_sort(apart).alias("apart"))
-    )
-    return found.where(F.size("apart") > 0)
+def _cluster(run: Run, config: ClusterSimilarImages) -> None:
+    scope = pin_scope(run, config, kind=GROUPS.name, evidence=EVIDENCE)
+    changed = find_changed(run, config, scope, kind=GROUPS.name, evidence=EVIDENCE)
+    version = run.lake.version(GROUPS.table)
+    if changed is not None:
+        edits = load_edits(run, config, kind=GROUPS.name, until=scope.edits_version)
+        for part in parts_of(run, scope, changed):
+            version = commit_similar_images(run, scope, part, config.thresholds, edits)
+    run.progress.stage("events", 85)
+    derive_cluster_events(run, GROUPS)
+    run.progress.stage("state", 95)
+    end_clustering(run, config, scope, kind=GROUPS.name, result=GROUPS.table, result_version=version)
 
 
 @click.command("similar-images")

@@ -22,7 +22,7 @@ from catalog.lake import Lake as Catalog
 from catalog.lake import Scope
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
-from jobs.clusters.evidence import derive_cluster_events
+from jobs.clusters.members import derive_cluster_events
 from jobs.runtime.commits import Step, apply_changes, reach_failure_point, retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
 from schemas.cluster_edits import CLUSTER_EDITS

@@ -15,12 +15,12 @@ from pydantic import Field
 
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
-from jobs.clusters.evidence import derive_cluster_events
+from jobs.clusters.members import derive_cluster_events
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import Step, apply_changes, retry_conflicts
 from jobs.runtime.lake import check_datasets
 from jobs.runtime.runs import Run, print_result, run_job
-from jobs.similar_images.pairs import drop_removed_members
+from jobs.similar_images.groups import drop_removed_members
 from schemas.cluster_kinds import GROUPS
 from schemas.contract import TIMESTAMP
 from schemas.errors import UsageError
@@ -49,7 +49,7 @@ def remove_files(run: Run, config: RemoveFiles) -> None:
     run.progress.stage("places", 60)
     retry_conflicts(lambda: refresh_file_places(run))
     run.progress.stage("similar images", 80)
-    retry_conflicts(lambda: drop_removed_members(run, project=config.project, datasets=config.dataset))
+    retry_conflicts(lambda: drop_removed_members(run, _removed(run, config)))
     retry_conflicts(lambda: derive_cluster_events(run, GROUPS))
 
 
@@ -68,12 +68,15 @@ def _bury(run: Run, config: RemoveFiles) -> None:
 def _drop_faces(run: Run, config: RemoveFiles) -> None:
     """Deletes the faces of the files asked for, which are removed; the next clustering takes them out of people."""
     step = Step.pin(run.lake, FIGURES, run.run_id, dry_run=run.dry_run)
-    files = run.lake.load_keys(
-        FILES, run.lake.version(FILES), _asked(run, config), on=FILE_KEY, columns=(*FILE_KEY, "deleted_time")
-    )
-    removed = files.filter(pc.is_valid(files["deleted_time"]))
-    faces = run.lake.load_keys(FIGURES, step.base, removed, on=FILE_KEY, columns=FIGURES.names)
+    faces = run.lake.load_keys(FIGURES, step.base, _removed(run, config), on=FILE_KEY, columns=FIGURES.names)
     run.ledger.wrote(FIGURES, apply_changes(step, with_action(faces, "delete")))
+
+
+def _removed(run: Run, config: RemoveFiles) -> pa.Table:
+    """Of the files asked for those that are removed, by this run or before: FILE_KEY."""
+    columns = (*FILE_KEY, "deleted_time")
+    files = run.lake.load_keys(FILES, run.lake.version(FILES), _asked(run, config), on=FILE_KEY, columns=columns)
+    return files.filter(pc.is_valid(files["deleted_time"])).select(FILE_KEY)
 
 
 def _asked(run: Run, config: RemoveFiles) -> pa.Table:

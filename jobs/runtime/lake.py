@@ -156,20 +156,34 @@ class Lake:
         self, contract: Contract, version: int, keys: pa.Table, *, on: Sequence[str], columns: Sequence[str]
     ) -> pa.Table:
         """Columns of the rows of a table whose columns `on`, a bucket first, are among `keys`, read by this process."""
+        return pa.concat_tables(self._scan_keys(contract, version, keys, on=on, columns=columns))
+
+    def _load_few_keys(
+        self, contract: Contract, version: int, keys: pa.Table, **which: Sequence[str]
+    ) -> pa.Table | None:
+        """The same; None where they turn out to be more than this process takes on."""
+        found: list[pa.Table] = []
+        for rows in self._scan_keys(contract, version, keys, **which):
+            found.append(rows)
+            if not self.is_few(contract, sum(map(len, found)), which["columns"]):
+                return None
+        return pa.concat_tables(found)
+
+    def _scan_keys(
+        self, contract: Contract, version: int, keys: pa.Table, *, on: Sequence[str], columns: Sequence[str]
+    ) -> Iterator[pa.Table]:
         names = list(dict.fromkeys((*columns, *on)))
         schema = _schema_of(contract, names)
+        yield schema.empty_table().select(list(columns))
         if not len(keys):
-            return schema.empty_table().select(list(columns))
+            return
         near = pc.unique(keys[on[-1]])
-        named = (
-            one_of(name, values) for name in on[:3] if len(values := keys[name].unique().to_pylist()) <= MOST_NAMED
-        )
-        found = []
-        for batch in self.scan(contract, version, names, condition=all_of(["TRUE", *named])):
-            rows = batch.filter(pc.is_in(batch[on[-1]], value_set=near))
-            if len(rows):
-                found.append(rows)
-        return semi_join(pa.Table.from_batches(found, schema), keys, on=on).select(list(columns))
+        values = {name: pc.unique(keys[name]).to_pylist() for name in on[:3]}
+        named = (one_of(name, some) for name, some in values.items() if len(some) <= MOST_NAMED)
+        scanned = self.scan(contract, version, names, condition=all_of(["TRUE", *named]))
+        for rows in gather_tables(scanned, LOOKED_AT):
+            rows = rows.filter(pc.is_in(rows[on[-1]], value_set=near))
+            yield semi_join(rows, keys, on=on).select(list(columns))
 
     def load_changes(
         self, contract: Contract, after: int, until: int, columns: Sequence[str] | None = None
@@ -182,8 +196,7 @@ class Lake:
         feed = self.at(contract, until).load_cdf(starting_version=after + 1, ending_version=until)
         rows = pa.table(feed.read_all())
         wanted = set(columns or contract.names) & set(rows.column_names)
-        fields = [column for column in contract.arrow_schema if column.name in wanted]
-        schema = pa.schema([*fields, *FEED])
+        schema = pa.schema([*_schema_of(contract, [name for name in contract.names if name in wanted]), *FEED])
         return rows.select(schema.names).cast(schema)
 
     def read(self, contract: Contract, version: int) -> DataFrame:
@@ -252,10 +265,12 @@ class Lake:
         self, contract: Contract, version: int, keys: Rows, *, on: Sequence[str], columns: Sequence[str]
     ) -> Rows:
         """Columns of the rows whose columns `on`, a bucket first, are among `keys`: loaded where `keys` are of this
-        process and the table is not too large to look through, else read by Spark.
+        process, the table is not too large to look through, and the rows turn out to be few; else read by Spark.
         """
         if isinstance(keys, pa.Table) and self.rows(contract) < SCANNED * self.driver_rows:
-            return self.load_keys(contract, version, keys, on=on, columns=columns)
+            found = self._load_few_keys(contract, version, keys, on=on, columns=columns)
+            if found is not None:
+                return found
         frame = self.frame(keys).select(*on)
         keys = F.broadcast(frame) if isinstance(keys, pa.Table) else frame
         return self.read(contract, version).join(keys, list(on), how="left_semi").select(*columns)
@@ -285,7 +300,8 @@ class Lake:
 
 
 def _schema_of(contract: Contract, columns: Sequence[str]) -> pa.Schema:
-    return pa.schema([contract.arrow_schema.field(name) for name in columns])
+    """The types of columns. All may be null: what is computed of them is checked when it is committed."""
+    return pa.schema([(name, contract.arrow_schema.field(name).type) for name in columns])
 
 
 def sum_of_files(table: DeltaTable, what: str) -> int:

@@ -22,29 +22,29 @@ _UNKNOWN = -1
 """Of files: the cluster is not live."""
 
 
-def derive_member_events(changes: pa.Table, *, known: pa.Table, kind: str) -> pa.Table:
+def derive_member_events(feed: pa.Table, *, known: pa.Table, kind: str) -> pa.Table:
     """One row per change to a cluster of members, as the columns of `cluster_events` but run_id.
 
-    `changes` is the change feed of the kind's table of clusters: CLUSTER_KEY, `state`, `files`, `origin_id`,
+    `feed` is the change feed of the kind's table of clusters: CLUSTER_KEY, `state`, `files`, `origin_id`,
     `successor_id`, `_change_type`, `_commit_version`, `_commit_timestamp`. `known` has the keys of clusters that have
     events already. A cluster of which a file came and another went, so that it has as many, has no event.
     """
     commit = (*CLUSTER_KEY, "_commit_version", "_commit_timestamp")
-    (codes,) = key_codes(changes, key=commit)
-    was = pc.is_in(changes["_change_type"], pa.array(BEFORE)).to_numpy(zero_copy_only=False)
-    counted = np.where(is_equal(changes["state"], "live"), integers(changes["files"], null=_UNKNOWN), _UNKNOWN)
+    (codes,) = key_codes(feed, key=commit)
+    was = pc.is_in(feed["_change_type"], pa.array(BEFORE)).to_numpy(zero_copy_only=False)
+    counted = np.where(is_equal(feed["state"], "live"), integers(feed["files"], null=_UNKNOWN), _UNKNOWN)
     first = first_of_each(codes)
     before = np.full(len(first), _UNKNOWN, np.int64)
     np.maximum.at(before, codes[was], counted[was])
     after = np.flatnonzero(~was)
-    order = [-ranks(changes[name])[after] for name in _TOLD]
+    order = [-ranks(feed[name])[after] for name in _TOLD]
     last = after[first_of_each(codes[after], *order)]
     at = np.full(len(first), -1, np.int64)
     at[codes[last]] = last
-    now = changes.select(_TOLD).take(indices_or_null(at))
+    now = feed.select(_TOLD).take(indices_or_null(at))
     files = np.where(at >= 0, counted[at], _UNKNOWN) if len(counted) else before
     per_change = with_columns(
-        changes.select(commit).take(pa.array(first)),
+        feed.select(commit).take(pa.array(first)),
         {
             "kind": pa.scalar(kind),
             "files_before": pa.array(before, mask=before == _UNKNOWN),

@@ -73,7 +73,6 @@ def group_images(images: pa.Table, *, pairs: pa.Table, parted: pa.Table) -> pa.T
 
     `pairs` are those within the thresholds; `parted` are the pictures that people parted from others (parted_images).
     """
-    images = images.filter(pa.array(_is_linked(images, pairs)))
     images, apart = part_images(images, parted=parted, pairs=pairs)
     return gather_members(images, stars=group_table(link_nodes(pairs, images=images, apart=apart), key=DATASET_KEY))
 
@@ -90,10 +89,11 @@ def is_within(pairs: pa.Table, *, max_distance: int, min_similarity: float, crop
     return pairs.filter(pa.array(within))
 
 
-def _is_linked(images: pa.Table, pairs: pa.Table) -> Bools:
-    """Which pictures another one is similar to, or looks the same as: of the others no group can come."""
+def linked_images(images: pa.Table, *, pairs: pa.Table) -> pa.Table:
+    """The pictures that another one is similar to, or looks the same as: of the others no group can come."""
     (codes,) = key_codes(images, key=FINGERPRINT_KEY)
-    return (np.bincount(codes)[codes] >= 2) | is_among(images, ends_of(pairs), on=FINGERPRINT_KEY)
+    is_shared = np.bincount(codes, minlength=1)[codes] >= 2
+    return images.filter(pa.array(is_shared | is_among(images, ends_of(pairs), on=FINGERPRINT_KEY)))
 
 
 def ends_of(pairs: pa.Table) -> pa.Table:

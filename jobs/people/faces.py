@@ -1,0 +1,67 @@
+"""People: the faces of the datasets that a run clusters, and the groups that are made of them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from catalog.sql import all_of, equals
+from jobs.clusters.members import Changed
+from jobs.clusters.scope import Evidence, Scope
+from jobs.people.erasures import read_erased
+from jobs.runtime.lake import Rows
+from jobs.runtime.runs import Run
+from schemas.cluster_edits import CLUSTER_EDITS
+from schemas.cluster_kinds import PEOPLE
+from schemas.figures import FIGURES
+from schemas.files import FILES
+from schemas.keys import DATASET_KEY, FACE_KEY, FILE_KEY
+from transforms.people import deciding
+from transforms.people.erasures import drop_erased
+from transforms.people.figures import group_figures, is_good, large_libraries
+from transforms.people.grouping import Profile
+from transforms.people.libraries import group_libraries
+from transforms.tables.keyed import inner_join, with_columns
+
+EVIDENCE: Evidence = ((FIGURES, FACE_KEY), (FILES, FILE_KEY))
+"""The tables that people are made of, and what of their change feeds tells which datasets changed."""
+ABOUT = (*FACE_KEY, "uri", "media_type", "age", "gender", "face_quality")
+"""What of a face people's decisions and descriptions need."""
+_EMBEDDED = (*FACE_KEY, "uri", "age", "gender", "face_quality", "embedding", "boundary", "head_pose")
+
+
+def group_faces_of(run: Run, scope: Scope, changed: Changed, *, profile: Profile, project: str) -> tuple[Rows, Rows]:
+    """The faces (ABOUT) of the datasets that changed, of files that there are, and the groups that they make."""
+    lake = run.lake
+    of_datasets = partial(lake.fetch_keys, on=DATASET_KEY)
+    faces = of_datasets(FIGURES, scope.versions[FIGURES.name], changed.datasets, columns=_EMBEDDED)
+    columns = (*FILE_KEY, "media_type", "deleted_time")
+    files = of_datasets(FILES, scope.versions[FILES.name], changed.datasets, columns=columns)
+    if isinstance(faces, DataFrame) or isinstance(files, DataFrame):
+        return _group_by_spark(run, lake.frame(faces), lake.frame(files), profile=profile, project=project)
+    edits = lake.load(
+        CLUSTER_EDITS,
+        lake.version(CLUSTER_EDITS),
+        condition=all_of([equals("project_name", project), equals("kind", PEOPLE.name)]),
+    )
+    faces = deciding.drop_erased(faces, edits=edits)
+    there = files.filter(pc.is_null(files["deleted_time"]))
+    faces = inner_join(faces, there, on=FILE_KEY, columns=["media_type"])
+    faces = with_columns(faces, {"is_good": deciding.is_good(faces)})
+    return faces.select(ABOUT), group_libraries(faces, profile=profile)
+
+
+def _group_by_spark(
+    run: Run, faces: DataFrame, files: DataFrame, *, profile: Profile, project: str
+) -> tuple[DataFrame, DataFrame]:
+    """The same of many faces."""
+    faces = faces.transform(drop_erased, erased=read_erased(run, project=project))
+    files = files.where(F.col("deleted_time").isNull()).drop("deleted_time")
+    embedded = faces.join(files, list(FILE_KEY), how="inner").withColumn("is_good", is_good())
+    about = run.cache(embedded.select(*ABOUT))
+    large = run.cache(large_libraries(about))
+    groups = group_figures(embedded, large=large, profile=profile, checkpoint=run.cache, log=run.log_round)
+    return about, run.cache(groups)
