@@ -171,8 +171,8 @@ def keys() -> None:
     "--policy",
     "policies",
     multiple=True,
-    metavar="NAME|FILE",
-    help=f"What the key may do: {', '.join(MANAGED)}, or a JSON file of a RAM policy; repeatable.",
+    metavar="NAME|JSON|FILE",
+    help=f"What the key may do: {', '.join(MANAGED)}, or a RAM policy's JSON, or a file of it; repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @CREDENTIALS
@@ -226,10 +226,12 @@ def delete(key_id: str, credentials: str) -> None:
 
 
 def _policy(text: str) -> Any:
-    """A ready-made policy's name, or the document in a file."""
+    """A ready-made policy's name, or a document: written out, or in a file."""
     if text in MANAGED:
         return text
     try:
-        return json.loads(Path(text).read_text(encoding="utf-8"))
+        return json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"--policy {text!r} is none of {', '.join(MANAGED)}, nor a JSON file: {error}") from None
+        raise UsageError(
+            f"--policy {text!r} is none of {', '.join(MANAGED)}, no JSON nor a file of it: {error}"
+        ) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import subprocess
 import sys
@@ -31,11 +32,15 @@ GATHERED = 10_000
 """Pieces that one commit takes at most."""
 PAUSE_SECONDS = 0.05
 """How long a commit waits for others to come along."""
+MOST_WAITING = 100_000
+"""Pieces of a dataset that are looked at to tell whether it is about to have files."""
 BEAT = timedelta(minutes=1)
 """How often tasks that wait for their turn give a sign of life."""
 BACK_OFF_SECONDS = (0.0, 1.0, 5.0, 30.0)
 """How long a worker that died is waited for, by how often it did in a row."""
 SETTLED_SECONDS = 300.0
+_PLAIN_LOG = {"LAKEALBUM_LOG": "json"}
+"""No progress bars in the middle of the server's log, unless they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +84,11 @@ class Queue:
         return asked.durable
 
     def has_files(self, project: str, dataset: str) -> bool:
-        """Whether files of a dataset wait to be indexed."""
+        """Whether files of a dataset wait to be indexed, and not to be deleted again."""
         ours = Scope(project, (dataset,)).condition(self._lake, bucketed=False)
-        indexing = "operation IN ('IndexFileMeta', 'BatchIndexFileMeta')"
-        return bool(read_pending(self._lake, 1, all_of([ours, indexing])))
+        pending = read_pending(self._lake, MOST_WAITING, all_of([ours, "uri IS NOT NULL"]))
+        last = {piece.uri: piece.operation for piece in pending}
+        return any("Index" in operation for operation in last.values())
 
     def _gather(self) -> None:
         ending = False
@@ -168,7 +174,9 @@ class Worker:
         deaths = 0
         while not self._stopping.is_set():
             begun = time.monotonic()
-            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, bufsize=0)
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True, env=_PLAIN_LOG | os.environ
+            )
             if self._stopping.is_set():
                 self._hang_up()
             code = self._process.wait()

@@ -34,7 +34,7 @@ from catalog.file_notes import Key, note_files, read_file_notes, replaced_by
 from catalog.lake import Lake, Row, Scope
 from catalog.projects import count_files
 from catalog.requests import Piece, append_step, expire_requests, read_pending
-from catalog.sql import all_of, equals, one_of
+from catalog.sql import all_of, equals, literal, one_of
 from catalog.tasks import append_task_state, get_task
 from schemas.cluster_events import CLUSTER_EVENTS
 from schemas.cluster_kinds import GROUPS, PEOPLE
@@ -55,6 +55,8 @@ BATCH = 20_000
 """Pieces that are looked at, at once."""
 MOST_TRIES = 3
 """As often is a piece begun that ends the worker each time; then it failed."""
+FEWER_BITS = 4
+"""By how many powers of two fewer pieces go together each time that they ended the worker."""
 LOOK_SECONDS = 2.0
 """How long an idle worker waits for a sign before it looks by itself."""
 EXPIRE_SECONDS = 900.0
@@ -163,17 +165,16 @@ def _carry_out_files(lake: Lake, group: Group) -> None:
         assert piece.uri is not None, piece.operation
         works.setdefault((piece.dataset_name, piece.uri), FileWork()).add(piece)
     for dataset in group.datasets:
-        _remove_files(
-            lake, group.project, dataset, [uri for (of, uri), w in works.items() if of == dataset and w.remove]
-        )
+        removed = [uri for (of, uri), work in works.items() if of == dataset and work.remove]
+        _remove_files(lake, group.project, dataset, removed, until=group.pieces[-1].ask_time)
     indexed = {key: work for key, work in works.items() if work.index is not None}
     if indexed:
         _say_more(lake, group.project, indexed)
         _index_files(lake, group.project, indexed)
 
 
-def _remove_files(lake: Lake, project: str, dataset: str, uris: Sequence[str]) -> None:
-    """Removes those files that are there, and what was noted to hide them."""
+def _remove_files(lake: Lake, project: str, dataset: str, uris: Sequence[str], *, until: datetime) -> None:
+    """Removes those files that are there, and what was noted to hide them, but for what was asked later."""
     from jobs.remove_files import RemoveFiles, remove_files
     from jobs.runtime.runs import run_job
 
@@ -187,8 +188,10 @@ def _remove_files(lake: Lake, project: str, dataset: str, uris: Sequence[str]) -
         with run_job(config, job="remove-files", task_type="FileRemoving") as run:
             remove_files(run, config)
     if lake.has(FILE_NOTES.name):
-        hiding = all_of([scope.condition(lake, bucketed=False), "removed_time IS NOT NULL", one_of("uri", uris)])
-        remove(lake.root, FILE_NOTES, hiding)
+        noted = all_of(
+            [scope.condition(lake, bucketed=False), f"removed_time <= {literal(until)}", one_of("uri", uris)]
+        )
+        remove(lake.root, FILE_NOTES, noted)
 
 
 def _say_more(lake: Lake, project: str, works: Mapping[Key, FileWork]) -> None:
@@ -400,6 +403,7 @@ class Work:
         if first.tries >= MOST_TRIES:
             self._end([first], "Lost", f"{first.operation} ended the worker {first.tries} times")
             return
+        del group.pieces[max(1, len(group.pieces) >> FEWER_BITS * first.tries) :]  # one of them may end the worker
         append_step(self.lake.root, [first], "started")
         log.info("work", extra={"what": group.what[0], "project": group.project, "pieces": len(group.pieces)})
         try:

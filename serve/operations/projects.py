@@ -42,11 +42,12 @@ def _limits(names: Iterable[str]) -> tuple[Parameter, ...]:
     return tuple(integer(pascal(name), *LIMITS[name][:2]) for name in names)
 
 
+_KEPT = "ProjectMaxDatasetCount is enforced; the other limits, ServiceRole and TemplateId are kept and told"
 PROJECT_PARAMETERS = (*PROJECT_FIELDS, *_limits(LIMITS))
 DATASET_PARAMETERS = (*DATASET_FIELDS, *_limits(DATASET_LIMITS))
 
 
-@operation("CreateProject", "project", *PROJECT_PARAMETERS, creates=True)
+@operation("CreateProject", "project", *PROJECT_PARAMETERS, creates=True, differs=_KEPT)
 def create_project(context: Context, params: Params) -> Fields:
     """Makes a project without datasets."""
     row = {"project_name": context.project, "create_time": context.now, **_project_row(context, params)}
@@ -64,7 +65,7 @@ def get_project(context: Context, params: Params) -> Fields:
     return {"Project": _project(context, _existing_project(context), counted=params.get("WithStatistics", False))}
 
 
-@operation("UpdateProject", "project", *PROJECT_PARAMETERS)
+@operation("UpdateProject", "project", *PROJECT_PARAMETERS, differs=_KEPT)
 def update_project(context: Context, params: Params) -> Fields:
     """Changes what is given of a project, and leaves the rest."""
     with context.namespaces.changing:
@@ -94,7 +95,7 @@ def list_projects(context: Context, params: Params) -> Fields:
     return {"Projects": [_project(context, row) for row in page.rows], "NextToken": page.next_token or ""}
 
 
-@operation("CreateDataset", "dataset", *DATASET_PARAMETERS, creates=True)
+@operation("CreateDataset", "dataset", *DATASET_PARAMETERS, creates=True, differs=_KEPT)
 def create_dataset(context: Context, params: Params) -> Fields:
     """Makes an empty dataset."""
     row = {
@@ -121,7 +122,7 @@ def get_dataset(context: Context, params: Params) -> Fields:
     return {"Dataset": _dataset(context, _existing_dataset(context), counted=params.get("WithStatistics", False))}
 
 
-@operation("UpdateDataset", "dataset", *DATASET_PARAMETERS)
+@operation("UpdateDataset", "dataset", *DATASET_PARAMETERS, differs=_KEPT)
 def update_dataset(context: Context, params: Params) -> Fields:
     """Changes what is given of a dataset, and leaves the rest."""
     with context.namespaces.changing:

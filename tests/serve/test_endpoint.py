@@ -193,6 +193,45 @@ def test_generic_calls(endpoint: Endpoint, project: str) -> None:
     assert refusal(client.call_api, generic("GetDataset"), twice, RUNTIME).code == "InvalidArgument"
 
 
+def test_get_is_taken_but_where_imm_does_not(endpoint: Endpoint, project: str) -> None:
+    client = OpenApiClient(endpoint.config())
+    by_get = generic("GetProject")
+    by_get.method = "GET"
+    queries = {"ProjectName": project, "DatasetName": "d", "WithStatistics": "true"}
+    found = client.call_api(by_get, openapi.OpenApiRequest(query=queries), RUNTIME)
+    assert found["body"]["Project"]["FileCount"] == 0
+    deletion = generic("DeleteDataset")
+    deletion.method = "GET"
+    refused = refusal(client.call_api, deletion, openapi.OpenApiRequest(query=queries), RUNTIME)
+    assert (refused.code, status(refused)) == ("UnsupportedHTTPMethod", 405)
+
+
+def test_other_signatures_of_the_sdk_are_refused(endpoint: Endpoint, project: str) -> None:
+    request = imm.GetProjectRequest(project_name=project)
+    old = endpoint.client(signature_algorithm="v2")
+    assert refusal(old.get_project, request).code == "IncompleteSignature"
+    with_token = endpoint.client(security_token="token", type="sts")
+    assert refusal(with_token.get_project, request).code == "InvalidAccessKeyId.NotFound"
+
+
+def test_a_connection_stays_usable_after_refusals(endpoint: Endpoint) -> None:
+    host, port = endpoint.address.split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=10)
+    for method, target, body in (
+        ("POST", "/?" + "x" * 140_000, b""),
+        ("POST", "/", b"x" * (9 << 20)),
+        ("PUT", "/", b"abc"),
+        ("GET", "/healthz", b""),
+    ):
+        connection.request(method, target, body)
+        used = connection.sock
+        answer = connection.getresponse()
+        assert json.loads(answer.read())
+        assert connection.sock is used is not None
+    assert answer.status == 200
+    connection.close()
+
+
 def test_unknown_and_unsupported_operations_and_versions(endpoint: Endpoint) -> None:
     client = OpenApiClient(endpoint.config())
     nothing = openapi.OpenApiRequest()

@@ -6,17 +6,21 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from catalog.commits import append
 from catalog.create import ensure_lake
 from catalog.lake import Lake
 from catalog.requests import Piece, append_asked, append_step, expire_requests, read_pending
+from catalog.tasks import get_task
 from schemas.requests import REQUESTS
 from schemas.settings import LakeSettings
+from schemas.tasks import TASKS
 from serve.queue import Queue, Worker
 from serve.worker import FileWork, file_columns, next_group
 
@@ -135,6 +139,26 @@ def test_many_single_pieces_are_few_commits_and_known_once_durable(lake: Lake) -
     assert table.version() < 60
     assert queue.has_files("p", "ada")
     assert not queue.has_files("p", "eve")
+
+
+def test_files_that_wait_to_be_deleted_again_are_none(lake: Lake) -> None:
+    append_asked(lake.root, [index("a"), piece("DeleteFileMeta", uri="a", File={"URI": "a"})], NOON)
+    assert not Queue(lake).has_files("p", "ada")
+    append_asked(lake.root, [index("a")], NOON + timedelta(seconds=1))
+    assert Queue(lake).has_files("p", "ada")
+
+
+def test_a_task_that_waits_for_long_is_not_lost(lake: Lake) -> None:
+    task_id = "LocationDateClustering-1"
+    now = datetime.now(UTC) - timedelta(hours=1)
+    texts = ("task_type", "project_name", "event_id", "request_id", "run_id")
+    state = {"task_id": task_id, **dict.fromkeys(texts, "x"), "status": "Running", "progress": 0}
+    append(lake.root, TASKS, [{**state, "start_time": now, "update_time": now}])
+    assert get_task(lake, task_id)["code"] == "Lost"
+    queue = Queue(lake)
+    append_asked(lake.root, [replace(TRIPS, task_id=task_id)], NOON)
+    queue._beat()
+    assert get_task(lake, task_id)["status"] == "Running"
 
 
 @pytest.fixture

@@ -70,10 +70,9 @@ def count_days(places: pa.Table) -> pa.Table:
     return _total_days(places, _evidence_of_files(places))
 
 
-def add_days(*days: pa.Table) -> pa.Table:
-    """The rows of `place_days` that tables of such rows, which count different files, come to together."""
-    together = union_by_name(*days)
-    return _total_days(together, evidence_of_days(together))
+def add_days(days: pa.Table) -> pa.Table:
+    """The rows of `place_days` that such rows, which count different files, come to: one a day."""
+    return _total_days(days, evidence_of_days(days))
 
 
 def evidence_of_days(days: pa.Table) -> Evidence:
