@@ -80,12 +80,21 @@ class Notifier:
     def __init__(self, root: str, topics: Topics) -> None:
         self._root, self._topics = root, topics
         self._webhook = Webhook(topics.guard, Webhook.from_environment().secret) if topics.urls else None
-        self._due = threading.Event()
+        self._due, self._stopping = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begins to send."""
         if self._webhook:
-            threading.Thread(target=self._send, args=[self._webhook], name="notifications", daemon=True).start()
+            self._thread = threading.Thread(target=self._send, args=[self._webhook], name="notifications", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Ends sending, after what is being sent. What is due then, the next one sends."""
+        self._stopping.set()
+        self._due.set()
+        if self._thread:
+            self._thread.join()
 
     def ended(self, lake: Lake, pieces: Sequence[Piece], code: str | None, message: str | None) -> None:
         """Puts into the outbox what is to be told of pieces of work that ended."""
@@ -121,10 +130,9 @@ class Notifier:
         return [message_of(first.project_name, event, content, url, topic) for topic, url in receivers]
 
     def _send(self, webhook: Webhook) -> None:
-        waited = EXPIRE_SECONDS
-        while True:
+        lake, waited = Lake(self._root), EXPIRE_SECONDS
+        while not self._stopping.is_set():
             try:
-                lake = Lake(self._root)
                 deliver(lake, webhook)
                 if waited >= EXPIRE_SECONDS:
                     expire_notifications(lake, datetime.now(UTC))

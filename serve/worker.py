@@ -482,14 +482,20 @@ def main(arguments: Iterable[str] | None = None) -> int:
         topics = Topics.read(options.notifications) if options.notifications else Topics()
         notifier = Notifier(options.lake, topics)
         notifier.start()
-        work = Work(options.lake, notifier)
-        if options.once:
-            while work.do_some():
-                pass
-            return 0
-        while is_wanted(0 if work.do_some() else LOOK_SECONDS):
-            pass
+        try:
+            _work(Work(options.lake, notifier), once=options.once)
+        finally:
+            notifier.stop()
     return 0
+
+
+def _work(work: Work, *, once: bool) -> None:
+    if once:
+        while work.do_some():
+            pass
+        return
+    while is_wanted(0 if work.do_some() else LOOK_SECONDS):
+        pass
 
 
 if __name__ == "__main__":

@@ -97,6 +97,9 @@ def test_requests_are_told_of_once_each(tmp_path: Path, maker: LakeMaker, receiv
     while len(receiver.requests) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    notifier.stop()
+    rows = list_notifications(maker.lake, NotificationQuery("demo")).rows
+    assert [row["delivery"] for row in rows] == ["delivered"] * 3
     told = contents(receiver)
     assert (told["A"]["Success"], told["A"]["UserData"]) == (True, "u")
     assert told["A"]["Files"] == [{"URI": "a.jpg", "Error": ""}, {"URI": "b.jpg", "Error": ""}]
