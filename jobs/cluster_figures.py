@@ -54,7 +54,7 @@ def cluster_figures(run: Run, config: ClusterFigures) -> None:
 
 
 def _cluster(run: Run, config: ClusterFigures) -> None:
-    scope = pin_scope(run, config, kind=PEOPLE.name, evidence=tuple(EVIDENCE))
+    scope = pin_scope(run, config, kind=PEOPLE.name, evidence=EVIDENCE)
     changed = find_changed(run, config, scope, kind=PEOPLE.name, evidence=EVIDENCE)
     version = run.lake.version(PEOPLE.table)
     if changed is not None:

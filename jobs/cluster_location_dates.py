@@ -75,7 +75,7 @@ def cluster_location_dates(run: Run, config: ClusterLocationDates) -> None:
 
 
 def _cluster(run: Run, config: ClusterLocationDates) -> None:
-    scope = pin_scope(run, config, kind=TRIPS.name, evidence=(PLACE_DAYS,))
+    scope = pin_scope(run, config, kind=TRIPS.name, evidence=((PLACE_DAYS, PLACE_DAYS.key),))
     run.progress.stage("segments: cutting the days", 40)
     version = commit_segments(run, config, scope)
     run.progress.stage("clusters", 70)

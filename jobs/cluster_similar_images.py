@@ -60,7 +60,7 @@ def cluster_similar_images(run: Run, config: ClusterSimilarImages) -> None:
 
 
 def _cluster(run: Run, config: ClusterSimilarImages) -> None:
-    scope = pin_scope(run, config, kind=GROUPS.name, evidence=tuple(EVIDENCE))
+    scope = pin_scope(run, config, kind=GROUPS.name, evidence=EVIDENCE)
     changed = find_changed(run, config, scope, kind=GROUPS.name, evidence=EVIDENCE)
     version = run.lake.version(GROUPS.table)
     if changed is not None:

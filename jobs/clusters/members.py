@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,13 +13,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.clusters.events import follow_clusters
-from jobs.clusters.scope import ClusteringConfig, Scope, load_edits
+from jobs.clusters.scope import ClusteringConfig, Evidence, Scope, load_edits
 from jobs.runtime.commits import Step, apply_changes
 from jobs.runtime.kernels import apply_kernel
 from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
 from schemas.cluster_kinds import MemberKind
-from schemas.contract import Contract
 from schemas.dataset_state import DATASET_STATE
 from schemas.keys import CLUSTER_KEY, DATASET_KEY
 from transforms.clusters.changing import Clustering, schema_of
@@ -47,16 +46,11 @@ class Changed:
     looks: pa.Table | None = None
 
 
-def find_changed(
-    run: Run, config: ClusteringConfig, scope: Scope, *, kind: str, evidence: Mapping[Contract, Sequence[str]]
-) -> Changed | None:
-    """The datasets whose evidence, edits or options changed since each was last clustered; None if none.
-
-    `evidence` names the columns of each table's change feed that are asked for.
-    """
+def find_changed(run: Run, config: ClusteringConfig, scope: Scope, *, kind: str, evidence: Evidence) -> Changed | None:
+    """The datasets whose evidence, edits or options changed since each was last clustered; None if none."""
     feeds: dict[str, pa.Table | None] = {}
     is_told = True  # whether all feeds say row by row what changed
-    for contract, columns in evidence.items():
+    for contract, columns in evidence:
         after, until = pc.min(scope.seen(contract)["evidence_version"]).as_py(), scope.versions[contract.name]
         if after is not None and after < until:
             feed = run.lake.fetch_changes(contract, after, until, columns)

@@ -26,6 +26,10 @@ STATE = ("options", "evidence_versions", "edits_version")
 _KEYS = pa.schema([DATASET_STATE.arrow_schema.field(name) for name in DATASET_KEY])
 
 
+Evidence = tuple[tuple[Contract, tuple[str, ...]], ...]
+"""The tables that clusters are made of, and what of each one's change feed tells what changed."""
+
+
 class ClusteringConfig(Protocol):
     """What the shared steps need to know of a clustering job's configuration."""
 
@@ -65,13 +69,13 @@ class Scope:
         return with_columns(seen, {"evidence_version": version})
 
 
-def pin_scope(run: Run, config: ClusteringConfig, *, kind: str, evidence: tuple[Contract, ...]) -> Scope:
+def pin_scope(run: Run, config: ClusteringConfig, *, kind: str, evidence: Evidence) -> Scope:
     """Pins the tables that clusters are made of, and people's edits. UsageError for a dataset that there is not."""
     lake = run.lake
     check_datasets(lake, config.project, config.dataset)
-    versions = {contract.name: lake.version(contract) for contract in evidence}
+    versions = {contract.name: lake.version(contract) for contract, _ in evidence}
     edits_until = lake.version(CLUSTER_EDITS)
-    for contract in evidence:
+    for contract, _ in evidence:
         run.ledger.read(contract, versions[contract.name])
     run.ledger.read(CLUSTER_EDITS, edits_until)
     names = sorted(set(config.dataset)) or dataset_names(lake, config.project)

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from catalog.sql import all_of, equals
 from jobs.clusters.members import Changed
-from jobs.clusters.scope import Scope
+from jobs.clusters.scope import Evidence, Scope
 from jobs.people.erasures import read_erased
 from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
@@ -26,7 +26,7 @@ from transforms.people.grouping import Profile
 from transforms.people.libraries import group_libraries
 from transforms.tables.keyed import inner_join, with_columns
 
-EVIDENCE = {FIGURES: FACE_KEY, FILES: FILE_KEY}
+EVIDENCE: Evidence = ((FIGURES, FACE_KEY), (FILES, FILE_KEY))
 """The tables that people are made of, and what of their change feeds tells which datasets changed."""
 ABOUT = (*FACE_KEY, "uri", "media_type", "age", "gender", "face_quality")
 """What of a face people's decisions and descriptions need."""

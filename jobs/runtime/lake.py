@@ -196,8 +196,7 @@ class Lake:
         feed = self.at(contract, until).load_cdf(starting_version=after + 1, ending_version=until)
         rows = pa.table(feed.read_all())
         wanted = set(columns or contract.names) & set(rows.column_names)
-        fields = [column for column in contract.arrow_schema if column.name in wanted]
-        schema = pa.schema([*fields, *FEED])
+        schema = pa.schema([*_schema_of(contract, [name for name in contract.names if name in wanted]), *FEED])
         return rows.select(schema.names).cast(schema)
 
     def read(self, contract: Contract, version: int) -> DataFrame:
@@ -301,7 +300,8 @@ class Lake:
 
 
 def _schema_of(contract: Contract, columns: Sequence[str]) -> pa.Schema:
-    return pa.schema([contract.arrow_schema.field(name) for name in columns])
+    """The types of columns. All may be null: what is computed of them is checked when it is committed."""
+    return pa.schema([(name, contract.arrow_schema.field(name).type) for name in columns])
 
 
 def sum_of_files(table: DeltaTable, what: str) -> int:

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.clusters.members import Changed, MemberSteps
-from jobs.clusters.scope import Scope
+from jobs.clusters.scope import Evidence, Scope
 from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
 from schemas.cluster_kinds import GROUPS
@@ -41,7 +41,11 @@ from transforms.tables.keyed import (
     semi_join,
 )
 
-EVIDENCE = {SIMILAR_IMAGE_PAIRS: SIMILAR_IMAGE_PAIRS.key, FILE_FEATURES: (*FILE_KEY, "fingerprint"), FILES: FILE_KEY}
+EVIDENCE: Evidence = (
+    (SIMILAR_IMAGE_PAIRS, SIMILAR_IMAGE_PAIRS.key),
+    (FILE_FEATURES, (*FILE_KEY, "fingerprint")),
+    (FILES, FILE_KEY),
+)
 """The tables that groups are made of, and what of their change feeds tells which pictures changed."""
 OF_A_FILE = ("content_hash", "camera_make", "camera_model", "produce_time", "image_width", "image_height")
 OF_A_PICTURE = (*FILE_KEY, "fingerprint", "image_score")

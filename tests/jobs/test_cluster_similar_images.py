@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-import jobs.similar_images.pairs
+import jobs.similar_images.groups
 from catalog.edits import append_edit
 from catalog.lake import Lake
 from jobs.cli.options import build_config
@@ -142,7 +142,7 @@ IDA = [
 def _grouped_in_part() -> Iterator[None]:
     """A changed dataset is grouped in part, as large ones are; the other tests' are grouped whole."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs.similar_images.pairs, "GROUPED_WHOLE", 0)
+        patch.setattr(jobs.similar_images.groups, "GROUPED_WHOLE", 0)
         yield
 
 
