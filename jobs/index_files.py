@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial, reduce
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import click
 from pydantic import Field, model_validator
@@ -24,7 +25,7 @@ from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
 from jobs.runtime.session import planned_for_few_rows
-from jobs.sources.intake import count_verdicts, put
+from jobs.sources.intake import Settle, count_not_taken, count_verdicts, put
 from jobs.sources.sources import SMALL_SOURCE, Format, detect_format, read_source, source_bytes
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
@@ -36,6 +37,8 @@ from schemas.lake import absolute_uri
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
 from transforms.people.erasures import drop_erased, refuse_erased
+from transforms.pictures.evidence import Prefer
+from transforms.pictures.files import Listing, Reading
 from transforms.pictures.perceptual_hashes import settle_features
 from transforms.sources.imm import figures_from_imm, from_imm
 from transforms.sources.rows import accepted, judge_figures, judge_files, refused
@@ -44,6 +47,9 @@ from transforms.tables.source_columns import map_columns, untold_columns
 
 NO_CHANGE = frozenset({"object_id", "source", "create_time", "update_time", "run_id"})
 """Columns of a file in which a difference alone is no change."""
+UNMATCHED = "sidecars.unmatched"
+"""The stage that counts sidecars that fit no file."""
+SHOWN_NAMES = 20
 
 
 class IndexFiles(JobConfig):
@@ -55,8 +61,10 @@ class IndexFiles(JobConfig):
     map: dict[str, str] = Field(default={}, description="source column -> field of the lake, dots reach into structs")
     time_is: Literal["offset", "instant", "local"] | None = Field(default=None, description="what times mean")
     media_type: Literal["image", "video"] | None = Field(default=None, description="what files are that do not tell")
-    hashes: bool = Field(default=True, description="read the pixels of photos: hashes, thumbnails, image scores")
+    hashes: bool = Field(default=True, description="read files whole: content hashes, thumbnails, image scores")
     turned: bool = Field(default=False, description="also hash the mirrored and rotated forms of photos")
+    name_times: bool = Field(default=True, description="take dates from names of photos, where nothing else tells")
+    prefer: Prefer = Field(default="embedded", description="whom to believe: the file, or Google Takeout's sidecar")
     buckets: int = Field(default=16, ge=16, le=1024, description="partitions of a lake that is made now")
     language: str = Field(default="en", description="language of addresses in a lake that is made now")
     time_zone: str = Field(default="UTC", description="zone of instants that lie nowhere, in a lake made now")
@@ -76,26 +84,33 @@ class IndexFiles(JobConfig):
         return self.dataset[0] if self.dataset else None
 
     @property
+    def reading(self) -> Reading:
+        """How photos are read."""
+        return Reading(self.hashes, self.turned, self.name_times, self.prefer)
+
+    @property
     def settings(self) -> LakeSettings:
         """The settings of a lake that is made now."""
         return LakeSettings(self.buckets, self.language, self.time_zone, self.nearest_limit_m)
 
 
-def index_files(run: Run, config: IndexFiles) -> None:
-    """Reads, judges and stores each source; then locates what changed."""
+def index_files(run: Run, config: IndexFiles) -> list[str]:
+    """Reads, judges and stores each source; then locates what changed. Gives the uris of sidecars that fit no file."""
+    unmatched: list[str] = []
     for number, uri in enumerate(config.source):
         run.progress.stage(f"reading {uri}", 5 + 60 * number // len(config.source))
         kind = config.format or detect_format(run.lake.spark, uri)
         is_small = source_bytes(run.lake.spark, uri, format=kind) <= SMALL_SOURCE
         with planned_for_few_rows(run.lake.spark) if is_small else nullcontext():
-            raw = read_rows(run, config, uri, kind)
-            take_in(run, config, raw, uri, stage=20 + 60 * number // len(config.source))
+            raw = read_rows(run, config, uri, kind, unmatched)
+            take_in(run, config, raw, uri, kind=kind, stage=20 + 60 * number // len(config.source))
     if config.rows == "files":
         run.progress.stage("finding places", 75)
         retry_conflicts(lambda: refresh_file_places(run))
+    return unmatched
 
 
-def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, stage: int) -> DataFrame:
+def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, kind: Format, stage: int) -> DataFrame:
     """Judges the rows of the source at `uri`, and stores what they say; `stage` is how far the run is then, percent.
 
     Returns the accepted ones.
@@ -103,7 +118,7 @@ def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, stage: in
     untold = untold_columns(raw)
     judged = run.cache(_judge(run, config, raw, uri))
     run.progress.stage(f"storing {uri}", stage)
-    count = count_verdicts(run, judged)
+    count = count_verdicts(run, judged, suffixes=kind == "photos")
     if run.lake.is_few(FILE_FEATURES, count, FILE_FEATURES.names):
         judged = run.lake.frame(from_frame(judged))  # what follows is then computed without a Spark job
     refusals = refused(judged).withColumn("reject_time", run.clock())
@@ -112,18 +127,35 @@ def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, stage: in
     names = good.select("project_name", "dataset_name").distinct()
     put(run, DATASETS, names.withColumns(_new_dataset(run)), count=count, compare=())
     if config.rows == "files":
-        _store_files(run, good, count=count, untold=untold)
+        is_header = kind == "photos" and not config.hashes
+        _store_files(run, good, count=count, untold=untold, settle=_keep_hashes if is_header else None)
     else:
         _store_figures(run, good, count=count, project=config.project, untold=untold)
     return good
 
 
-def read_rows(run: Run, config: IndexFiles, uri: str, kind: Format) -> DataFrame:
-    """The rows of the source at `uri`, as they are, under the lake's names."""
-    raw = read_source(run.lake.spark, uri, format=kind, hashes=config.hashes, turned=config.turned)
+def read_rows(run: Run, config: IndexFiles, uri: str, kind: Format, unmatched: list[str]) -> DataFrame:
+    """The rows of the source at `uri`, as they are, under the lake's names; adds sidecars that fit no file."""
+
+    def listed(listing: Listing) -> None:
+        unmatched.extend(listing.unmatched)
+        _count_listing(run, listing)
+
+    raw = read_source(run.lake.spark, uri, format=kind, reading=config.reading, listed=listed)
     if kind == "imm":
         raw = figures_from_imm(raw) if config.rows == "figures" else from_imm(raw, language=run.lake.settings.language)
     return raw.transform(map_columns, config.map) if config.map else raw
+
+
+def _count_listing(run: Run, listing: Listing) -> None:
+    """Counts what a folder holds and is not taken in."""
+    for suffix, files in sorted(listing.passed_over.items()):
+        count_not_taken(run, suffix, files)
+    if listing.unmatched:
+        names = [unquote(uri.rpartition("/")[2]) for uri in listing.unmatched]
+        more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+        total = run.ledger.row_counts.get(UNMATCHED, 0) + len(names)
+        run.ledger.count(UNMATCHED, total, example=", ".join(names[:SHOWN_NAMES]) + more)
 
 
 def _judge(run: Run, config: IndexFiles, raw: DataFrame, uri: str) -> DataFrame:
@@ -133,7 +165,7 @@ def _judge(run: Run, config: IndexFiles, raw: DataFrame, uri: str) -> DataFrame:
     return judge(raw, source=absolute_uri(uri), project=config.project, dataset=config.only_dataset)
 
 
-def _store_files(run: Run, good: DataFrame, *, count: int, untold: frozenset[str]) -> None:
+def _store_files(run: Run, good: DataFrame, *, count: int, untold: frozenset[str], settle: Settle | None) -> None:
     keyed = good.withColumn("object_id", _object_id())
     files = keyed.withColumns(
         {
@@ -145,16 +177,25 @@ def _store_files(run: Run, good: DataFrame, *, count: int, untold: frozenset[str
     )
     compare = [name for name in FILES.names if name not in NO_CHANGE]
     keep = ("create_time", "object_id")
-    put(run, FILES, files.select(*_columns(FILES)), count=count, compare=compare, keep=keep, untold=untold)
+    rows = files.select(*_columns(FILES))
+    put(run, FILES, rows, count=count, compare=compare, keep=keep, untold=untold, settle=settle)
     has_features = reduce(Column.__or__, (F.col(name).isNotNull() for name in FEATURES))
     features = keyed.where(has_features & (F.col("media_type") == "image")).withColumn("update_time", run.clock())
     features = features.select(*_columns(FILE_FEATURES, but="fingerprint"), "content_hash")
 
-    def settle(rows: DataFrame, current: DataFrame) -> DataFrame:
+    def settled_features(rows: DataFrame, current: DataFrame) -> DataFrame:
         settled = settle_features(rows, current, key=FILE_FEATURES.key, untold=untold)
         return settled.select(*FILE_FEATURES.names)
 
-    put(run, FILE_FEATURES, features, count=count, compare=(*FEATURES, "fingerprint"), settle=settle)
+    put(run, FILE_FEATURES, features, count=count, compare=(*FEATURES, "fingerprint"), settle=settled_features)
+
+
+def _keep_hashes(rows: DataFrame, current: DataFrame) -> DataFrame:
+    """Rows of `files` read from headers alone, with the content hash that is known of a file of their size."""
+    known = current.select(*FILES.key, F.col("size").alias("_size"), F.col("content_hash").alias("_content_hash"))
+    kept = F.coalesce("content_hash", F.when(F.col("size") == F.col("_size"), F.col("_content_hash")))
+    both = rows.join(known, list(FILES.key), how="left")
+    return both.withColumn("content_hash", kept).select(*FILES.names)
 
 
 def _store_figures(run: Run, good: DataFrame, *, count: int, project: str, untold: frozenset[str]) -> None:
@@ -193,11 +234,21 @@ def _new_dataset(run: Run) -> dict[str, Column]:
 @click.option("--map", "mapping", multiple=True, metavar="COLUMN=FIELD", help="Take a column as a field; repeatable.")
 @click.option("--time-is", help="What times mean: offset, instant or local.  [default: as each is written]")
 @click.option("--media-type", type=click.Choice(["image", "video"]), help="What files are that do not tell.")
-@click.option("--hashes/--no-hashes", default=None, help="Read the pixels of photos, or not.  [default: hashes]")
+@click.option("--hashes/--no-hashes", default=None, help="Read files whole, or headers alone.  [default: hashes]")
 @click.option(
     "--turned/--no-turned",
     default=None,
     help="Also hash the mirrored and rotated forms, so that clustering finds such copies.  [default: no-turned]",
+)
+@click.option(
+    "--name-times/--no-name-times",
+    default=None,
+    help="Take dates from names of photos where nothing else tells, or not.  [default: name-times]",
+)
+@click.option(
+    "--prefer",
+    type=click.Choice(["embedded", "takeout"]),
+    help="Whom to believe: the file itself, or Google Takeout's sidecar.  [default: embedded]",
 )
 @click.option("--buckets", type=int, help="Partitions, if the lake is made now: 16 to 1024.  [default: 16]")
 @click.option("--language", help="Language of addresses, if the lake is made now.  [default: en]")
@@ -209,8 +260,8 @@ def command(given: dict[str, Any], as_json: bool, mapping: tuple[str, ...], **ow
     own["map"] = split_pairs("--map", mapping) or None
     config = build_config(IndexFiles, given, own)
     with run_job(config, job="index-files", task_type="FileIndexing", create=config.settings) as run:
-        index_files(run, config)
-    print_result(run, as_json=as_json)
+        unmatched = index_files(run, config)
+    print_result(run, as_json=as_json, **({"UnmatchedSidecars": unmatched} if as_json and unmatched else {}))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,6 @@ from jobs.bindings.scanning import FILTERS, Scan, scan_folder, table_version
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
 from schemas.errors import LakeAlbumError, SourceError
-from transforms.pictures.formats import MEDIA_SUFFIXES
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -97,6 +96,8 @@ class _Work:
     binding: Row
     plan: Plan
     done: Synced
+    listed: pa.ChunkedArray
+    """The uris of all its files."""
     version: str | None = None
     """What the source is now, where it is a table."""
 
@@ -149,12 +150,13 @@ def _look(lake: Lake, config: SyncBindings, binding: Row, now: datetime) -> _Wor
     if options["format"] != "photos":
         plan = plan_sync(Scan(LISTING_SCHEMA.empty_table()), known, source=source, now=now, grace=config.patience)
         counts = {"listed": binding["files"], "missing": plan.waiting, "removed": plan.expired.num_rows}
-        return _Work(binding, plan, _outcome(binding, **counts), table_version(source, options["format"]))
+        return _Work(binding, plan, _outcome(binding, **counts), _NO_URIS, table_version(source, options["format"]))
     scan = scan_folder(source, include=tuple(options.get("include", ())), exclude=tuple(options.get("exclude", ())))
     allowed = config.allow_mass_removal
     plan = plan_sync(scan, known, source=source, now=now, grace=config.patience, allow_mass_removal=allowed)
     counts = {"new": plan.new.num_rows, "changed": plan.changed.num_rows, "missing": plan.waiting}
-    return _Work(binding, plan, _outcome(binding, listed=plan.listed, removed=plan.expired.num_rows, **counts))
+    counts["listed"] = plan.listed
+    return _Work(binding, plan, _outcome(binding, removed=plan.expired.num_rows, **counts), scan.files["uri"])
 
 
 def _do(lake: Lake, config: SyncBindings, work: list[_Work], done: dict[str, Synced], now: datetime) -> Run:
@@ -174,7 +176,8 @@ def _do(lake: Lake, config: SyncBindings, work: list[_Work], done: dict[str, Syn
 
 def _sync_folder(run: Run, work: _Work) -> _Seen:
     """Moves, reads and removes files."""
-    from jobs.bindings.moves import find_moves, follow_moves, move_files
+    from jobs.bindings.moves import find_moves, follow_moves, move_files, shots_moved
+    from jobs.bindings.reading import pictures_to_read
     from jobs.index_files import take_in
     from jobs.places.locating import refresh_file_places
     from jobs.runtime.commits import retry_conflicts
@@ -190,15 +193,15 @@ def _sync_folder(run: Run, work: _Work) -> _Seen:
             carry_marks(Lake(run.lake.root), _scope(binding), dict(zip(*moves.to_pydict().values(), strict=True)))
         move_files(run, moves, **whose)
     follow_moves(run, **whose)
-    unread = _without(plan.to_read, moves["moved_to"])
-    pictures = unread.filter(_is_picture(unread["uri"])).select(["uri"])
+    touched = _without(plan.to_read, moves["moved_to"])["uri"].to_pylist()
+    gone = _without(plan.expired, moves["uri"])
+    pictures = pictures_to_read(work.listed, [*touched, *shots_moved(run, moves, **whose)], gone["uri"].to_pylist())
     if pictures.num_rows:
         run.progress.stage(f"{binding['source']}: reading {pictures.num_rows:,} files", 20)
         index = _index_config(run, binding)
         with planned_for_few_rows(run.lake.spark) if pictures.num_rows <= FEW_PICTURES else nullcontext():
-            raw = read_photos(run.lake.spark, pictures, hashes=index.hashes, turned=index.turned)
-            take_in(run, index, raw, binding["source"], stage=60)
-    gone = _without(plan.expired, moves["uri"])
+            raw = read_photos(run.lake.spark, pictures, index.reading)
+            take_in(run, index, raw, binding["source"], kind="photos", stage=60)
     _remove(run, binding, gone["uri"])
     run.progress.stage(f"{binding['source']}: finding places", 90)
     retry_conflicts(lambda: refresh_file_places(run))
@@ -219,8 +222,9 @@ def _sync_table(run: Run, config: SyncBindings, work: _Work, now: datetime) -> _
     if work.version != binding["source_version"]:
         run.progress.stage(f"reading {binding['source']}", 10)
         index = _index_config(run, binding)
-        raw = read_rows(run, index, binding["source"], index.format or "delta")
-        good = take_in(run, index, raw, binding["source"], stage=60)
+        kind = index.format or "delta"
+        raw = read_rows(run, index, binding["source"], kind, [])
+        good = take_in(run, index, raw, binding["source"], kind=kind, stage=60)
         listed, lacking = _rows_gone(run, good, binding)
         if len(lacking) > listed and not config.allow_mass_removal:
             raise SourceError(
@@ -353,10 +357,6 @@ def _outcome(binding: Row, **found: Any) -> Synced:
 
 def _scope(binding: Row) -> Scope:
     return Scope(binding["project_name"], (binding["dataset_name"],))
-
-
-def _is_picture(uris: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.match_substring_regex(uris, rf"\.({'|'.join(sorted(MEDIA_SUFFIXES))})(\?.*)?$", ignore_case=True)
 
 
 def _without(rows: pa.Table, uris: pa.ChunkedArray) -> pa.Table:

@@ -57,6 +57,12 @@ FILE_PLACES = Contract(
             "Smaller is the better cover: pictures by pixels, then videos, then removed files",
             nullable=False,
         ),
+        Column(
+            "shot_id",
+            pa.string(),
+            "The uri of the picture that stands for the file's shot; null where it is alone. A row with another's uri "
+            "here is a companion, and its shot counts once",
+        ),
         Column("deleted_time", TIMESTAMP, "When the file was removed"),
         RUN_ID,
     ),

@@ -4,6 +4,14 @@ import pyarrow as pa
 
 from schemas.contract import ADDRESS, BUCKET, DATASET, LABELS, PROJECT, RUN_ID, TIMESTAMP, Column, Contract
 
+TIME_SOURCES = (
+    *("xmp_sidecar", "exif_original", "exif_digitized", "xmp", "quicktime", "takeout", "gps", "exif_modified"),
+    *("companion", "name", "name_day", "source"),
+)
+"""What the column `time_source` may say; of pictures' own, the most trusted first."""
+LOCATION_SOURCES = ("xmp_sidecar", "gps", "xmp", "quicktime", "takeout", "companion", "source", "inferred")
+"""What the column `location_source` may say; of pictures' own, the most trusted first."""
+
 FILES = Contract(
     name="files",
     row="photo or video",
@@ -32,9 +40,20 @@ FILES = Contract(
         ),
         Column("produce_time_raw", pa.string(), "The time as the source wrote it"),
         Column("time_is", pa.string(), "What the time says: offset, instant (UTC) or local (wall clock only)"),
+        Column(
+            "time_source",
+            pa.string(),
+            'Where the time came from: exif_original, takeout, name and others of docs/operations.md, "Whom to '
+            'believe"; source where a table or text said it',
+        ),
         Column("utc_offset", pa.int32(), "Minutes east of UTC that the source gave with the time"),
         Column("latitude", pa.float64(), "Degrees north, WGS-84"),
         Column("longitude", pa.float64(), "Degrees east, WGS-84"),
+        Column(
+            "location_source",
+            pa.string(),
+            "Where the coordinates came from: gps, xmp, takeout and others; source where a table or text said them",
+        ),
         Column("address", ADDRESS, "The address that the source supplied, if any"),
         Column("image_width", pa.int32(), "Pixels, as displayed"),
         Column("image_height", pa.int32(), "Pixels, as displayed"),
@@ -43,7 +62,19 @@ FILES = Contract(
         Column("camera_model", pa.string(), "Model of the camera"),
         Column("duration", pa.float64(), "Seconds, for videos"),
         Column("title", pa.string(), "Title that the source gives"),
-        Column("labels", pa.list_(pa.string()), "Labels that the source gives"),
+        Column("description", pa.string(), "Description that the source gives"),
+        Column(
+            "labels",
+            pa.list_(pa.string()),
+            "Labels that the source gives; person:NAME for who is in the picture, favorite for one marked as such",
+        ),
+        Column(
+            "shot_id",
+            pa.string(),
+            "The uri of the picture that stands for the file's shot (Live Photo, raw file and JPEG, motion photo); "
+            "null where the file is alone. A file with another's uri here is a companion: its shot counts once",
+        ),
+        Column("warning", pa.string(), "What of the file or its sidecars could not be read; null where all is well"),
         Column("custom_id", pa.string(), "The id that the source's owner gives it; see also file_edits"),
         Column("custom_labels", LABELS, "Labels with values that the source's owner gives it; see also file_edits"),
         Column(

@@ -48,7 +48,7 @@ REASONS: dict[str, str] = {
     "perceptual_hash_invalid": "the perceptual hash is not 64 hex digits",
     "perceptual_hash_quality_invalid": "the quality of the perceptual hash is no whole number from 0 to 100",
     "picture_too_large": "the picture has more pixels, or bytes, than the reader takes on",
-    "picture_unreadable": "the file is no photo or video, is empty, or its header or its pixels are broken",
+    "picture_unreadable": "the file is no photo or video, is empty, or is broken before it says anything of itself",
     "size_invalid": "the size is no whole number of bytes from 0 to 9223372036854775807",
     "text_not_utf8": "a text is not valid UTF-8, or holds U+FFFD, the mark of bytes that were not, or half a surrogate "
     "pair",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable
 
 import pyarrow as pa
@@ -17,20 +18,40 @@ from transforms.tables.frames import from_frame
 Settle = Callable[[DataFrame, DataFrame], DataFrame]
 
 
-def count_verdicts(run: Run, judged: DataFrame) -> int:
+NOT_TAKEN = "not_taken."
+"""Begins the names of stages that count files that were not taken in, by their suffix."""
+
+
+def count_verdicts(run: Run, judged: DataFrame, *, suffixes: bool = False) -> int:
     """Counts judged rows (`reason` null where accepted, else with a `message`) in the run's ledger, by verdict.
 
+    With `suffixes`, the refused are counted by the suffix of their uri too, beside files that were passed over.
     Returns how many rows there are.
     """
-    verdicts = judged.groupBy("reason").agg(F.count("*").alias("rows"), F.min("message").alias("example")).collect()
-    rows = {row.reason: row.rows for row in verdicts}
-    examples = {f"rejected.{row.reason}": row.example for row in verdicts if row.reason is not None}
+    suffix = F.lower(F.regexp_extract("uri", r"\.([^./?#]{1,20})(?:\?.*)?$", 1)) if suffixes else F.lit("")
+    kinds = (F.col("reason"), F.when(F.col("reason").isNotNull(), suffix).alias("suffix"))
+    verdicts = judged.groupBy(*kinds).agg(F.count("*").alias("rows"), F.min("message").alias("example")).collect()
+    rows: Counter[str | None] = Counter()
+    examples: dict[str, str] = {}
+    for row in verdicts:
+        rows[row.reason] += row.rows
+        if row.reason is not None:
+            stage = f"rejected.{row.reason}"
+            examples[stage] = min(row.example, examples.get(stage, row.example))
+            if suffixes:
+                count_not_taken(run, row.suffix, row.rows)
     previous = run.ledger.row_counts
     count = sum(rows.values())
     stages = {"input": count, "accepted": rows.pop(None, 0)}
     for stage, number in {**stages, **{f"rejected.{reason}": n for reason, n in sorted(rows.items())}}.items():
         run.ledger.count(stage, previous.get(stage, 0) + number, example=examples.get(stage))
     return int(count)
+
+
+def count_not_taken(run: Run, suffix: str, files: int) -> None:
+    """Adds files of a suffix to those that were not taken in."""
+    stage = NOT_TAKEN + (suffix or "without suffix")
+    run.ledger.count(stage, run.ledger.row_counts.get(stage, 0) + files)
 
 
 def put(

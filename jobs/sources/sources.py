@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
@@ -20,8 +21,9 @@ from pyspark.sql import functions as F
 from jobs.sources.text_sources import read_csv, read_json
 from schemas.errors import SourceError, UsageError
 from schemas.file_features import PIXEL_FEATURES
-from transforms.pictures.files import list_pictures, read_pictures
+from transforms.pictures.files import Listing, Reading, list_pictures, read_pictures
 from transforms.pictures.formats import MEDIA_SUFFIXES
+from transforms.pictures.sidecars import is_sidecar
 from transforms.tables.source_columns import MESSAGE, REASON, ROW, quoted, row_json
 
 log = logging.getLogger(__name__)
@@ -45,17 +47,24 @@ SMALL_SOURCE = 32 << 20
 """Bytes of a source up to which compiling its plans takes longer than to interpret them."""
 PICTURES_PER_TASK = 1000
 """Half a minute's work, so that a task that is lost costs little."""
+HEADERS_PER_TASK = 10_000
+"""Some seconds' work."""
 
 
 def read_source(
-    spark: SparkSession, uri: str, *, format: Format | None = None, hashes: bool = True, turned: bool = False
+    spark: SparkSession,
+    uri: str,
+    *,
+    format: Format | None = None,
+    reading: Reading = Reading(),  # noqa: B008, frozen
+    listed: Callable[[Listing], None] = lambda listing: None,
 ) -> DataFrame:
     """The rows of the source at `uri` (a file, a directory, or a pattern), in its own columns.
 
     Added to each row: `ROW`, the row as JSON, and `REASON` and `MESSAGE`, null unless the row can't be read. CSV and
     JSON give text columns only. `imm` gives IMM's columns, for `transforms.sources.imm`. `format` is detected where
-    it isn't given (see `detect_format`). Photos are decoded and hashed, with `turned` in their turned forms too (see
-    `transforms.pictures.files`), without `hashes` not at all.
+    it isn't given (see `detect_format`). Photos are read as `reading` says (see `transforms.pictures.files`); `listed`
+    is told which files there are.
 
     Raises SourceError, naming the thing and what is accepted, for a source that is missing, empty, mixed or
     unreadable.
@@ -64,7 +73,7 @@ def read_source(
         raise UsageError(f"--format {format!r}: {', '.join(FORMATS)} is accepted")
     format = format or detect_format(spark, uri)
     if format == "photos":
-        return _read_photos(spark, uri, hashes=hashes, turned=turned)
+        return _read_photos(spark, uri, reading, listed)
     try:
         if format == "delta":
             return _with_rows(spark.read.format("delta").load(uri))
@@ -93,8 +102,8 @@ def source_bytes(spark: SparkSession, uri: str, *, format: Format) -> int:
 def detect_format(spark: SparkSession, uri: str) -> Format:
     """The format of the source at `uri`: by its Delta log, by the suffixes of its files, else by their first bytes.
 
-    JSON whose first 64 KiB name a key `URI` and none `uri` is IMM's. Files with unknown suffixes beside known
-    ones are passed over, and logged.
+    JSON whose first 64 KiB name a key `URI` and none `uri` is IMM's; Google Takeout's sidecars belong to the photos
+    beside them. Files with unknown suffixes beside known ones are passed over, and logged.
 
     Raises SourceError where there is nothing, nothing known, or more than one format.
     """
@@ -105,6 +114,8 @@ def detect_format(spark: SparkSession, uri: str) -> Format:
     for file in sorted(files):
         kinds.setdefault(_format_by_suffix(file), []).append(file)
     unknown = kinds.pop(None, [])
+    if "photos" in kinds and all(is_sidecar(PurePosixPath(file).name) for file in kinds.get("json", ())):
+        kinds.pop("json", None)
     if not kinds:
         kinds = {_format_by_content(spark, unknown[0]): unknown}
     elif unknown:
@@ -156,28 +167,28 @@ def _nanosecond_columns(spark: SparkSession, file: str) -> dict[str, bool]:
     return {name: kind.endswith("true)") for name, kind in kinds.items() if kind.startswith("TIMESTAMP(NANOS")}
 
 
-def _read_photos(spark: SparkSession, uri: str, *, hashes: bool, turned: bool) -> DataFrame:
+def _read_photos(spark: SparkSession, uri: str, reading: Reading, listed: Callable[[Listing], None]) -> DataFrame:
     try:
-        pictures, skipped = list_pictures(uri)
+        listing = list_pictures(uri)
     except OSError as error:
         raise SourceError(f"{uri} can't be listed: {error}; a folder of photos and videos is accepted") from error
+    listed(listing)
+    pictures = listing.pictures
     if not pictures.num_rows:
         raise SourceError(
             f"{uri} holds no photo or video; files ending in {', '.join(sorted(MEDIA_SUFFIXES))} are read"
         )
-    if skipped:
-        counts = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in sorted(skipped.items()))
-        log.info("%s: other files are passed over: %s", uri, counts)
-    return read_photos(spark, pictures, hashes=hashes, turned=turned)
+    return read_photos(spark, pictures, reading)
 
 
-def read_photos(spark: SparkSession, pictures: pa.Table, *, hashes: bool, turned: bool) -> DataFrame:
-    """The rows of some photos and videos (`uri`), as `read_source` gives them."""
-    tasks = max(spark.sparkContext.defaultParallelism, pictures.num_rows // PICTURES_PER_TASK)
-    uris = spark.createDataFrame(pictures).repartition(tasks)
-    read = read_pictures(uris, hashes=hashes, turned=turned)
+def read_photos(spark: SparkSession, pictures: pa.Table, reading: Reading) -> DataFrame:
+    """The rows of listed photos and videos (LISTING_SCHEMA), as `read_source` gives them."""
+    per_task = PICTURES_PER_TASK if reading.hashes else HEADERS_PER_TASK
+    tasks = max(spark.sparkContext.defaultParallelism, pictures.num_rows // per_task)
+    files = spark.createDataFrame(pictures).repartition(tasks, "shot_group").sortWithinPartitions("shot_group", "uri")
+    read = read_pictures(files, reading)
     rows = read.withColumn(ROW, row_json(read.drop(*PIXEL_FEATURES)))
-    rows = rows.drop(*(() if hashes else PIXEL_FEATURES), *(() if turned else ["turned_hashes"]))
+    rows = rows.drop(*(() if reading.hashes else PIXEL_FEATURES), *(() if reading.turned else ["turned_hashes"]))
     return rows.withColumnsRenamed({"error_code": REASON, "error_message": MESSAGE})
 
 

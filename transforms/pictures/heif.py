@@ -24,12 +24,13 @@ _LARGEST_EXIF = 2**24
 
 @dataclass(frozen=True)
 class HeifHeader:
-    """What the container says of its primary picture: pixels as displayed, and the EXIF block as stored."""
+    """What the container says of its primary picture: pixels as displayed, EXIF block and XMP packet as stored."""
 
     content_type: str
     width: int
     height: int
     exif: bytes
+    xmp: bytes
 
 
 def is_heif(head: bytes) -> bool:
@@ -50,7 +51,8 @@ def read_heif(file: BinaryIO) -> HeifHeader:
     brands, meta = _read_top_boxes(file)
     parts = dict(_boxes(meta[4:]))
     width, height = _displayed_size(parts)
-    return HeifHeader(_content_type(brands), width, height, _read_exif(file, parts))
+    exif, xmp = _read_item(file, parts, b"Exif"), _read_item(file, parts, b"mime")
+    return HeifHeader(_content_type(brands), width, height, exif[4 + int.from_bytes(exif[:4], "big") :], xmp)
 
 
 class _Cursor:
@@ -149,17 +151,17 @@ def _properties(iprp: bytes, item_id: int) -> Iterator[tuple[bytes, bytes]]:
                     yield properties[index - 1]
 
 
-def _read_exif(file: BinaryIO, parts: dict[bytes, bytes]) -> bytes:
-    """The TIFF block of the first EXIF item; empty where missing or broken: the picture is still good."""
+def _read_item(file: BinaryIO, parts: dict[bytes, bytes], kind: bytes) -> bytes:
+    """The first item of a kind; empty where missing or broken: the picture is still good."""
     try:
-        item_id = _exif_item(parts[b"iinf"])
-        data = b"".join(_item_data(file, parts, item_id)) if item_id is not None else b""
+        item_id = _find_item(parts[b"iinf"], kind)
+        return b"".join(_item_data(file, parts, item_id)) if item_id is not None else b""
     except (EOFError, KeyError, ValueError):
         return b""
-    return data[4 + int.from_bytes(data[:4], "big") :]
 
 
-def _exif_item(iinf: bytes) -> int | None:
+def _find_item(iinf: bytes, wanted: bytes) -> int | None:
+    """The id of the first item of a kind; of `mime`, of the first that is XMP."""
     head = _Cursor(iinf)
     count_size = 4 if head.uint(4) >> 24 else 2
     for kind, body in _boxes(iinf[4 + count_size :]):
@@ -168,7 +170,7 @@ def _exif_item(iinf: bytes) -> int | None:
         if kind == b"infe" and version >= 2:
             item_id = entry.uint(2 if version == 2 else 4)
             entry.take(2)
-            if entry.take(4) == b"Exif":
+            if entry.take(4) == wanted and (wanted != b"mime" or b"application/rdf+xml\0" in body):
                 return item_id
     return None
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import io
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO
 
 from PIL import ExifTags, Image, JpegImagePlugin, features
 
+from transforms.pictures.formats import RAW_CONTENT
 from transforms.pictures.heif_decoder import HeifDecoder
 from transforms.pictures.image_score import jpeg_quality
 from transforms.pictures.luminance import reduced_luminance
 from transforms.pictures.photos import DECODE_ERRORS, quiet_pillow
+from transforms.pictures.raw import find_previews
 
 MAX_DECODED_PIXELS = 2**27
 """Larger pictures aren't decoded: 128 Mi take 1 GB. Phones of 200 megapixels write JPEG, see below."""
@@ -63,13 +66,20 @@ class PixelReader(AbstractContextManager["PixelReader"]):
     ) -> None:
         self._heif.close()
 
-    def read(self, file: BinaryIO, content_type: str, *, size: int, pixels: int) -> Pixels | None:
+    def read(
+        self, file: BinaryIO, content_type: str, *, size: int, pixels: int, orientation: int | None = None
+    ) -> Pixels | None:
         """The pixels of a photo of `size` bytes whose header, which is sound, announces `pixels` pixels.
 
-        None for what can't be decoded here although it may be right: no decoder, or too large for one. Raises one of
-        `DECODE_ERRORS` for broken pixels. Memory: see `reduced_luminance`; up to 1 GB, for a baseline JPEG a 64th.
+        Of a raw file, those of its largest preview, turned by the file's `orientation` unless it has one itself.
+
+        None for what can't be decoded here although it may be right: no decoder, no preview, or too large for one.
+        Raises one of `DECODE_ERRORS` for broken pixels. Memory: see `reduced_luminance`; up to 1 GB, for a baseline
+        JPEG a 64th.
         """
-        if size > MAX_DECODED_BYTES:
+        if content_type in RAW_CONTENT:
+            return _read_preview(file, orientation)
+        if size > MAX_DECODED_BYTES or content_type == "image/jxl":
             return None
         if content_type in ("image/heic", "image/heif"):
             luminance = self._heif.decode(file, size) if pixels <= MAX_DECODED_PIXELS else None
@@ -77,20 +87,60 @@ class PixelReader(AbstractContextManager["PixelReader"]):
         if content_type == "image/avif" and not features.check("avif"):
             return None
         file.seek(0)
-        with quiet_pillow(), Image.open(file, formats=(_FORMATS[content_type],)) as image:
-            tables = list(image.quantization.values()) if isinstance(image, JpegImagePlugin.JpegImageFile) else []
-            is_reduced = bool(tables) and "progressive" not in image.info
-            if pixels > (MAX_REDUCED_PIXELS if is_reduced else MAX_DECODED_PIXELS):
-                return None
-            quality = jpeg_quality(tables[0]) if tables else None
-            luminance = reduced_luminance(image)
-            turn = _TURNS.get(_orientation(image))
-            return Pixels(luminance.transpose(turn) if turn is not None else luminance, quality)
+        return _decode(file, _FORMATS[content_type], pixels)
 
 
-def _orientation(image: Image.Image) -> int:
+def _decode(file: BinaryIO, kind: str, pixels: int, orientation: int | None = None) -> Pixels | None:
+    with quiet_pillow(), Image.open(file, formats=(kind,)) as image:
+        tables = list(image.quantization.values()) if isinstance(image, JpegImagePlugin.JpegImageFile) else []
+        is_reduced = bool(tables) and "progressive" not in image.info
+        if pixels > (MAX_REDUCED_PIXELS if is_reduced else MAX_DECODED_PIXELS):
+            return None
+        quality = jpeg_quality(tables[0]) if tables else None
+        luminance = reduced_luminance(image)
+        turn = _TURNS.get(_orientation(image) or orientation or 1)
+        return Pixels(luminance.transpose(turn) if turn is not None else luminance, quality)
+
+
+def _read_preview(file: BinaryIO, orientation: int | None) -> Pixels | None:
+    """The pixels of the largest preview in a raw file that can be decoded; of a plain TIFF, its own."""
+
+    def at(offset: int, size: int) -> bytes:
+        file.seek(offset)
+        return file.read(size)
+
+    head = at(0, 12)
+    for preview in find_previews(at, head):
+        with suppress(*DECODE_ERRORS):
+            if pixels := _decode_any(io.BytesIO(preview), "JPEG", orientation):
+                return pixels
+    if head[:4] in (b"II*\0", b"MM\0*"):
+        with suppress(*DECODE_ERRORS):
+            return _decode_any(file, "TIFF")
+    return None
+
+
+def _decode_any(file: BinaryIO, kind: str, orientation: int | None = None) -> Pixels | None:
+    """The pixels of a picture of any size; its compression tells nothing of the file's quality."""
+    width, height = _size(file, kind)
+    pixels = _decode(file, kind, width * height, orientation)
+    return Pixels(pixels.luminance, None) if pixels else None
+
+
+def _size(file: BinaryIO, kind: str) -> tuple[int, int]:
+    file.seek(0)
+    with quiet_pillow():
+        size = Image.open(file, formats=(kind,)).size
+    file.seek(0)
+    return size
+
+
+def _orientation(image: Image.Image) -> int | None:
     """How the pixels, now loaded, are still to be turned; Pillow turns a TIFF's as it loads them."""
-    try:
-        return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)) if image.format != "TIFF" else 1
-    except DECODE_ERRORS:
+    if image.format == "TIFF":
         return 1
+    try:
+        orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation)
+        return None if orientation is None else int(orientation)
+    except DECODE_ERRORS:
+        return None

@@ -4,15 +4,15 @@ Sources: ISO/IEC 14496-12 (ISO base media file format), Apple's *QuickTime File 
 data and metadata keys), and ISO 6709 for locations.
 """
 
-import io
 import math
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
 
 from pymediainfo import MediaInfo
 
+from transforms.pictures.evidence import FIRST_YEAR, OFFSET_MINUTES, Said, Taken, place_of
 from transforms.pictures.heif import is_heif
 
 # The first box of an MP4 or QuickTime file; QuickTime files made before `ftyp` existed begin with one of the
@@ -20,28 +20,29 @@ from transforms.pictures.heif import is_heif
 _FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 # Clocks that were never set: the zero of QuickTime and the zero of Unix.
 _UNSET_CLOCKS = frozenset({datetime(1904, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)})
+_LOCAL_CLOCKS = frozenset({"gopro"})
+"""Makers whose cameras have no time zone, and write the wall clock's reading as if it were UTC."""
+_MAKES = ("comapplequicktimemake", "comandroidmanufacturer", "make", "mak")
+_MODELS = ("comapplequicktimemodel", "comandroidmodel", "model", "mod")
 _ISO6709 = re.compile(r"([+-])(\d{2,6}(?:\.\d*)?)([+-])(\d{3,7}(?:\.\d*)?)(?:[+-][\d.]+)?(?:CRS[^/]*)?/?", re.ASCII)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VideoTags:
     """What one video says of itself.
 
-    `image_width` and `image_height` are pixels as displayed, `duration` is seconds. `produce_time` is ISO
-    8601 text; `time_is` says how to read it: `offset` (it ends in one), `local` (wall clock) or `instant`
-    (UTC). `latitude` and `longitude` are degrees, not yet checked for range. Camera names are as stored.
+    `image_width` and `image_height` are pixels as displayed, `duration` is seconds. Camera names are as stored.
+    `content_identifier` is what Apple's cameras write into both files of a Live Photo.
     """
 
     content_type: str
-    produce_time: str | None
-    time_is: str | None
-    latitude: float | None
-    longitude: float | None
+    said: tuple[Said, ...]
     image_width: int | None
     image_height: int | None
     camera_make: str | None
     camera_model: str | None
     duration: float | None
+    content_identifier: str | None
 
 
 def is_video(head: bytes) -> bool:
@@ -50,10 +51,10 @@ def is_video(head: bytes) -> bool:
     >>> is_video(b"\\0\\0\\0\\x18ftypmp42"), is_video(b"\\0\\0\\0\\x18ftypheic")
     (True, False)
     """
-    return head[4:8] in _FIRST_BOXES and not is_heif(head)
+    return head[4:8] in _FIRST_BOXES and not is_heif(head) and head[4:12] != b"ftypcrx "
 
 
-def read_video(file: io.BufferedReader, head: bytes) -> VideoTags | None:
+def read_video(file: BinaryIO, head: bytes) -> VideoTags | None:
     """Read the tags of a video; None where no video track is found (audio only, cut short, something else).
 
     Memory: what MediaInfo keeps of the movie header, a few megabytes for hours of video; media data is
@@ -64,19 +65,19 @@ def read_video(file: io.BufferedReader, head: bytes) -> VideoTags | None:
         return None
     general, video = info.general_tracks[0].to_data(), info.video_tracks[0].to_data()
     width, height = _displayed_size(video)
-    produce_time, time_is = _produce_time(general)
+    make, model = _camera(general, video)
+    taken = _taken(general, has_local_clock=make is not None and make.casefold() in _LOCAL_CLOCKS)
     latitude, longitude = _location(general) or (None, None)
+    place = place_of(latitude, longitude, "quicktime")
     return VideoTags(
         content_type=_content_type(head),
-        produce_time=produce_time,
-        time_is=time_is,
-        latitude=latitude,
-        longitude=longitude,
+        said=(Said(times=(taken,) if taken else (), place=place),),
         image_width=width,
         image_height=height,
-        camera_make=general.get("comapplequicktimemake"),
-        camera_model=general.get("comapplequicktimemodel"),
+        camera_make=make,
+        camera_model=model,
         duration=_seconds(general.get("duration")),
+        content_identifier=general.get("comapplequicktimecontentidentifier"),
     )
 
 
@@ -112,6 +113,8 @@ def _sexagesimal(digits: str, degree_digits: int) -> float | None:
 
 def _content_type(head: bytes) -> str:
     brand = head[8:12] if head[4:8] == b"ftyp" else b"qt  "
+    if brand[:3] in (b"3gp", b"3g2"):
+        return "video/3gpp"
     return {b"qt  ": "video/quicktime", b"M4V ": "video/x-m4v"}.get(brand, "video/mp4")
 
 
@@ -130,23 +133,37 @@ def _seconds(milliseconds: Any) -> float | None:
     return milliseconds / 1000
 
 
-def _produce_time(general: dict[str, Any]) -> tuple[str | None, str | None]:
-    """When the video was shot, and how to read that: Apple's creation date, else the movie header's.
+def _camera(general: dict[str, Any], video: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Maker and model: Apple's keys, Android's, or the user data that cameras write; GoPro's by its track's name."""
+    make = next((general[key] for key in _MAKES if isinstance(general.get(key), str)), None)
+    model = next((general[key] for key in _MODELS if isinstance(general.get(key), str)), None)
+    if make is None and str(video.get("title") or "").strip().startswith("GoPro"):
+        make = "GoPro"
+    return make, model
 
-    Apple's carries the offset of the place. The movie header's counts UTC seconds (some cameras put local
-    time there; nothing in the file tells).
+
+def _taken(general: dict[str, Any], *, has_local_clock: bool) -> Taken | None:
+    """When the video was shot, and how to read that: Apple's creation date, else the user data's, else the header's.
+
+    The first two carry the offset of the place. The movie header's counts UTC seconds; cameras without a time zone put
+    their wall clock there.
     """
-    shot = _parse_time(general.get("comapplequicktimecreationdate"))
-    if shot is not None:
-        if shot.tzinfo is None:
-            return shot.isoformat(), "local"
-        offset = shot.utcoffset() or timedelta()
-        if timedelta(hours=-12) <= offset <= timedelta(hours=14):
-            return shot.isoformat(), "offset"
+    written = (
+        general.get("comapplequicktimecreationdate"),
+        str(general.get("recorded_date") or "").partition(" / ")[0],
+    )
+    shot = next((time for text in written if (time := _parse_time(text)) is not None), None)
+    if shot is not None and shot.year >= FIRST_YEAR:
+        offset = shot.utcoffset()
+        if offset is None:
+            return Taken(shot.isoformat(), "local", "quicktime")
+        if offset.total_seconds() / 60 in OFFSET_MINUTES:
+            return Taken(shot.isoformat(), "offset", "quicktime")
     created = _parse_time(str(general.get("encoded_date") or "").replace("UTC", "").strip())
     if created is None or created.replace(tzinfo=UTC) in _UNSET_CLOCKS:
-        return None, None
-    return created.replace(tzinfo=None).isoformat() + "Z", "instant"
+        return None
+    text = created.replace(tzinfo=None).isoformat()
+    return Taken(text, "local", "quicktime") if has_local_clock else Taken(text + "Z", "instant", "quicktime")
 
 
 def _parse_time(text: Any) -> datetime | None:

@@ -51,7 +51,7 @@ def place_files(files: DataFrame, *, default_zone: str, locator: Locator, run_id
     lake's, for times that need a zone where no coordinates tell it.
     """
     rows = files.select(
-        *("bucket", "project_name", "dataset_name", "uri", "media_type", "deleted_time"),
+        *("bucket", "project_name", "dataset_name", "uri", "media_type", "shot_id", "deleted_time"),
         *("produce_time", "time_is", "utc_offset", "longitude", "latitude"),
         cover_rank().alias("cover_rank"),
         _location_source(files).alias("location_source"),

@@ -18,6 +18,7 @@ from schemas.contract import LEVELS
 from schemas.errors import SourceError, UsageError
 from schemas.figures import BOUNDARY, HEAD_POSE
 from schemas.file_features import CROPS, HASH_BYTES, THUMBNAIL_SIDE, TURNS
+from schemas.files import LOCATION_SOURCES, TIME_SOURCES
 from schemas.lake import NAME_PATTERN
 from transforms.sources.validation import GIVEN, Judgement, give_verdict, prepare_rows, refuse_duplicates
 from transforms.sources.values import (
@@ -64,8 +65,10 @@ BINARY_FEATURES = {
 
 Refuse = Callable[[DataFrame], DataFrame]
 
-IMAGE_SUFFIXES = "jpg|jpeg|jpe|heic|heif|avif|png|tif|tiff|webp|gif|bmp|jxl|dng|arw|cr2|cr3|nef|nrw|orf|raf|rw2|srw|pef"
-VIDEO_SUFFIXES = "mp4|mov|m4v|3gp|3g2|avi|mkv|webm|mts|m2ts|mpg|mpeg|wmv"
+IMAGE_SUFFIXES = (
+    "jpg|jpeg|jpe|heic|heif|hif|avif|png|tif|tiff|webp|gif|bmp|jxl|dng|arw|cr2|cr3|nef|nrw|orf|raf|rw2|srf|sr2|srw|pef"
+)
+VIDEO_SUFFIXES = "mp4|mp|mov|m4v|3gp|3g2|avi|mkv|webm|mts|m2ts|mpg|mpeg|wmv"
 
 
 def judge_files(
@@ -242,6 +245,7 @@ def _read_time(judgement: Judgement, time_is: str | None) -> None:
         "time_is": says,
         "utc_offset": minutes.cast("int"),
     }
+    judgement.values["time_source"] = _told_source(judgement, "time_source", TIME_SOURCES, F.col("produce_time"))
     judgement.refuse(
         ~offset.between(*OFFSETS),
         "utc_offset_invalid",
@@ -275,6 +279,12 @@ def _written_time(judgement: Judgement) -> tuple[Column, WrittenTime]:
     return column.cast("string"), written
 
 
+def _told_source(judgement: Judgement, name: str, known: tuple[str, ...], value: Column) -> Column:
+    """Where a value came from: as the row says in known words, else `source`; null where there is no value."""
+    told = judgement.parse(name, matching(read_name, rf"^({'|'.join(known)})\z"), "string").value
+    return F.when(value.isNotNull(), F.coalesce(told, F.lit("source")))
+
+
 def _read_place(judgement: Judgement) -> None:
     """Coordinates, both or none; (0, 0) is no place. The address that the source supplies."""
     latitude = judgement.parse("latitude", read_number, "double")
@@ -291,6 +301,9 @@ def _read_place(judgement: Judgement) -> None:
     somewhere = (latitude.value != 0) | (longitude.value != 0)
     judgement.values["latitude"] = F.when(somewhere, latitude.value)
     judgement.values["longitude"] = F.when(somewhere, longitude.value)
+    judgement.values["location_source"] = _told_source(
+        judgement, "location_source", LOCATION_SOURCES, F.col("latitude")
+    )
     judgement.require("address", read_address, ADDRESS_TYPE, "an object of country, province, city, district, township")
     judgement.refuse_broken("address", F.concat_ws(" ", *[F.col("address")[level] for level in LEVELS]))
 
@@ -308,6 +321,9 @@ def _read_facts(judgement: Judgement) -> None:
     judgement.require_text("camera_model")
     judgement.require("duration", number_within(0), "double", "a number of seconds, 0 or more")
     judgement.require_text("title")
+    judgement.require_text("description")
+    judgement.require_text("shot_id")
+    judgement.require_text("warning")
     judgement.require("labels", read_labels, "array<string>", "a list of texts")
     judgement.refuse_broken("labels", F.array_join("labels", ","))
     judgement.require_text("custom_id")

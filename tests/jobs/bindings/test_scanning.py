@@ -33,8 +33,7 @@ def test_pictures_and_sidecars_are_listed_as_index_names_them(tmp_path: Path) ->
     make(tmp_path, "@eaDir/a.jpg", "._a.jpg")
     assert names(tmp_path) == ["a.jpg", "a.jpg.json", "b c/d é%#?.JPG", "b c/x.mov", "b c/x.mov.xmp"]
     listed = set(scan_folder(str(tmp_path)).files["uri"].to_pylist())
-    pictures, _ = list_pictures(str(tmp_path))
-    assert set(pictures["uri"].to_pylist()) <= listed
+    assert set(list_pictures(str(tmp_path)).pictures["uri"].to_pylist()) <= listed
 
 
 def test_size_and_time_are_those_of_the_file(tmp_path: Path) -> None:

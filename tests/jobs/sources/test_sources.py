@@ -34,7 +34,7 @@ from transforms.sources.imm import from_imm
 from transforms.sources.rows import accepted, judge_files, refused
 from transforms.tables.source_columns import REASON, ROW, map_columns
 
-PHOTOS = Path(__file__).parents[2].parent / "shared" / "data" / "photos"
+PHOTOS = Path(__file__).parents[3].parent / "shared" / "data" / "photos"
 
 
 def rows_of(spark: SparkSession, uri: Path | str, **options: Any) -> list[Row]:

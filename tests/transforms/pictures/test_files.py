@@ -22,27 +22,32 @@ from pyarrow import fs
 from pyspark.sql import SparkSession
 
 from schemas.file_features import PIXEL_FEATURES
+from transforms.pictures import files as pictures
 from transforms.pictures.files import (
-    MEDIA_SUFFIXES,
+    LISTING_SCHEMA,
     PICTURE_SCHEMA,
+    Reading,
     list_pictures,
     read_batches,
     read_picture,
     read_pictures,
 )
-from transforms.pictures.files import files as pictures
+from transforms.pictures.formats import MEDIA_SUFFIXES
 from transforms.pictures.pixels import PixelReader
 from transforms.pictures.videos import parse_iso6709
 
-PHOTOS = Path(__file__).parents[2].parent / "shared" / "data" / "photos"
+PHOTOS = Path(__file__).parents[3].parent / "shared" / "data" / "photos"
 needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"the sample photos are not at {PHOTOS}")
+
+
+WHOLE_FILES = Reading(turned=True, name_times=False)
 
 
 def read(path: Path, pixels: PixelReader | None = None) -> dict[str, Any]:
     """One row, with every warning an error and every column checked against the schema."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        row = read_picture(fs.LocalFileSystem(), str(path), path.as_uri(), pixels=pixels, turned=True)
+        row = read_picture(fs.LocalFileSystem(), str(path), path.as_uri(), pixels=pixels, reading=WHOLE_FILES)
     pa.RecordBatch.from_pylist([row], schema=PICTURE_SCHEMA).validate(full=True)
     assert list(row) == PICTURE_SCHEMA.names
     assert (row["media_type"] is None) == (row["error_code"] is not None)
@@ -162,8 +167,13 @@ def test_samples_agree_with_exifread(path: Path) -> None:
     assert row["error_code"] is None
     assert row["content_hash"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert row["size"] == path.stat().st_size
-    assert row["produce_time"] == (expected if shot.strip() else None)
-    assert row["time_is"] == (("offset" if offset else "local") if shot.strip() else None)
+    if not shot.strip():
+        assert row["time_source"] not in ("exif_original", "exif_digitized")
+    elif offset:
+        assert (row["produce_time"], row["time_is"]) == (expected, "offset")
+    else:  # the time of the fix may tell the offset
+        assert str(row["produce_time"]).startswith(expected)
+        assert (row["time_is"] == "local") == (row["produce_time"] == expected)
     assert row["camera_make"] == (str(tags.get("Image Make", "")).strip() or None)
     assert row["camera_model"] == (str(tags.get("Image Model", "")).strip() or None)
     assert row["latitude"] == pytest.approx(degrees_by_exifread(tags, "Latitude"))
@@ -234,7 +244,12 @@ def test_unset_clock_wrong_suffix_and_corrupt_samples() -> None:
         ({ORIGINAL: "2010:08:03 10:15:19", OFFSET_ORIGINAL: "-13:00"}, "2010-08-03T10:15:19", "local"),
         ({ORIGINAL: "2010:08:03 10:15:19", OFFSET_ORIGINAL: "   :  "}, "2010-08-03T10:15:19", "local"),
         ({ORIGINAL: "2010:08:03 10:15:19", OFFSET_DIGITIZED: "+01:00"}, "2010-08-03T10:15:19", "local"),
-        ({ORIGINAL: "2010:08:03 10:15:19", OFFSET: "+01:00"}, "2010-08-03T10:15:19", "local"),
+        ({ORIGINAL: "2010:08:03 10:15:19", OFFSET: "+01:00"}, "2010-08-03T10:15:19+01:00", "offset"),
+        (
+            {ORIGINAL: "2010:08:03 10:15:19", OFFSET_ORIGINAL: "+02:00", OFFSET: "+01:00"},
+            "2010-08-03T10:15:19+02:00",
+            "offset",
+        ),
         ({ORIGINAL: "2010:08:03 10:15:19", FRACTION_ORIGINAL: "1x"}, "2010-08-03T10:15:19", "local"),
         ({ORIGINAL: "2010:08:03 10:15:19", FRACTION_ORIGINAL: "   "}, "2010-08-03T10:15:19", "local"),
         ({ORIGINAL: "2010-08-03T10:15:19+02:00"}, "2010-08-03T10:15:19+02:00", "offset"),
@@ -264,12 +279,34 @@ def test_exif_times(tmp_path: Path, taken: dict[int, str], produce_time: str | N
     assert (row["produce_time"], row["time_is"], row["error_code"]) == (produce_time, time_is, None)
 
 
-def test_neither_the_time_of_the_last_change_nor_that_of_the_fix_is_a_time_of_taking(tmp_path: Path) -> None:
-    place = gps([(48, 1), (0, 1), (0, 1)], [(2, 1), (0, 1), (0, 1)])
-    fix = {0x07: rationals((8, 1), (15, 1), (19, 1)), 0x1D: text("2010:08:03")}
-    block = exif({DATE_TIME: text("2015:01:01 00:00:00")}, {OFFSET: text("+01:00")}, place | fix)
-    row = read_bytes(tmp_path, picture(block))
-    assert (row["produce_time"], row["time_is"], row["latitude"]) == (None, None, 48.0)
+def fix(hours: int, minutes: int, seconds: int, date: str = "2010:08:03") -> Entries:
+    """The time of a GPS fix."""
+    return {0x07: rationals((hours, 1), (minutes, 1), (seconds, 1)), 0x1D: text(date)}
+
+
+def test_the_times_of_the_fix_and_of_the_last_change_are_last_resorts(tmp_path: Path) -> None:
+    changed = {DATE_TIME: text("2015:01:01 00:00:00")}
+    row = read_bytes(tmp_path, picture(exif(changed, {OFFSET: text("+01:00")}, fix(8, 15, 19))))
+    assert (row["produce_time"], row["time_is"], row["time_source"]) == ("2010-08-03T08:15:19Z", "instant", "gps")
+    row = read_bytes(tmp_path, picture(exif(changed, {OFFSET: text("+01:00")})))
+    expected = ("2015-01-01T00:00:00+01:00", "offset", "exif_modified")
+    assert (row["produce_time"], row["time_is"], row["time_source"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("clock", "offset"),
+    [
+        ((8, 15, 19), "+02:00"),
+        ((8, 15, 10), "+02:00"),  # the last fix was some seconds old
+        ((4, 30, 19), "+05:45"),
+        ((8, 5, 19), ""),  # stale: no whole quarter of an hour
+        ((25, 0, 0), ""),
+    ],
+)
+def test_the_fix_tells_the_offset_of_a_wall_clock(tmp_path: Path, clock: tuple[int, int, int], offset: str) -> None:
+    row = read_bytes(tmp_path, picture(exif(taken={ORIGINAL: text("2010:08:03 10:15:19")}, gps=fix(*clock))))
+    assert row["produce_time"] == "2010-08-03T10:15:19" + offset
+    assert (row["time_is"], row["time_source"]) == ("offset" if offset else "local", "exif_original")
 
 
 # ---------------------------------------------------------------- places
@@ -649,12 +686,22 @@ def test_photos_have_features_and_videos_none(tmp_path: Path, pixels: PixelReade
     assert headers == row | dict.fromkeys(PIXEL_FEATURES)
 
 
-def test_broken_pixels_are_unreadable(tmp_path: Path, pixels: PixelReader) -> None:
-    whole = picture(size=(600, 400))
+def test_broken_pixels_are_a_warning(tmp_path: Path, pixels: PixelReader) -> None:
+    whole = picture(RICH, size=(600, 400))
     row = read_bytes(tmp_path, whole[: len(whole) // 2], pixels=pixels)
-    assert row["error_code"] == "picture_unreadable"
-    assert row["error_message"].startswith("the pixels can't be decoded: image file is truncated")
+    assert (row["error_code"], row["image_width"], row["perceptual_hash"]) == (None, 400, None)
+    assert (row["produce_time"], row["latitude"]) == ("2010-08-03T10:15:19.12-06:00", pytest.approx(48.8577))
+    assert row["warning"].startswith("the pixels can't be decoded: image file is truncated")
     assert row["content_hash"] == hashlib.sha256(whole[: len(whole) // 2]).hexdigest()
+
+
+def test_metadata_of_a_file_that_breaks_off_before_its_size_are_kept(tmp_path: Path, pixels: PixelReader) -> None:
+    whole = picture(RICH)
+    row = read_bytes(tmp_path, whole[: whole.index(RICH) + len(RICH)], pixels=pixels)
+    assert (row["error_code"], row["image_width"]) == (None, None)
+    assert (row["produce_time"], row["camera_make"]) == ("2010-08-03T10:15:19.12-06:00", "Canon")
+    assert row["warning"] == "the header breaks off before the size of the picture"
+    assert read_bytes(tmp_path, picture()[:25])["error_code"] == "picture_unreadable"
 
 
 def test_giants_are_rows_without_features(tmp_path: Path, pixels: PixelReader) -> None:
@@ -706,8 +753,8 @@ def test_listing_takes_media_by_suffix_and_skips_what_is_hidden(tmp_path: Path) 
         "odd #%41?é name.jpg",
         "notes.txt",
         "README",
-        "sub/raw.cr2",
-        "sub/other.CR2",
+        "sub/raw.3fr",
+        "sub/other.3FR",
         "._b.jpg",
         ".thumbnails/t.jpg",
         "@eaDir/b.jpg/SYNOPHOTO_THUMB.jpg",
@@ -716,12 +763,13 @@ def test_listing_takes_media_by_suffix_and_skips_what_is_hidden(tmp_path: Path) 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture())
     (tmp_path / "album.jpg").mkdir()
-    table, skipped = list_pictures(str(tmp_path))
+    listing = list_pictures(str(tmp_path))
+    table = listing.pictures
     expected = ["_MG_0001.JPG", "_sub/x.png", "b.jpg", "odd #%41?é name.jpg", "sub/a.Heic", "sub/clip.MOV"]
     assert names(table, tmp_path) == expected
     assert table["uri"].to_pylist() == sorted(table["uri"].to_pylist())
-    assert skipped == {"txt": 1, "": 1, "cr2": 2}
-    assert table.schema == pa.schema([pa.field("uri", pa.string())])
+    assert listing.passed_over == {"txt": 1, "": 1, "3fr": 2}
+    assert (table.schema, listing.unmatched) == (LISTING_SCHEMA, [])
     read_back = next(read_batches([table.to_batches()[0]]))
     assert read_back["error_code"].null_count == len(expected)
 
@@ -732,7 +780,7 @@ def test_listing_knows_uris_and_relative_roots(tmp_path: Path, monkeypatch: pyte
     (root / "a.jpg").write_bytes(picture())
     monkeypatch.chdir(tmp_path)
     for name in (str(root), root.as_uri(), "my photos", "./my photos/"):
-        assert list_pictures(name)[0]["uri"].to_pylist() == [(root / "a.jpg").as_uri()]
+        assert list_pictures(name).pictures["uri"].to_pylist() == [(root / "a.jpg").as_uri()]
 
 
 def test_loops_of_links_end_and_links_to_files_count(tmp_path: Path) -> None:
@@ -744,17 +792,17 @@ def test_loops_of_links_end_and_links_to_files_count(tmp_path: Path) -> None:
     (root / "sub/link.jpg").symlink_to(root / "a.jpg")
     (root / "sub/broken.jpg").symlink_to(root / "nothing.jpg")
     os.mkfifo(root / "pipe.jpg")
-    assert names(list_pictures(str(root))[0], root) == ["a.jpg", "sub/link.jpg"]
+    assert names(list_pictures(str(root)).pictures, root) == ["a.jpg", "sub/link.jpg"]
 
 
-def test_a_name_that_is_not_utf8_is_listed_and_reported(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_listed_and_read(tmp_path: Path) -> None:
     try:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")).write_bytes(picture())
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
-    table, _ = list_pictures(str(tmp_path))
+    table = list_pictures(str(tmp_path)).pictures
     assert table["uri"].to_pylist() == [tmp_path.as_uri() + "/%FF.jpg"]
-    assert next(read_batches(table.to_batches()))["error_code"].to_pylist() == ["file_unreadable"]
+    assert next(read_batches(table.to_batches()))["error_code"].to_pylist() == [None]
 
 
 def test_a_root_that_is_no_folder_is_refused(tmp_path: Path) -> None:
@@ -777,12 +825,13 @@ def test_object_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "bucket"
 
     monkeypatch.setattr(pictures, "_filesystem", connect)
-    table, skipped = list_pictures("s3://bucket/photos/?region=eu-west-1")
+    listing = list_pictures("s3://bucket/photos/?region=eu-west-1")
+    table = listing.pictures
     assert table["uri"].to_pylist() == [
         "s3://bucket/photos/2010/_d%23.jpg?region=eu-west-1",
         "s3://bucket/photos/a%20b.jpg?region=eu-west-1",
     ]
-    assert skipped == {}
+    assert listing.passed_over == {}
     assert next(read_batches(table.to_batches()))["image_width"].to_pylist() == [40, 40]
     assert set(asked) == {"s3://bucket/?region=eu-west-1"}
     with pytest.raises(FileNotFoundError, match="s3://bucket/missing"):
@@ -809,9 +858,9 @@ def test_read_pictures_in_spark(spark: SparkSession, tmp_path: Path, pixels: Pix
     (tmp_path / "a b.jpg").write_bytes(picture(RICH))
     (tmp_path / "clip.mov").write_bytes(WHOLE["MOV"])
     (tmp_path / "empty.png").write_bytes(b"")
-    table, _ = list_pictures(str(tmp_path))
+    table = list_pictures(str(tmp_path)).pictures
     df = spark.createDataFrame([(uri,) for uri in table["uri"].to_pylist()], "uri string")
-    result = df.transform(read_pictures, turned=True)
+    result = df.transform(read_pictures, reading=WHOLE_FILES)
     assert result.columns == PICTURE_SCHEMA.names
     rows = {Path(row["uri"]).name: row.asDict() for row in result.collect()}
     expected = {path.name.replace(" ", "%20"): read(path, pixels) for path in tmp_path.iterdir()}

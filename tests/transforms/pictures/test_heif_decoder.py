@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.transforms.test_perceptual_hashes import PHOTOS, needs_photos
-from transforms.pictures.files import heif_decoder
+from tests.transforms.pictures.test_perceptual_hashes import PHOTOS, needs_photos
+from transforms.pictures import heif_decoder
 from transforms.pictures.heif_decoder import HeifDecoder
 
 FAKE = """

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from tests.transforms.test_perceptual_hashes import PHOTOS, needs_photos, scene
+from tests.transforms.pictures.test_perceptual_hashes import PHOTOS, needs_photos, scene
 from transforms.pictures.image_score import WEIGHTS, image_score, jpeg_quality
 from transforms.pictures.photos import read_photo
 from transforms.pictures.pixels import PixelReader
@@ -45,7 +45,7 @@ def score(content: bytes) -> float:
         height=size[1],
         jpeg_quality=pixels.jpeg_quality,
         has_camera=bool(tags.camera_model),
-        has_time=bool(tags.produce_time),
+        has_time=any(taken.source.startswith("exif_") for said in tags.said for taken in said.times),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.transforms.test_perceptual_hashes import scene
+from tests.transforms.pictures.test_perceptual_hashes import scene
 from transforms.pictures.luminance import SHORTER_SIDE, reduced_luminance
 
 

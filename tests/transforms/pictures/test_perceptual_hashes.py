@@ -13,7 +13,7 @@ from schemas.file_features import CROPS, FILE_FEATURES, HASH_BYTES, TURNS
 from transforms.pictures.luminance import SHORTER_SIDE, reduced_luminance
 from transforms.pictures.perceptual_hashes import MIN_HASH_QUALITY, PictureHashes, hash_picture
 
-PHOTOS = Path(__file__).parents[2].parent / "shared" / "data" / "photos"
+PHOTOS = Path(__file__).parents[3].parent / "shared" / "data" / "photos"
 needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"the sample photos are not at {PHOTOS}")
 FORMS = [*Image.Transpose]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.transforms.test_perceptual_hashes import PHOTOS, needs_photos, scene
-from transforms.pictures.files import pixels
+from tests.transforms.pictures.test_perceptual_hashes import PHOTOS, needs_photos, scene
+from transforms.pictures import pixels
 from transforms.pictures.photos import DECODE_ERRORS, read_photo
 from transforms.pictures.pixels import MAX_DECODED_PIXELS, MAX_REDUCED_PIXELS, PixelReader, Pixels
 

@@ -1,0 +1,62 @@
+"""Dates in the names of files: what cameras, phones, messengers and screenshots write there.
+
+The date comes first: year, month, day, together or apart. A time of day may follow, in six digits or in pairs, with a
+word between (`at`, `um`, `à`); AM and PM are understood. What names no day, or no time of day that there is, is not
+taken.
+"""
+
+import re
+from datetime import datetime
+
+from transforms.pictures.evidence import Said, Taken, moment
+
+_LAST_YEAR = 2099
+_DATE = r"(?<!\d)(?P<year>\d{4})(?P<gap>[-_. ]?)(?P<month>\d\d)(?P=gap)(?P<day>\d\d)"
+_TOGETHER = r"[-_ .T]?(?P<hms>\d{6})(?P<millis>\d{3})?(?!\d)"
+_APART = (
+    r"\D{1,16}?(?P<hour>\d\d?)(?P<mark>[-_.:\u2236 h])(?P<minute>\d\d)(?:(?P=mark)|[m_.])(?P<second>\d\d)(?!\d)"
+    r"(?:[-_. \u202f\u00a0]?(?P<fraction>\d{3})(?!\d))?(?:[ \u202f\u00a0]?(?P<half>[AaPp])\.?[Mm]\b)?"
+)
+_NAME = re.compile(f"{_DATE}(?:{_TOGETHER}|{_APART}|(?!\\d))", re.ASCII)
+_NUMBERED = re.compile(r"(?:IMG|VID|AUD|PTT)-\d{8}-WA\d+")  # WhatsApp: the day, and a number
+
+
+def read_name(name: str) -> Said:
+    """What a file's name says of the time it was taken.
+
+    Pixel's `PXL_` names are UTC, all others the camera's wall clock. A day alone is told as `name_day`, at noon.
+
+    >>> [taken.text for name in ("PXL_20250615_143621025.jpg", "Screenshot 2024-01-02 at 3.04.05 PM.png", "IMG_1.jpg")
+    ...  for taken in read_name(name).times]
+    ['2025-06-15T14:36:21.025Z', '2024-01-02T15:04:05']
+    """
+    stem = name.rpartition(".")[0] or name
+    is_numbered = _NUMBERED.match(stem) is not None
+    for match in _NAME.finditer(stem):
+        day = (int(match["year"]), int(match["month"]), int(match["day"]))
+        if is_numbered or not (match["hms"] or match["hour"]):
+            taken = _usable(moment(*day, 12, 0, 0))
+            if taken:
+                return Said(times=(Taken(taken.isoformat(), "local", "name_day"),))
+            continue
+        taken = _usable(moment(*day, *_clock(match)))
+        if taken:
+            fraction = match["millis"] or match["fraction"]
+            text = taken.isoformat() + (f".{fraction}" if fraction else "")
+            if stem.startswith("PXL_"):
+                return Said(times=(Taken(text + "Z", "instant", "name"),))
+            return Said(times=(Taken(text, "local", "name"),))
+    return Said()
+
+
+def _clock(match: re.Match[str]) -> tuple[int, int, int]:
+    if match["hms"]:
+        return int(match["hms"][:2]), int(match["hms"][2:4]), int(match["hms"][4:])
+    hour, half = int(match["hour"]), (match["half"] or "").lower()
+    if half:  # of twelve hours, the twelfth is the first
+        hour = hour % 12 + (12 if half == "p" else 0) if 1 <= hour <= 12 else 99
+    return hour, int(match["minute"]), int(match["second"])
+
+
+def _usable(taken: datetime | None) -> datetime | None:
+    return taken if taken and taken.year <= _LAST_YEAR else None
