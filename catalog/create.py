@@ -56,7 +56,8 @@ def ensure_table(root: str, contract: Contract, extra: dict[str, str] | None = N
 def repair_table(root: str, contract: Contract, *, dry_run: bool = False) -> list[str]:
     """Adds what a table lacks of its contract: nullable columns, checks, properties. Returns what, a line each.
 
-    A check that is another by now takes the place of the old one, as the contract's version does, last of all. Each
+    A comment that is another by now takes the place of the old one, without which delta-rs refuses rows. So does a
+    check, and the contract's version, last of all. Each
     is a commit of the table's log alone: no data are read, but for new checks, and none are written. Killed between
     two of them, the next call goes on.
 
@@ -70,6 +71,8 @@ def repair_table(root: str, contract: Contract, *, dry_run: bool = False) -> lis
             f"table {table.table_uri} lacks the columns {', '.join(needed)}, which may not be null: it was not made "
             "from this contract; restore it, or make the lake anew"
         )
+    comments = {field.name: field.metadata.get("comment") for field in table.schema().fields}
+    told = [column for column in contract.columns if comments.get(column.name, column.comment) != column.comment]
     present = table.metadata().configuration
     wanted = _properties(contract)
     checks = {key: sql for key, sql in wanted.items() if key.startswith(CONSTRAINT) and present.get(key) != sql}
@@ -84,6 +87,8 @@ def repair_table(root: str, contract: Contract, *, dry_run: bool = False) -> lis
         if columns:
             added = Schema.from_arrow(contract.arrow_schema)
             table.alter.add_columns([field for field in added.fields if field.name not in fields])
+        for column in told:
+            table.alter.set_column_metadata(column.name, {"comment": column.comment})
         for key, sql in checks.items():
             if key in present:
                 table.alter.drop_constraint(key.removeprefix(CONSTRAINT))
@@ -94,6 +99,7 @@ def repair_table(root: str, contract: Contract, *, dry_run: bool = False) -> lis
         contract.check(_arrow_schema(table), table.table_uri)
     return (
         [f"column {column.name} added" for column in columns]
+        + [f"comment of column {column.name} renewed" for column in told]
         + [f"check {key.removeprefix(CONSTRAINT)} {'renewed' if key in present else 'added'}" for key in checks]
         + [f"property {key} set to {value}" for key, value in own.items()]
     )

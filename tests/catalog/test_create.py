@@ -8,6 +8,7 @@ import pytest
 from deltalake import DeltaTable
 
 import catalog.create
+from catalog.commits import append
 from catalog.create import CONSTRAINT, ensure_lake, ensure_table, repair_table
 from catalog.lake import Lake
 from schemas.contract import Contract
@@ -84,6 +85,15 @@ def test_a_check_that_is_another_by_now_is_renewed(tmp_path: Path) -> None:
         DeltaTable(str(tmp_path / contract.name)).metadata().configuration[CONSTRAINT + known] == contract.checks[known]
     )
     assert repair_table(str(tmp_path), contract) == []
+
+
+def test_a_comment_that_is_another_by_now_is_renewed(tmp_path: Path) -> None:
+    contract = TABLES["cluster_events"]
+    columns = tuple(replace(c, comment="old") if c.name == "event" else c for c in contract.columns)
+    ensure_table(str(tmp_path), replace(contract, columns=columns))
+    assert repair_table(str(tmp_path), contract) == ["comment of column event renewed"]
+    assert repair_table(str(tmp_path), contract) == []
+    append(str(tmp_path), contract, [])  # delta-rs refuses rows whose comments are others
 
 
 def test_repair_refuses_a_table_that_lacks_what_may_not_be_null(tmp_path: Path) -> None:

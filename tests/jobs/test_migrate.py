@@ -36,7 +36,8 @@ NEW = {"file_edits", "bindings", "binding_files"}
 
 def of_version_one(contract: Contract) -> Contract:
     """A table as the first version had it."""
-    columns = tuple(column for column in contract.columns if column.name not in ADDED.get(contract.name, ()))
+    there = (column for column in contract.columns if column.name not in ADDED.get(contract.name, ()))
+    columns = tuple(replace(column, comment=f"once {column.comment}") for column in there)
     checks = dict(contract.checks)
     if "location_source_known" in checks:
         checks["location_source_known"] = "location_source IN ('file', 'inferred')"
