@@ -40,7 +40,7 @@ class FileQuery:
         conditions = [
             self.scope.condition(lake),
             self.produced.condition("produce_time"),
-            f"deleted_time IS {'NOT NULL' if self.removed else 'NULL'}",
+            "deleted_time IS NOT NULL AND moved_to IS NULL" if self.removed else "deleted_time IS NULL",
         ]
         if self.uri is not None:
             conditions.append(equals("uri", self.uri))

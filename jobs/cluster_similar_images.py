@@ -23,7 +23,7 @@ from jobs.similar_images.groups import EVIDENCE, Thresholds, commit_similar_imag
 from jobs.similar_images.pairs import refresh_similar_image_pairs
 from schemas.cluster_kinds import GROUPS
 from transforms.similar_images.hamming import HASH_DISTANCE
-from transforms.similar_images.similarity import MIN_SIMILARITY
+from transforms.similar_images.pairing import MIN_SIMILARITY
 
 TASK_TYPE = "SimilarImageClustering"
 

@@ -33,10 +33,7 @@ from jobs.runtime.commits import Mark, conflicts_of, maintenance_of, reach_failu
 from jobs.runtime.lake import Lake
 from jobs.runtime.runs import Run, print_result, run_job
 from jobs.runtime.session import session_settings
-from schemas.area_index import AREA_INDEX
-from schemas.areas import AREAS
 from schemas.cluster_edits import CLUSTER_EDITS
-from schemas.cluster_events import CLUSTER_EVENTS
 from schemas.contract import Contract
 from schemas.dataset_state import DATASET_STATE
 from schemas.datasets import DATASETS
@@ -44,16 +41,9 @@ from schemas.errors import Conflict, LakeError, UsageError
 from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
-from schemas.file_features import FILE_FEATURES
-from schemas.file_places import FILE_PLACES
-from schemas.files import FILES
+from schemas.followers import CLUSTERED, FOLLOWERS
 from schemas.lake import CONTRACT_VERSION, TABLES, table_uri
-from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
-from schemas.location_date_segments import LOCATION_DATE_SEGMENTS
-from schemas.place_days import PLACE_DAYS
 from schemas.rejected import REJECTED
-from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
-from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
 
 log = logging.getLogger("lakealbum")
 
@@ -63,20 +53,6 @@ _LOG_FILE = re.compile(r"\.?(\d{20})\.")
 """A file of a table's log, or what a killed writer left of one, and its version."""
 LOG_HOURS = 720
 """How long Delta keeps a table's log by default; it is never less than the files."""
-
-FOLLOWERS = (
-    (AREAS, AREA_INDEX),
-    (FILES, FILE_PLACES),
-    (FILE_PLACES, PLACE_DAYS),
-    (LOCATION_DATE_SEGMENTS, LOCATION_DATE_CLUSTERS),
-    (LOCATION_DATE_CLUSTERS, CLUSTER_EVENTS),
-    (FILE_FEATURES, SIMILAR_IMAGE_PAIRS),
-    (SIMILAR_IMAGE_CLUSTERS, CLUSTER_EVENTS),
-    (FIGURE_CLUSTERS, CLUSTER_EVENTS),
-)
-"""Tables, and those that follow their changes by a watermark of their own."""
-CLUSTERED = (PLACE_DAYS, SIMILAR_IMAGE_PAIRS, FILE_FEATURES, FIGURES, FILES)
-"""Tables whose changes clusterings follow, by the versions in `dataset_state`."""
 
 ERASED_FROM = (FIGURES, FIGURE_MEMBERS, FIGURE_CLUSTERS, CLUSTER_EDITS, REJECTED)
 """Tables that `erase figure` takes a person out of."""
@@ -312,7 +288,7 @@ def _need_of(lake: Lake, catalog: Catalog, contract: Contract, running: list[Any
         if source is contract:
             consumed = Mark.of(lake.log(follower)).consumed.get(source.name)
             needs += _unconsumed(lake, contract, consumed, f"table {follower.name}")
-    if contract in CLUSTERED:
+    if contract in (source for source, _ in CLUSTERED):
         version = f"evidence_versions['{contract.name}']"
         oldest = catalog.read(
             f"SELECT project_name, dataset_name, kind, {version} AS consumed FROM dataset_state "

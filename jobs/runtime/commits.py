@@ -44,6 +44,8 @@ from jobs.runtime.lake import Lake, Rows, sum_of_files
 from jobs.runtime.session import keep, session_settings
 from schemas.contract import Contract
 from schemas.errors import Conflict
+from schemas.followers import follows
+from schemas.lake import TABLES
 from transforms.tables import keyed
 from transforms.tables.actions import ACTION
 from transforms.tables.changes import diff_rows
@@ -119,7 +121,10 @@ class Step:
         consumes: Mapping[str, int] | None = None,
         dry_run: bool = False,
     ) -> Step:
-        """Pins `contract`'s table at its latest version."""
+        """Pins `contract`'s table at its latest version; `consumes` are those of the tables that it follows."""
+        for name in consumes or ():
+            if not follows(TABLES[name], contract):
+                raise ValueError(f"{contract.name} does not follow {name}: schemas.followers says what follows what")
         log = lake.log(contract)
         return cls(lake, contract, run_id, log, Mark.of(log), consumes or {}, dry_run)
 

@@ -98,10 +98,21 @@ def _compare_here(run: Run, version: int, new: pa.Table, touched: Rows | None) -
     thumbnails = run.lake.load_keys(FILE_FEATURES, version, candidates, on=FINGERPRINT_KEY, columns=THUMBNAIL)
     found = [pairing.whole_pairs(near), pairing.cropped_pairs(near, thumbnails=thumbnails)]
     if new["embedding"].null_count < len(new):
-        known = None if touched is None else _others(run, version, run.lake.frame(touched))
-        alike = run.lake.frame(new).transform(embedded_pairs, old=known, checkpoint=run.cache)
-        found.append(from_frame(alike))
+        found.append(_embedded_here(run, version, new, touched))
     return pairing.first_signals(found)
+
+
+def _embedded_here(run: Run, version: int, new: pa.Table, touched: pa.Table | None) -> pa.Table:
+    """The pairs of new pictures by their embeddings; by Spark where those of the others are many."""
+    if touched is None:
+        return pairing.embedded_pairs(new)
+    columns = (*FINGERPRINT_KEY, "embedding")
+    known = run.lake.fetch_keys(FILE_FEATURES, version, new.select(DATASET_KEY), on=DATASET_KEY, columns=columns)
+    if isinstance(known, pa.Table):
+        known = anti_join(known.filter(pc.is_valid(known["fingerprint"])), touched, on=FINGERPRINT_KEY)
+        return pairing.embedded_pairs(new, old=known)
+    others = _others(run, version, run.lake.frame(touched))
+    return from_frame(run.lake.frame(new).transform(embedded_pairs, old=others, checkpoint=run.cache))
 
 
 def _scan_others(run: Run, version: int, touched: pa.Table) -> Iterator[pa.RecordBatch]:

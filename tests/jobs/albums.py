@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import shapely
 from deltalake import DeltaTable, QueryBuilder
 
@@ -22,28 +23,44 @@ from jobs.index_files import IndexFiles, index_files
 from jobs.remove_files import RemoveFiles, remove_files
 from jobs.runtime.runs import Run, run_job
 from schemas.lake import TABLES
+from tests.jobs.deliveries import deliver, deliver_faces
 
 PROJECT = "demo"
 Row = dict[str, Any]
 
 
+HERE: Row = {}
+BY_SPARK: Row = {"driver_rows": 0}
+WAYS = pytest.mark.parametrize("way", [HERE, BY_SPARK], ids=["here", "by Spark"], scope="module")
+"""How a job is run: as small lakes run, in this process; or with its threshold at zero, so that Spark does the work."""
+
+
 @dataclass
 class Album:
-    """A lake under a temporary directory."""
+    """A lake under a temporary directory. `way` are settings of every job: HERE or BY_SPARK."""
 
     root: Path
+    way: Row = field(default_factory=dict)
 
     @property
     def lake(self) -> str:
         """The lake's root."""
         return str(self.root / "lake")
 
+    def deliver(self, rows: Sequence[Row], /) -> None:
+        """Puts located files into the lake without Spark (tests.jobs.deliveries)."""
+        deliver(self.lake, rows, project=PROJECT)
+
+    def deliver_faces(self, rows: Sequence[Row], /) -> None:
+        """Puts faces into the lake without Spark."""
+        deliver_faces(self.lake, rows, project=PROJECT)
+
     def index(self, rows: Sequence[Row], /, **options: Any) -> Run:
         """Indexes rows as a file of JSON lines; the same rows are the same file."""
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         source = self.root / f"source-{zlib.crc32(text.encode()):08x}.jsonl"
         source.write_text(text, encoding="utf-8")
-        config = IndexFiles(lake=self.lake, project=PROJECT, source=(str(source),), **options)
+        config = IndexFiles(lake=self.lake, project=PROJECT, source=(str(source),), **self.way, **options)
         with run_job(config, job="index-files", task_type="FileIndexing", create=config.settings) as run:
             index_files(run, config)
         return run
@@ -51,28 +68,28 @@ class Album:
     def cluster(self, **options: Any) -> Run:
         """Clusters, by default with gap 1, 1 to 15 days, by city."""
         chosen = {"gap_days": 1, "min_days": 1, "max_days": 15, "levels": ("city",), **options}
-        config = ClusterLocationDates(lake=self.lake, project=PROJECT, **chosen)
+        config = ClusterLocationDates(lake=self.lake, project=PROJECT, **self.way, **chosen)
         with run_job(config, job="cluster-location-dates", task_type="LocationDateClustering") as run:
             cluster_location_dates(run, config)
         return run
 
     def cluster_similar_images(self, **options: Any) -> Run:
         """Groups similar images."""
-        config = ClusterSimilarImages(lake=self.lake, project=PROJECT, **options)
+        config = ClusterSimilarImages(lake=self.lake, project=PROJECT, **self.way, **options)
         with run_job(config, job="cluster-similar-images", task_type="SimilarImageClustering") as run:
             cluster_similar_images(run, config)
         return run
 
     def cluster_figures(self, **options: Any) -> Run:
         """Groups faces into people."""
-        config = ClusterFigures(lake=self.lake, project=PROJECT, **options)
+        config = ClusterFigures(lake=self.lake, project=PROJECT, **self.way, **options)
         with run_job(config, job="cluster-figures", task_type="FaceClustering") as run:
             cluster_figures(run, config)
         return run
 
     def remove(self, *uris: str, dataset: str) -> Run:
         """Removes files of one dataset."""
-        config = RemoveFiles(lake=self.lake, project=PROJECT, dataset=(dataset,), uri=uris)
+        config = RemoveFiles(lake=self.lake, project=PROJECT, dataset=(dataset,), uri=uris, **self.way)
         with run_job(config, job="remove-files", task_type="FileRemoving") as run:
             remove_files(run, config)
         return run

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pyspark.sql import SparkSession
 
 from catalog.edits import append_edit
 from catalog.face_search import find_face, nearest_people
@@ -14,9 +13,7 @@ from catalog.figures import Change, FaceMarks, FigureQuery, files_of_person, que
 from catalog.lake import Lake, Scope
 from catalog.paging import Page
 from jobs.cluster_figures import what_changed
-from tests.jobs.albums import PROJECT, Album, Row
-
-pytestmark = pytest.mark.usefixtures("spark")
+from tests.jobs.albums import PROJECT, WAYS, Album, Row
 
 SCOPE = Scope(PROJECT, ("ada",))
 
@@ -48,10 +45,10 @@ def face(name: str, *, good: bool = True, image: str | None = None, **more: obje
 
 
 def index(album: Album, faces: list[Row]) -> None:
-    """Indexes faces, and the pictures that show them."""
+    """Puts in faces, and the pictures that show them."""
     uris = sorted({row["uri"] for row in faces})
-    album.index([{"dataset_name": "ada", "uri": uri, "media_type": "image"} for uri in uris])
-    album.index(faces, rows="figures")
+    album.deliver([{"dataset_name": "ada", "uri": uri, "media_type": "image"} for uri in uris])
+    album.deliver_faces(faces)
 
 
 def people(album: Album) -> dict[frozenset[str], str]:
@@ -72,15 +69,16 @@ A, B = {"a1", "a2", "a3", "a-poor"}, {"b1", "b2", "b3"}
 
 
 @pytest.fixture
-def album(tmp_path: Path, spark: SparkSession) -> Album:
+def album(tmp_path: Path, way: Row) -> Album:
     """Two people, one of two good faces who is none yet, and a passer-by."""
-    album = Album(tmp_path)
+    album = Album(tmp_path, way)
     names = sorted(A | B | {"c1", "c2", "x"})
     index(album, [face(name, good=name != "a-poor") for name in names])
     album.cluster_figures()
     return album
 
 
+@WAYS
 def test_people_are_founded_kept_and_obeyed(album: Album) -> None:
     first = people(album)
     assert set(first) == {frozenset(A), frozenset(B)}

@@ -14,19 +14,17 @@ from catalog.location_dates import delete_cluster, undelete_cluster
 from jobs.cli.options import build_config
 from jobs.cluster_location_dates import ClusterLocationDates
 from schemas.errors import UsageError
-from tests.jobs.albums import PROJECT, Album, Row, photo
+from tests.jobs.albums import PROJECT, WAYS, Album, Row, photo
 
 HANGZHOU, JIAXING = "China/Zhejiang/Hangzhou", "China/Zhejiang/Jiaxing"
-pytestmark = pytest.mark.usefixtures("spark")
-
 
 LEVELS = ("country", "province", "city", "district")
 
 
 @pytest.fixture
-def album(tmp_path: Path, spark: SparkSession) -> Album:
+def album(tmp_path: Path, way: Row) -> Album:
     """An empty lake."""
-    return Album(tmp_path)
+    return Album(tmp_path, way)
 
 
 def days(place: str, *numbers: int, month: str = "2026-03", **more: object) -> list[dict[str, object]]:
@@ -73,14 +71,15 @@ TO_COME = [*days(HANGZHOU, 1, 2, 3, 7), *ANN, *REX, *days(HANGZHOU, 3, 4, 5, dat
 
 
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Album:
+def first_run(tmp_path_factory: pytest.TempPathFactory, way: Row) -> Album:
     """A lake after its first clustering: one run for all that needs no more."""
-    album = Album(tmp_path_factory.mktemp("first"))
-    album.index([*WORKED_EXAMPLES, *LOCAL_DAYS, *TO_COME])
+    album = Album(tmp_path_factory.mktemp("first"), way)
+    album.deliver([*WORKED_EXAMPLES, *TO_COME])
     album.cluster(levels=LEVELS)
     return album
 
 
+@WAYS
 def test_worked_examples_of_the_design(first_run: Album) -> None:
     album = first_run
     city = album.trips("city")
@@ -111,9 +110,9 @@ def test_worked_examples_of_the_design(first_run: Album) -> None:
     assert album.versions() == before, again.ledger.row_counts
 
 
-@pytest.mark.slow
+@WAYS
 def test_options_changed_and_changed_back_revive_ids_and_say_why(album: Album) -> None:
-    album.index([*days(HANGZHOU, 1, 2, 3, 6), *days(HANGZHOU, 20)])
+    album.deliver([*days(HANGZHOU, 1, 2, 3, 6), *days(HANGZHOU, 20)])
     album.cluster(gap_days=1)
     first = album.ids()
     assert len(first) == 3
@@ -143,13 +142,13 @@ def test_options_changed_and_changed_back_revive_ids_and_say_why(album: Album) -
 def grown(first_run: Album, root: Path) -> tuple[Album, str]:
     """A copy of the lake in which some days grew, one was corrected, one removed and one cluster deleted; its id."""
     shutil.copytree(first_run.root, root, dirs_exist_ok=True)
-    album = Album(root)
+    album = Album(root, first_run.way)
     deleted = cities(album)["dee", "2026-03-03"]["object_id"]
     corrected, unseen = (
         photo("2026-05-01", JIAXING, dataset="ann", uri="a"),
         photo("2026-03-09", HANGZHOU, dataset="rex"),
     )
-    album.index([*days(HANGZHOU, 5), corrected, unseen])
+    album.deliver([*days(HANGZHOU, 5), corrected, unseen])
     album.remove(REX[0]["uri"], unseen["uri"], dataset="rex")
     _edit(album, deleted, delete_cluster)
     album.cluster(levels=LEVELS)
@@ -161,6 +160,7 @@ def cities(album: Album) -> dict[tuple[str, str], Row]:
     return {(row["dataset_name"], str(row["first_day"])): row for row in album.clusters() if row["level"] == "city"}
 
 
+@WAYS
 def test_growth_bridges_corrections_removed_files_and_deleted_clusters(first_run: Album, tmp_path: Path) -> None:
     first = {key: row["object_id"] for key, row in cities(first_run).items()}
     # Growth keeps the id, a bridge merges, a correction moves a day, a removed file stays; a deleted cluster goes.
@@ -180,13 +180,13 @@ def test_growth_bridges_corrections_removed_files_and_deleted_clusters(first_run
     assert ("removed", deleted) in album.events()
 
 
-@pytest.mark.slow
+@WAYS
 def test_what_was_deleted_stays_away_until_it_is_undone(first_run: Album, tmp_path: Path) -> None:
     album, deleted = grown(first_run, tmp_path)
     others = changing(album) - {("rex", "Hangzhou", "2026-03-03", "2026-03-04")}
 
     # A deleted day stays away with a picture more, and new ones beside it make a cluster of their own.
-    album.index([*days(HANGZHOU, 4, n=1, dataset="dee"), *days(HANGZHOU, 6, 7, dataset="dee")])
+    album.deliver([*days(HANGZHOU, 4, n=1, dataset="dee"), *days(HANGZHOU, 6, 7, dataset="dee")])
     album.cluster(levels=LEVELS)
     others.add(("rex", "Hangzhou", "2026-03-03", "2026-03-04"))
     assert changing(album) == {*others, ("dee", "Hangzhou", "2026-03-06", "2026-03-07")}
@@ -209,9 +209,11 @@ def changing(album: Album) -> set[tuple[str, str, str, str]]:
     return {trip for trip in album.trips("city") if trip[0] in {"ada", "ann", "rex", "dee"}}
 
 
-def test_local_days_across_zones_the_date_line_dst_and_leap_days(first_run: Album) -> None:
-    datasets = {row["dataset_name"] for row in LOCAL_DAYS}
-    rows = [row for row in first_run.clusters() if row["level"] == "city" and row["dataset_name"] in datasets]
+def test_local_days_across_zones_the_date_line_dst_and_leap_days(tmp_path: Path, spark: SparkSession) -> None:
+    album = Album(tmp_path)
+    album.index(LOCAL_DAYS)
+    album.cluster()
+    rows = album.clusters()
     assert sorted(
         (row["dataset_name"], str(row["first_day"]), row["days"], row["days_with_files"]) for row in rows
     ) == [

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
 
 import jobs.similar_images.groups
 from catalog.edits import append_edit
@@ -18,18 +17,16 @@ from jobs.cluster_similar_images import ClusterSimilarImages
 from jobs.runtime.commits import InjectedFailure
 from jobs.runtime.runs import Run
 from schemas.errors import UsageError
-from tests.jobs.albums import Album, Row
-
-pytestmark = pytest.mark.usefixtures("spark")
+from tests.jobs.albums import WAYS, Album, Row
 
 SHARP = random.Random(7)
 LOOKS = {name: SHARP.getrandbits(256) for name in "abcdefgh"}
 
 
 @pytest.fixture
-def album(tmp_path: Path, spark: SparkSession) -> Album:
+def album(tmp_path: Path, way: Row) -> Album:
     """An empty lake."""
-    return Album(tmp_path)
+    return Album(tmp_path, way)
 
 
 def hash_of(look: str, flipped: range = range(0)) -> str:
@@ -147,16 +144,16 @@ def _grouped_in_part() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> tuple[Album, Run]:
+def first_run(tmp_path_factory: pytest.TempPathFactory, way: Row) -> tuple[Album, Run]:
     """A lake after its first clustering: ada's pictures about bounds, kim's about kinds, cal's all alike, ida's to
     change, and the same pictures in one batch and in the first of two."""
-    album = Album(tmp_path_factory.mktemp("first"))
+    album = Album(tmp_path_factory.mktemp("first"), way)
     blank = {"perceptual_hash_quality": 0, "content_hash": "0" * 64}
     blanks = [picture(f"blank{n}", "a", dataset="cal", **blank) for n in range(3000)]
-    album.index([*BOUNDS, *kinds_of_kim(), *IDA, *shuffled()[:35], *blanks])
+    album.deliver([*BOUNDS, *kinds_of_kim(), *IDA, *shuffled()[:35], *blanks])
     batch = sorted(shuffled(), key=lambda row: str(row["uri"]))
     again = [row | {"dataset_name": "batch", "uri": row["uri"].replace("split", "batch")} for row in batch]
-    album.index([*again, *(picture(f"same{n}", "b", dataset="cal") for n in range(3000))])
+    album.deliver([*again, *(picture(f"same{n}", "b", dataset="cal") for n in range(3000))])
     return album, album.cluster_similar_images()
 
 
@@ -165,12 +162,13 @@ def second_run(first_run: tuple[Album, Run], tmp_path_factory: pytest.TempPathFa
     """The lake after another delivery: of ida's, and of the second batch of two, which overlap."""
     root = tmp_path_factory.mktemp("second")
     shutil.copytree(first_run[0].root, root, dirs_exist_ok=True)
-    album = Album(root)
-    album.index([picture("a3", "a", range(8), dataset="ida"), *shuffled()[30:]])
+    album = Album(root, first_run[0].way)
+    album.deliver([picture("a3", "a", range(8), dataset="ida"), *shuffled()[30:]])
     album.cluster_similar_images()
     return album
 
 
+@WAYS
 def test_pairs_groups_and_their_bounds(first_run: tuple[Album, Run]) -> None:
     album, run = first_run
     assert groups(album) == {
@@ -191,16 +189,17 @@ def test_pairs_groups_and_their_bounds(first_run: tuple[Album, Run]) -> None:
     assert run.task_id.startswith("SimilarImageClustering-")
 
 
+@WAYS
 def test_identical_pictures_do_not_explode(first_run: tuple[Album, Run]) -> None:
     album, _ = first_run
     assert sorted(row["files"] for row in live(album) if row["dataset_name"] == "cal") == [3000, 3000]
     assert not [row for row in album.rows("similar_image_pairs") if row["dataset_name"] == "cal"]
 
 
-@pytest.mark.slow
+@WAYS
 def test_a_dataset_is_clustered_again_for_other_options(first_run: tuple[Album, Run], tmp_path: Path) -> None:
     shutil.copytree(first_run[0].root, tmp_path, dirs_exist_ok=True)
-    album = Album(tmp_path)
+    album = Album(tmp_path, first_run[0].way)
     versions = album.versions()
     album.cluster_similar_images()
     assert album.versions() == versions
@@ -213,6 +212,7 @@ def test_a_dataset_is_clustered_again_for_other_options(first_run: tuple[Album, 
     assert [event for event, _ in album.events()[len(events) :]] == ["revived"] * 2
 
 
+@WAYS
 def test_any_split_and_order_gives_the_groups_of_one_batch(second_run: Album) -> None:
     album = second_run
     assert groups(album, "split") == groups(album, "batch")
@@ -228,20 +228,20 @@ def test_any_split_and_order_gives_the_groups_of_one_batch(second_run: Album) ->
     assert of("split", *members) == of("batch", *members)
 
 
-@pytest.mark.slow
+@WAYS
 def test_ids_are_stable_and_events_tell_what_happened(
     first_run: tuple[Album, Run], second_run: Album, tmp_path: Path
 ) -> None:
     a, b = id_of(first_run[0], "a1"), id_of(first_run[0], "b1")
     shutil.copytree(second_run.root, tmp_path, dirs_exist_ok=True)
-    album = Album(tmp_path)
+    album = Album(tmp_path, first_run[0].way)
     assert id_of(album, "a3") == a
     album.remove("s3://ida/b1.jpg", "s3://ida/a3.jpg", dataset="ida")  # at once, without a clustering
     assert groups(album, "ida") == {frozenset({"a1", "a2"})}
     assert [row["object_id"] for row in live(album) if row["dataset_name"] == "ida"] == [a]
     ida = {"dataset": "ida"}
     # a1 is another picture now
-    album.index([picture("b3", "b", range(2), **ida), picture("a1", "c", **ida), picture("c2", "c", **ida)])
+    album.deliver([picture("b3", "b", range(2), **ida), picture("a1", "c", **ida), picture("c2", "c", **ida)])
     album.cluster_similar_images()
     assert groups(album, "ida") == {frozenset({"b2", "b3"}), frozenset({"a1", "c2"})}
     assert id_of(album, "b2") == b  # what went is known again
@@ -251,6 +251,7 @@ def test_ids_are_stable_and_events_tell_what_happened(
     assert sorted(happened[3:]) == sorted([("removed", b), ("shrunk", a), ("revived", b)])
 
 
+@WAYS
 def test_kinds_scores_and_the_best_picture(first_run: tuple[Album, Run]) -> None:
     album, _ = first_run
     members = {
@@ -273,16 +274,16 @@ def test_kinds_scores_and_the_best_picture(first_run: tuple[Album, Run]) -> None
     assert kinds == {"next": "near-duplicates", "edited-again": "near-duplicates", "unscored": "burst"}
 
 
-@pytest.mark.slow
+@WAYS
 def test_people_part_pictures_and_later_runs_obey(album: Album) -> None:
-    album.index([picture(f"a{n}", "a", range(n)) for n in range(4)])
+    album.deliver([picture(f"a{n}", "a", range(n)) for n in range(4)])
     album.cluster_similar_images()
     lake, (cluster,) = Lake(album.lake), live(album)
     others = [hash_of("a", range(n)) for n in (0, 1, 3)]
     append_edit(lake, "similar-images", cluster, "part", uri="s3://ada/a2.jpg", fingerprints=others)
     album.cluster_similar_images()
     assert groups(album) == {frozenset({"a0", "a1", "a3"})}
-    album.index([picture("a4", "a", range(4)), picture("a2-copy", "a", range(2))])
+    album.deliver([picture("a4", "a", range(4)), picture("a2-copy", "a", range(2))])
     album.cluster_similar_images(full=True)
     # a2's copy was parted from no one; a2 may join what it was not parted from, but no group about one of the others
     (big,) = (names for names in groups(album) if "a0" in names)
@@ -292,19 +293,19 @@ def test_people_part_pictures_and_later_runs_obey(album: Album) -> None:
     assert groups(album) == {frozenset({"a0", "a1", "a2", "a3", "a4", "a2-copy"})}
 
 
-@pytest.mark.slow
-def test_a_failure_after_every_commit_is_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@WAYS
+def test_a_failure_after_every_commit_is_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Row) -> None:
     first = [picture("a1", "a"), picture("a2", "a", range(20)), picture("b1", "b"), picture("b2", "b")]
     second = [picture("a3", "a", range(10, 30)), picture("a4", "a", range(40)), picture("b1", "c"), picture("c1", "c")]
     tables = ("similar_image_pairs", "similar_image_clusters", "similar_image_members", "cluster_events")
     states = []
-    begun = Album(tmp_path / "begun")
+    begun = Album(tmp_path / "begun", way)
     begun.root.mkdir()
-    begun.index(first)
+    begun.deliver(first)
     begun.cluster_similar_images()
-    begun.index(second)
+    begun.deliver(second)
     for points in ([], [f"after:{table}" for table in tables]):
-        album = Album(tmp_path / str(len(points)))
+        album = Album(tmp_path / str(len(points)), way)
         shutil.copytree(begun.root, album.root)
         for point in points:
             monkeypatch.setenv("LAKEALBUM_FAIL_AT", point)

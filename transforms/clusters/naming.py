@@ -166,5 +166,7 @@ def _look_of_node(nodes: pa.ChunkedArray) -> pa.Array:
 
 def positions_of(rows: pa.Table, among: pa.Table, *, on: tuple[str, ...]) -> Ints:
     """Per row the position among rows of unique keys, -1 where its key has none: int64 (n,)."""
+    if not len(rows) or not len(among):
+        return np.full(len(rows), -1, np.int64)
     codes, there = key_codes(rows, among, key=on)
     return look_up(codes, there)

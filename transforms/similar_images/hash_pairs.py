@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from transforms.similar_images.hamming import HASH_DISTANCE as HASH_DISTANCE
 from transforms.similar_images.hamming import HASHES as HASHES
-from transforms.similar_images.hamming import IS_HASH, by_dataset, compare_table, find_candidates, find_pairs
+from transforms.similar_images.hamming import IS_HASH, by_dataset, compare_table, find_candidates
 from transforms.similar_images.hamming import OLD_AT_ONCE as OLD_AT_ONCE
 from transforms.tables.arrow_tables import ArrowBatches, gather_tables
 from transforms.tables.frames import to_frame
@@ -37,12 +37,6 @@ def find_hash_pairs(new: DataFrame, *, key: Sequence[str], old: DataFrame | None
     if old is None:
         return _nearest(_compare_datasets(hashed, key=key), key=key)
     return _nearest(_compare_new(hashed, _with_hashes(old, key=key, is_new=False), key=key), key=key)
-
-
-def find_hash_pairs_here(new: DataFrame, *, key: Sequence[str], old: ArrowBatches) -> DataFrame | None:
-    """The same, of few new pictures, found by this process (hamming.find_pairs)."""
-    found = find_pairs(new.select(*key, *HASHES).toArrow(), key=key, old=old)
-    return None if found is None else to_frame(new.sparkSession, found, f"{_key_schema(new, key)}, {_CANDIDATE}")
 
 
 def _nearest(found: DataFrame, *, key: Sequence[str]) -> DataFrame:

@@ -13,10 +13,13 @@ import pyarrow.compute as pc
 from schemas.keys import DATASET_KEY, FINGERPRINT_KEY, PAIR_KEY
 from schemas.similar_image_pairs import SIGNALS
 from transforms.similar_images.alignment import verify_candidates
+from transforms.similar_images.embeddings import find_pairs
 from transforms.similar_images.hamming import HASH_BITS
 from transforms.tables.grouped import first_of_each, integers, is_equal, ranks, select_as
 from transforms.tables.keyed import distinct, inner_join, key_codes, union_by_name, with_columns
 
+MIN_SIMILARITY = 0.9
+"""Cosine similarity of embeddings from which a pair is kept."""
 PAIR_COLUMNS = (*PAIR_KEY, "signal", "distance", "similarity")
 
 
@@ -41,6 +44,26 @@ def cropped_pairs(near: pa.Table, *, thumbnails: pa.Table) -> pa.Table:
     both = inner_join(candidates, one, on=FINGERPRINT_KEY, columns=["thumbnail"])
     both = inner_join(both, other, on=(*DATASET_KEY, "other_fingerprint"), columns=["other_thumbnail"])
     return verify_candidates(both).select(PAIR_COLUMNS)
+
+
+def embedded_pairs(new: pa.Table, *, old: pa.Table | None = None) -> pa.Table:
+    """The pairs (PAIR_COLUMNS) whose embeddings are similar, at least one of each `new`.
+
+    Both have FINGERPRINT_KEY and `embedding`, and no fingerprint of a dataset in common; of several files of one
+    fingerprint, which tells the embedding, one stands for all.
+    """
+    sides = [(new, True), *([] if old is None else [(old, False)])]
+    vectors = pa.concat_tables(
+        [
+            with_columns(side.select([*FINGERPRINT_KEY, "embedding"]), {"is_new": pa.scalar(is_new)}).filter(
+                pc.is_valid(side["embedding"])
+            )
+            for side, is_new in sides
+        ]
+    )
+    alike = find_pairs(distinct(vectors, key=FINGERPRINT_KEY), key=DATASET_KEY, min_similarity=MIN_SIMILARITY)
+    own = {"signal": pa.scalar("embedding"), "distance": pa.scalar(None, pa.int32())}
+    return with_columns(alike, own).select(PAIR_COLUMNS)
 
 
 def candidate_ends(near: pa.Table) -> pa.Table:

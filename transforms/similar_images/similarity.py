@@ -6,24 +6,17 @@ The grouping itself is transforms.graphs.stars; the ids of groups through time, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from schemas.keys import DATASET_KEY, FINGERPRINT_KEY, PAIR_KEY
 from schemas.similar_image_pairs import SIGNALS
-from transforms.clusters.member_clusters import PARTED
-from transforms.graphs.components import Log, label_components
+from transforms.clusters.naming import PARTED
 from transforms.similar_images.alignment import verify_crops
 from transforms.similar_images.embedding_pairs import find_embedding_pairs
+from transforms.similar_images.pairing import MIN_SIMILARITY, PAIR_COLUMNS
 from transforms.tables.frames import union_by_name
-
-PAIR_COLUMNS = (*PAIR_KEY, "signal", "distance", "similarity")
-MIN_SIMILARITY = 0.9
-"""Cosine similarity of embeddings from which a pair is kept."""
-BURST_SECONDS = 3.0
-"""Pictures of a burst are taken no further apart, from one to the next."""
 
 Checkpoint = Callable[[DataFrame], DataFrame]
 
@@ -90,15 +83,6 @@ def linked_looks(pairs: DataFrame, *, images: DataFrame) -> DataFrame:
     shared = images.groupBy(hash_look().alias("look")).count().where("count >= 2").select("look")
     ends = pairs.transform(ends_of).select(hash_look().alias("look"))
     return union_by_name(ends, shared).distinct()
-
-
-def connected_looks(looks: DataFrame, *, pairs: DataFrame, checkpoint: Checkpoint, log: Log) -> DataFrame:
-    """`looks` (FINGERPRINT_KEY) and those that pairs connect with one of them, over however many others: each once."""
-    components = checkpoint(label_components(pairs, key=DATASET_KEY, checkpoint=checkpoint, log=log))
-    component = [*DATASET_KEY, "component"]
-    touched = components.join(looks, list(FINGERPRINT_KEY), how="left_semi").select(*component).distinct()
-    near = components.join(touched, component, how="left_semi").select(*FINGERPRINT_KEY)
-    return union_by_name(near, looks.select(*FINGERPRINT_KEY)).distinct()
 
 
 def hash_look() -> Column:
@@ -172,60 +156,3 @@ def gather_members(images: DataFrame, *, stars: DataFrame) -> DataFrame:
     group = (*DATASET_KEY, "representative")
     groups = placed.groupBy(*group).agg(F.count("*").alias("_files")).where("_files >= 2").drop("_files")
     return placed.join(groups, list(group), how="left_semi")
-
-
-def describe_members(members: DataFrame) -> DataFrame:
-    """Adds `kind`, `rank` and a total `image_score` to members of clusters (`object_id`).
-
-    `members` has their files' content_hash, camera, produce_time and size in pixels. A copy has the content of a better
-    member. Pictures of a burst come from one device, at different times no more than BURST_SECONDS from one to the
-    next; where one of the two times has no fraction of a second, both are taken to the second, so that a copy that lost
-    the fraction is no burst.
-    """
-    cluster = (*DATASET_KEY, "object_id")
-    ranked = members.withColumn("image_score", F.coalesce("image_score", resolution_score(), F.lit(0.0)))
-    best_first = Window.partitionBy(*cluster).orderBy(F.col("image_score").desc(), "uri")
-    ranked = ranked.withColumn("rank", F.row_number().over(best_first))
-    same_content = Window.partitionBy(*cluster, "content_hash").orderBy("rank")
-    is_copy = F.col("content_hash").isNotNull() & (F.row_number().over(same_content) > 1)
-    device = Window.partitionBy(*cluster, "camera_make", "camera_model")
-    # Both frames grow from row to row; one that shrank would be summed up anew for each.
-    earlier = device.orderBy("_micros").rangeBetween(Window.unboundedPreceding, -1)
-    later = device.orderBy(F.col("_micros").desc()).rangeBetween(Window.unboundedPreceding, -1)
-    gaps = [_seconds_apart(F.max("_micros").over(earlier)), _seconds_apart(F.min("_micros").over(later))]
-    near = (F.coalesce((gap > 0) & (gap <= BURST_SECONDS), F.lit(False)) for gap in gaps)
-    in_burst = F.col("camera_model").isNotNull() & reduce(Column.__or__, near)
-    kind = F.when(is_copy, "copy").when(in_burst, "burst").otherwise("near-duplicate")
-    return ranked.withColumn("_micros", F.unix_micros("produce_time")).withColumn("kind", kind).drop("_micros")
-
-
-def _seconds_apart(other: Column) -> Column:
-    """Seconds between `_micros` and other microseconds, both cut to the second where one has no fraction."""
-    times = [F.col("_micros"), other]
-    whole = reduce(Column.__or__, (F.pmod(time, F.lit(1_000_000)) == 0 for time in times))
-    seconds = [F.when(whole, F.floor(time / 1_000_000)).otherwise(time / 1_000_000) for time in times]
-    return F.abs(seconds[0] - seconds[1])
-
-
-def resolution_score() -> Column:
-    """What the size in pixels alone says of a picture without a score: 0 to 1, for 12 megapixels and more."""
-    megapixels = F.col("image_width").cast("double") * F.col("image_height") / 1e6
-    return F.least(F.log2(1 + megapixels) / F.log2(F.lit(13.0)), F.lit(1.0))
-
-
-def describe_groups(members: DataFrame) -> DataFrame:
-    """One row per cluster of described members: `kind`, `files`, `cover_uri`, `first_time`, `last_time`."""
-    kinds = [(F.count_if(F.col("kind") == kind)).alias(kind) for kind in ("copy", "burst")]
-    summed = members.groupBy(*DATASET_KEY, "object_id").agg(
-        F.count("*").alias("files"),
-        *kinds,
-        F.min_by("uri", "rank").alias("cover_uri"),
-        F.min("produce_time").alias("first_time"),
-        F.max("produce_time").alias("last_time"),
-    )
-    kind = (
-        F.when(F.col("copy") == F.col("files") - 1, "copies")
-        .when((F.col("burst") >= 2) & (F.col("burst") + F.col("copy") == F.col("files")), "burst")
-        .otherwise("near-duplicates")
-    )
-    return summed.withColumn("kind", kind).drop("copy", "burst")

@@ -62,6 +62,8 @@ def look_up(codes: Ints, among: Ints) -> Ints:
 
 def is_among(rows: pa.Table, keys: pa.Table, *, on: Sequence[str]) -> Bools:
     """Which rows have a key that is among `keys`: bool (n,)."""
+    if not len(rows) or not len(keys):
+        return np.zeros(len(rows), np.bool_)
     codes, among = key_codes(rows, keys, key=on)
     return look_up(codes, among) >= 0
 
@@ -87,7 +89,9 @@ def left_join(rows: pa.Table, others: pa.Table, *, on: Sequence[str], columns: S
 
 def inner_join(rows: pa.Table, others: pa.Table, *, on: Sequence[str], columns: Sequence[str]) -> pa.Table:
     """The rows whose key `others` has, with its `columns`: a row for each row of `others` of that key."""
-    left, right = pair_rows(*key_codes(rows, others, key=on))
+    left, right = np.zeros((2, 0), np.int64)
+    if len(rows) and len(others):
+        left, right = pair_rows(*key_codes(rows, others, key=on))
     rows = rows.take(pa.array(left))
     found = others.select(list(columns)).take(pa.array(right))
     for name in columns:

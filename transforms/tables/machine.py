@@ -19,7 +19,6 @@ temporary folder."""
 
 KERNELS = (
     "clusters/ids.py",
-    "clusters/member_matching.py",
     "graphs/whole.py",
     "people/grouping.py",
     "people/linkage.py",
@@ -27,7 +26,7 @@ KERNELS = (
     "places/area_index.py",
     "places/cells.py",
     "similar_images/alignment.py",
-    "similar_images/embedding_pairs.py",
+    "similar_images/embeddings.py",
     "similar_images/hamming.py",
     "tables/sorting.py",
     "trips/days.py",

@@ -49,11 +49,26 @@ class Overlaps(NamedTuple):
 
 
 class Spans(NamedTuple):
-    """Spans of days at places: the code of the place, first and last day. int64 (n,) each."""
+    """Spans of days at places: code of the place, first and last day, and generation (0: none yet). int64 (n,) each."""
 
     place: Ints
     first: Ints
     last: Ints
+    generation: Ints
+
+
+class Match(NamedTuple):
+    """What became of segments.
+
+    `follows` has per new one the row of the old one that it follows, else -1, and `is_same` whether that has the same
+    span; `left` the old rows that were present and that nothing follows; `pairs` those of both sides that share days,
+    of what is not the same.
+    """
+
+    follows: Ints
+    is_same: Bools
+    left: Ints
+    pairs: Overlaps
 
 
 def decide_segments(
@@ -96,48 +111,54 @@ def carry_segments(
     took most of its days. Ties: see match_greedily. Time grows with the segments, and with the pairs that overlap.
     """
     old = old.select(SEGMENTS.names)
-    new_place, old_place = key_codes(new, old, key=PLACE_KEY)
-    spans, old_spans = _spans_of(new, new_place), _spans_of(old, old_place)
-    state = old["state"]
+    spans, old_spans = _spans_of(new, old)
     is_deleted = is_among(old, deleted, on=["object_id"])
-    was_deleted, was_gone = (pc.equal(state, name).to_numpy() for name in ("deleted", "gone"))
-    present = np.flatnonzero(~is_deleted & ~was_gone)
-    gone = np.flatnonzero(~is_deleted & was_gone)
+    was_deleted, was_gone = (pc.equal(old["state"], state).to_numpy() for state in ("deleted", "gone"))
+    match = _match(spans, old_spans, present=~is_deleted & ~was_gone, gone=~is_deleted & was_gone)
     is_cluster = _is_within(new, min_days, max_days)
 
-    follows = _same_spans(spans, old_spans, present)  # per new segment the old one that it follows; -1: none
-    same, rest = np.flatnonzero(follows >= 0), np.flatnonzero(follows < 0)
-    rest_old = _without_follower(present, follows)
-    generation = ints(old, "generation")
-    pairs = _overlaps(spans, old_spans, new=rest, old=rest_old)
-    _follow(follows, pairs, spans=spans, generation=generation)
-    left = _without_follower(rest_old, follows)
-    unfollowed = rest[follows[rest] < 0]
-    _follow(follows, _overlaps(spans, old_spans, new=unfollowed, old=gone), spans=spans, generation=generation)
-
-    fresh = np.flatnonzero(follows < 0)
-    moved = np.concatenate([same[~_are_settled(new, old, same, follows, is_cluster)], rest[follows[rest] >= 0]])
-    named = _name_fresh(new.take(pa.array(fresh)), place=new_place[fresh], spans=old_spans, generation=generation)
-    origins = pc.take(old["object_id"], indices_or_null(_origins(fresh, pairs, old)))
-    named = with_columns(named, {"origin_id": origins, "create_time": _instant(now)})
-    inserted = _live(named, is_cluster[fresh], now=now)
-    remembered = old.select(REMEMBERED).take(pa.array(follows[moved]))
-    kept = with_columns(new.take(pa.array(moved)), dict(zip(REMEMBERED, remembered.columns, strict=True)))
+    moved = np.flatnonzero((match.follows >= 0) & ~_is_settled(new, old, match, is_cluster))
+    kept = _remember(new.take(pa.array(moved)), old.take(pa.array(match.follows[moved])))
     updated = _live(kept, is_cluster[moved], now=now)
+    fresh = np.flatnonzero(match.follows < 0)
+    named = _name_fresh(new.take(pa.array(fresh)), Spans(*(each[fresh] for each in spans)), old_spans=old_spans)
+    origins = pc.take(old["object_id"], indices_or_null(_origins(fresh, match.pairs, old)))
+    inserted = _live(
+        with_columns(named, {"origin_id": origins, "create_time": _instant(now)}), is_cluster[fresh], now=now
+    )
 
     ids = pa.concat_tables([updated, inserted])["object_id"]
     id_of = np.full(len(new) + 1, -1, np.int64)  # the last stands for no row
     id_of[np.concatenate([moved, fresh])] = np.arange(len(ids))
-    successors = pc.take(ids, indices_or_null(id_of[_heirs(left, pairs, spans)]))
-    went = _leave(old.take(pa.array(left)), "gone", successor=successors, now=now)
+    successors = pc.take(ids, indices_or_null(id_of[_heirs(match.left, match.pairs, spans)]))
+    went = _leave(old.take(pa.array(match.left)), "gone", successor=successors, now=now)
     nobody = pa.scalar(None, pa.string())
     struck = _leave(old.filter(pa.array(is_deleted & ~was_deleted)), "deleted", successor=nobody, now=now)
     updates = pa.concat_tables([updated, went, struck])
     return pa.concat_tables([with_action(updates, "update"), with_action(inserted, "insert")])
 
 
-def _spans_of(segments: pa.Table, place: Ints) -> Spans:
-    return Spans(place, ints(segments, "first_day"), ints(segments, "last_day"))
+def _spans_of(new: pa.Table, old: pa.Table) -> tuple[Spans, Spans]:
+    places = key_codes(new, old, key=PLACE_KEY)
+    generations = (np.zeros(len(new), np.int64), ints(old, "generation"))
+    one, other = (
+        Spans(place, ints(rows, "first_day"), ints(rows, "last_day"), generation)
+        for rows, place, generation in zip((new, old), places, generations, strict=True)
+    )
+    return one, other
+
+
+def _match(spans: Spans, old_spans: Spans, *, present: Bools, gone: Bools) -> Match:
+    """Which old segment each new one follows: of those present, then of those that are gone."""
+    follows = _same_spans(spans, old_spans, np.flatnonzero(present))
+    is_same = follows >= 0
+    rest_old = _without_follower(np.flatnonzero(present), follows)
+    pairs = _overlaps(spans, old_spans, new=np.flatnonzero(~is_same), old=rest_old)
+    follows = _follow(follows, pairs, spans=spans, old_spans=old_spans)
+    left = _without_follower(rest_old, follows)
+    unfollowed = np.flatnonzero(follows < 0)
+    revivals = _overlaps(spans, old_spans, new=unfollowed, old=np.flatnonzero(gone))
+    return Match(_follow(follows, revivals, spans=spans, old_spans=old_spans), is_same, left, pairs)
 
 
 def _is_within(segments: pa.Table, min_days: int, max_days: int) -> Bools:
@@ -147,15 +168,13 @@ def _is_within(segments: pa.Table, min_days: int, max_days: int) -> Bools:
 
 def _same_spans(new: Spans, old: Spans, present: Ints) -> Ints:
     """Per new span the row of the old one, among those present, of the same place and days, else -1."""
-    codes, others = key_codes(
-        *(_span_table(spans) for spans in (new, Spans(*(each[present] for each in old)))), key=Spans._fields
+    tables = (
+        pa.table([each[rows] for each in spans[:3]], names=list("pfl"))
+        for spans, rows in ((new, slice(None)), (old, present))
     )
+    codes, others = key_codes(*tables, key="pfl")
     found = look_up(codes, others)
     return np.where(found >= 0, np.append(present, -1)[found], -1)
-
-
-def _span_table(spans: Spans) -> pa.Table:
-    return pa.table(dict(zip(Spans._fields, spans, strict=True)))
 
 
 def _without_follower(rows: Ints, follows: Ints) -> Ints:
@@ -185,43 +204,50 @@ def _overlaps(spans: Spans, old_spans: Spans, *, new: Ints, old: Ints) -> Overla
     return Overlaps(met, which, last - first + 1)
 
 
-def _follow(follows: Ints, pairs: Overlaps, *, spans: Spans, generation: Ints) -> None:
-    """Notes in `follows` the pairs that share most days, each of either side once.
+def _follow(follows: Ints, pairs: Overlaps, *, spans: Spans, old_spans: Spans) -> Ints:
+    """`follows` with the pairs that share most days, each of either side once.
 
     Ties go to the oldest (the smallest generation), then to the earlier new span.
     """
-    order = (-pairs.shared, generation[pairs.old], spans.first[pairs.new])
+    order = (-pairs.shared, old_spans.generation[pairs.old], spans.first[pairs.new])
     taken = match_greedily(pairs.new, pairs.old, order=order)
+    follows = follows.copy()
     follows[pairs.new[taken]] = pairs.old[taken]
+    return follows
 
 
-def _are_settled(new: pa.Table, old: pa.Table, rows: Ints, follows: Ints, is_cluster: Bools) -> Bools:
-    """Which new segments (rows) are what the old ones that they follow say already: bool (r,)."""
-    others = follows[rows]
+def _is_settled(new: pa.Table, old: pa.Table, match: Match, is_cluster: Bools) -> Bools:
+    """Which new segments are what the old ones that they follow say already: bool (n,)."""
+    settled = match.is_same.copy()
+    rows = np.flatnonzero(settled)
+    others = match.follows[rows]
     was_cluster, was_live = bools(old, "is_cluster")[others], pc.equal(old["state"], "live").to_numpy()[others]
-    settled: Bools = (is_cluster[rows] == was_cluster) & was_live
+    settled[rows] = (is_cluster[rows] == was_cluster) & was_live
     for name in MEASURED:
-        at = np.flatnonzero(settled)
-        same = same_values(new[name].take(pa.array(rows[at])), old[name].take(pa.array(others[at])))
-        settled[at[~same]] = False
+        rows = np.flatnonzero(settled)
+        others = match.follows[rows]
+        settled[rows] = same_values(new[name].take(pa.array(rows)), old[name].take(pa.array(others)))
     return settled
 
 
-def _name_fresh(fresh: pa.Table, *, place: Ints, spans: Spans, generation: Ints) -> pa.Table:
+def _remember(segments: pa.Table, old: pa.Table) -> pa.Table:
+    """The segments with what the old ones, row by row, are known by."""
+    return with_columns(segments, {name: old[name] for name in REMEMBERED})
+
+
+def _name_fresh(fresh: pa.Table, spans: Spans, *, old_spans: Spans) -> pa.Table:
     """Adds `generation`, counted on by first day from the greatest that the place ever had, and the id made of it."""
-    greatest = np.zeros(max(place.max(initial=-1), spans.place.max(initial=-1)) + 1, np.int64)
-    np.maximum.at(greatest, spans.place, generation)
-    order = np.lexsort((ints(fresh, "first_day"), place))
-    in_order = place[order]
-    begins = np.diff(in_order, prepend=-1) != 0
-    start = np.flatnonzero(begins)
+    greatest = np.zeros(max(spans.place.max(initial=-1), old_spans.place.max(initial=-1)) + 1, np.int64)
+    np.maximum.at(greatest, old_spans.place, old_spans.generation)
+    order = np.lexsort((spans.first, spans.place))
+    place = spans.place[order]
     number = np.empty_like(place)
-    number[order] = np.arange(len(place)) - start[np.cumsum(begins) - 1] + 1 if len(place) else number
-    numbers = pa.array(greatest[place] + number)
-    ids = uuid5(CLUSTER_NAMESPACE, *(fresh[name] for name in PLACE_KEY[1:]), numbers)
+    number[order] = np.arange(len(place)) - np.searchsorted(place, place) + 1
+    generation = pa.array(greatest[spans.place] + number)
+    ids = uuid5(CLUSTER_NAMESPACE, *(fresh[name] for name in PLACE_KEY[1:]), generation)
     object_id = pc.binary_join_element_wise(pa.scalar(TRIPS.prefix), ids, "")
     nothing = pa.scalar(None, TIMESTAMP)
-    return with_columns(fresh, {"generation": numbers, "object_id": object_id, "cluster_since": nothing})
+    return with_columns(fresh, {"generation": generation, "object_id": object_id, "cluster_since": nothing})
 
 
 def _origins(fresh: Ints, pairs: Overlaps, old: pa.Table) -> Ints:

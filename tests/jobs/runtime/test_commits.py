@@ -23,6 +23,12 @@ from transforms.tables.frames import from_frame
 from transforms.tables.keyed import with_action
 
 
+@pytest.fixture(autouse=True)
+def _datasets_follow_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest table follows another here."""
+    monkeypatch.setattr("schemas.followers.FOLLOWERS", ((FILES, DATASETS),))
+
+
 @pytest.fixture
 def lake(tmp_path: Path, spark: SparkSession) -> Lake:
     ensure_lake(str(tmp_path), LakeSettings(buckets=16))
@@ -94,6 +100,11 @@ def test_a_merge_into_large_files_is_left_to_spark(lake: Lake, monkeypatch: pyte
     merged, appended = lake.log(DATASETS).history(2)
     assert "Spark" in merged["engineInfo"]
     assert "delta-rs" in appended["engineInfo"]
+
+
+def test_what_follows_what_is_declared(lake: Lake) -> None:
+    with pytest.raises(ValueError, match=r"datasets does not follow areas: schemas\.followers"):
+        Step.pin(lake, DATASETS, "run", consumes={"areas": 1})
 
 
 def test_a_watermark_moves_alone_where_nothing_changes_and_stays_where_nothing_is_consumed(either: Lake) -> None:

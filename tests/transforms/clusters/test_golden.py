@@ -12,12 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
-from transforms.tables.partitions import ONE_TASK
 
 from schemas.cluster_kinds import GROUPS, PEOPLE, MemberKind
 from schemas.keys import DATASET_KEY
-from tests.transforms.clusters import old_chains
 from tests.transforms.clusters.histories import DATASETS, STEPS, State
 from tests.transforms.clusters.kernel_steps import live
 
@@ -61,20 +58,6 @@ def test_what_a_thousand_histories_come_to(kind: MemberKind) -> None:
     for step, state in enumerate(live(kind, datasets=DATASETS)):
         assert_same(expected, state, datasets=DATASETS, step=step)
         assert_same(expected, state, datasets=FEW, step=step)
-
-
-@pytest.mark.slow
-@KINDS
-def test_the_chains_on_spark_come_to_the_same(kind: MemberKind, spark: SparkSession) -> None:
-    expected = json.loads(GOLDEN.read_text())[kind.name]
-    for name, value in ONE_TASK.items():
-        spark.conf.set(name, value)
-    try:
-        for step, state in enumerate(live(kind, datasets=FEW, **old_chains.on(spark))):
-            assert_same(expected, state, datasets=FEW, step=step)
-    finally:
-        spark.conf.unset("lakealbum.isForOneTask")
-        spark.conf.set("spark.sql.shuffle.partitions", "2")
 
 
 def test_histories_have_all_that_can_happen() -> None:

@@ -16,13 +16,8 @@ from pyspark.sql import functions as F
 
 from jobs.runtime.session import session_settings
 from schemas.errors import UsageError
-from transforms.similar_images.embedding_pairs import (
-    compare_cells,
-    compare_chunks,
-    find_embedding_pairs,
-    limits_for,
-    make_chunk,
-)
+from transforms.similar_images.embedding_pairs import find_embedding_pairs
+from transforms.similar_images.embeddings import compare_cells, compare_chunks, limits_for, make_chunk
 
 KEY = ("bucket", "project_name", "dataset_name")
 Floats = NDArray[np.float32]

@@ -17,11 +17,12 @@ from transforms.similar_images.hamming import (
     HASH_DISTANCE,
     Slots,
     compare_hashes,
+    find_pairs,
     hash_words,
     near_pairs,
     plan_slots,
 )
-from transforms.similar_images.hash_pairs import find_hash_pairs, find_hash_pairs_here
+from transforms.similar_images.hash_pairs import find_hash_pairs
 
 KEY = ("bucket", "project_name", "dataset_name")
 
@@ -195,15 +196,15 @@ def test_old_pictures_that_this_process_reads(spark: SparkSession, monkeypatch: 
     is_new = "(fingerprint < '6' AND dataset_name = 'ada')"
     new, old = frame.where(is_new), frame.where(f"NOT {is_new}")
     expected = {tuple(row) for row in find_hash_pairs(new, key=KEY, old=old).collect()}
-    here = find_hash_pairs_here(new, key=KEY, old=old.toArrow().to_batches(max_chunksize=20))
+    here = find_pairs(new.toArrow(), key=KEY, old=old.toArrow().to_batches(max_chunksize=20))
     assert here is not None
-    assert {tuple(row) for row in here.collect()} == expected
+    assert {tuple(row.values()) for row in here.to_pylist()} == expected
     assert len(expected) > 10
-    nothing = find_hash_pairs_here(new.limit(0), key=KEY, old=[])
+    nothing = find_pairs(new.limit(0).toArrow(), key=KEY, old=[])
     assert nothing is not None
-    assert nothing.isEmpty()
+    assert not len(nothing)
     monkeypatch.setattr(hamming, "MOST_HERE", 10)
-    assert find_hash_pairs_here(new, key=KEY, old=old.toArrow().to_batches()) is None
+    assert find_pairs(new.toArrow(), key=KEY, old=old.toArrow().to_batches()) is None
 
 
 @pytest.mark.parametrize("few", [0, 1000])  # new ones are shuffled with the old, or sent to them

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from schemas.keys import DATASET_KEY
 from tests.transforms.clusters.histories import KEY, key_of
 from transforms.similar_images import hamming
 from transforms.similar_images.hamming import HASH_DISTANCE, find_pairs
-from transforms.similar_images.pairing import PAIR_COLUMNS, cropped_pairs, first_signals, whole_pairs
+from transforms.similar_images.pairing import PAIR_COLUMNS, cropped_pairs, embedded_pairs, first_signals, whole_pairs
 
 PICTURES = pa.schema([*KEY, ("fingerprint", pa.string()), ("crop_hashes", pa.binary()), ("turned_hashes", pa.binary())])
 FOUND = pa.schema(
@@ -129,3 +130,29 @@ def test_of_each_pair_the_first_signal() -> None:
         ("b", "hash", 16),
         ("d", "embedding", None),
     ]
+
+
+def test_embeddings_that_are_similar_of_which_one_is_new() -> None:
+    rng = np.random.default_rng(6)
+    base = rng.normal(size=(6, 96))
+    rows = [
+        {**own(dataset), "fingerprint": f"{at}{letter}", "embedding": (base[at] + rng.normal(size=96) * 0.1).tolist()}
+        for dataset in (1, 2)
+        for at in range(6)
+        for letter in "abc"
+    ]
+    shorter = {**own(1), "fingerprint": "short", "embedding": base[0, :32].tolist()}
+    without = [{**own(1), "fingerprint": name, "embedding": vector} for name, vector in (("no", None), ("empty", []))]
+    types = [*KEY, ("fingerprint", pa.string()), ("embedding", pa.list_(pa.float32()))]
+    table = pa.Table.from_pylist([*rows, shorter, *without, rows[0]], pa.schema(types))
+    is_new = pa.array([row["fingerprint"][1:] in ("a", "hort", "o", "mpty") for row in table.to_pylist()])
+    new, old = table.filter(is_new), table.filter(pc.invert(is_new))
+    found = embedded_pairs(new, old=old.filter(pc.equal(old["dataset_name"], key_of(1)[2])))
+    pairs = {(row["dataset_name"], row["fingerprint"], row["other_fingerprint"]) for row in found.to_pylist()}
+    assert pairs == {(key_of(1)[2], f"{at}a", f"{at}{other}") for at in range(6) for other in "bc"}
+    vectors = {row["fingerprint"]: np.array(row["embedding"], np.float32).astype(float) for row in rows[:18]}
+    for row in found.to_pylist():
+        one, other = vectors[row["fingerprint"]], vectors[row["other_fingerprint"]]
+        assert abs(row["similarity"] - one @ other / np.linalg.norm(one) / np.linalg.norm(other)) < 1e-6
+    assert len(embedded_pairs(new.slice(0, 0), old=old)) == 0
+    assert len(embedded_pairs(table)) == 36

@@ -1,4 +1,4 @@
-"""A thousand made-up libraries through time: deliveries, corrections, removals, options and deletions, step by step.
+"""Made-up libraries through time: what is delivered, corrected, removed, asked for and deleted, step by step.
 
 Everything is a function of a seed, of the step, and of the clusters that people see; so the same histories can be run
 by any code that computes trips.
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as csv
 
 from schemas.cluster_edits import CLUSTER_EDITS
@@ -34,7 +34,7 @@ Row = dict[str, Any]
 Item = TypeVar("Item")
 
 PROJECT = "golden"
-STEPS = 12
+STEPS = 8
 BUCKETS = 16
 PLACES = (
     "fr/occitanie/toulouse//",
@@ -51,18 +51,18 @@ PLACES = (
 """Full place keys, some of which share a prefix, and some of which miss a level."""
 FIRST_DAYS = (date(2024, 2, 20), date(1582, 9, 25), date(9999, 11, 10), date(1, 1, 2), date(1969, 12, 20))
 """Where calendars and epochs turn; most histories begin on the first."""
-SPAN_DAYS = 45
+SPAN_DAYS = 25
 OPTIONS: tuple[Row, ...] = (
     {"gap_days": 1, "min_days": 1, "max_days": 15, "levels": ("province", "city")},
     {"gap_days": 1, "min_days": 2, "max_days": 15, "levels": ("province", "city")},
     {"gap_days": 4, "min_days": 1, "max_days": 99999, "levels": ("country", "city", "district")},
     {"gap_days": 0, "min_days": 1, "max_days": 6, "levels": LEVELS},
 )
-PLAN = (0, 0, 2, 0, 1, 3, 3, 0, 2, 2, 1, 0)
+PLAN = (0, 2, 0, 1, 3, 0, 2, 1)
 """Of each step, which options are asked for: there and back, with levels dropped and regained."""
-FULL = (6, 9)
+FULL = (5,)
 """Steps that ask for --full."""
-WITHOUT_FEEDS = 4
+WITHOUT_FEEDS = 3
 """The step that finds all change feeds gone."""
 FILES = pa.schema(
     [
@@ -121,7 +121,7 @@ class Library:
                     yield before, self.files[uri]
                 else:
                     yield before, self._put(chance, uri)
-        for _ in range(int(chance.random() * chance.random() * 8)):
+        for _ in range(int(chance.random() * chance.random() * 5)):
             self.made += 1
             uri = f"{pick(chance, ('é', 'z', 'Z', '😀', '￿'))}{self.made % 7}/{self.made}.jpg"
             yield None, self._put(chance, uri)
@@ -260,7 +260,7 @@ class Histories:
         for number in range(count):
             chance = random.Random(f"library {number}")
             first_day = FIRST_DAYS[0] if chance.random() < 0.7 else pick(chance, FIRST_DAYS)
-            places = tuple(pick(chance, PLACES) for _ in range(1 + int(chance.random() * 4)))
+            places = tuple(pick(chance, PLACES) for _ in range(1 + int(chance.random() * 3)))
             libraries.append(Library(f"d{number:04d}", first_day, places))
         return cls(libraries)
 
@@ -301,25 +301,26 @@ class Histories:
 
     def edit(self, step: int, clusters: pa.Table) -> None:
         """People delete some of the clusters that they see, and take some deletions back."""
-        shown: dict[str, list[Row]] = {}
-        for row in clusters.select(
-            [*DATASET_KEY, "object_id", "level", "place_key", "first_day", "last_day"]
-        ).to_pylist():
-            shown.setdefault(row["dataset_name"], []).append(row)
+        seen = clusters.select([*CLUSTER_KEY, "level", "place_key", "first_day", "last_day"])
+        seen = seen.sort_by([("dataset_name", "ascending"), ("object_id", "ascending")])
+        rows_of: dict[str, list[int]] = {}
+        for number, name in enumerate(seen["dataset_name"].to_pylist()):
+            rows_of.setdefault(name, []).append(number)
         deleted: dict[str, list[Row]] = {}
         for row in self.edits:
             if row["action"] == "delete":
                 deleted.setdefault(row["dataset_name"], []).append(row)
         for library in self.libraries:
             chance = random.Random(f"edits after {step} of {library.name}")
-            seen = sorted(shown.get(library.name, []), key=lambda row: str(row["object_id"]))
-            if seen and chance.random() < 0.15:
-                self._add({**pick(chance, seen), "action": "delete"})
+            shown = rows_of.get(library.name, [])
+            if shown and chance.random() < 0.15:
+                self._add({**seen.slice(pick(chance, shown), 1).to_pylist()[0], "action": "delete"})
             if (gone := deleted.get(library.name)) and chance.random() < 0.3:
                 row = pick(chance, gone)
                 self._add({**library.key, "object_id": row["object_id"], "action": "undelete"})
-            if chance.random() < 0.1 and seen:
-                self._add({**library.key, "object_id": seen[0]["object_id"], "action": "update", "title": "ours"})
+            if shown and chance.random() < 0.05:
+                object_id = seen["object_id"][shown[0]].as_py()
+                self._add({**library.key, "object_id": object_id, "action": "update", "title": "ours"})
 
     def _add(self, row: Row) -> None:
         now = datetime(2026, 1, 1, tzinfo=UTC)
@@ -333,17 +334,18 @@ class Histories:
 def put_changes(table: pa.Table, changes: pa.Table, *, key: Sequence[str]) -> pa.Table:
     """The table with changes made, as a commit makes them."""
     kept = anti_join(table, changes, on=key)
-    put = changes.filter(pa.array([action != "delete" for action in changes[ACTION].to_pylist()]))
+    put = changes.filter(pc.not_equal(changes[ACTION], "delete"))
     return union_by_name(kept, put) if len(put) else kept
 
 
 def feed_of(table: pa.Table, changes: pa.Table, *, key: Sequence[str], version: int, now: datetime) -> pa.Table:
     """The change feed of the commit that makes `changes` to a table."""
-    actions = np.array(changes[ACTION].to_pylist(), object)
     rows = changes.select(table.column_names)
-    updated, deleted = (rows.filter(pa.array(actions == action)) for action in ("update", "delete"))
+    inserted, updated, deleted = (
+        rows.filter(pc.equal(changes[ACTION], action)) for action in ("insert", "update", "delete")
+    )
     parts = {
-        "insert": rows.filter(pa.array(actions == "insert")),
+        "insert": inserted,
         "update_preimage": semi_join(table, updated, on=key),
         "update_postimage": updated,
         "delete": semi_join(table, deleted, on=key),
@@ -357,10 +359,10 @@ def feed_of(table: pa.Table, changes: pa.Table, *, key: Sequence[str], version: 
 
 def files_after(files: pa.Table, feed: pa.Table) -> pa.Table:
     """`file_places` after the commits of a change feed."""
-    for version in sorted(set(feed["_commit_version"].to_pylist())):
-        rows = feed.filter(pa.array([each == version for each in feed["_commit_version"].to_pylist()]))
-        after = [kind in ("insert", "update_postimage") for kind in rows["_change_type"].to_pylist()]
-        files = union_by_name(anti_join(files, rows, on=(*DATASET_KEY, "uri")), rows.filter(pa.array(after)))
+    for version in sorted(pc.unique(feed["_commit_version"]).to_pylist()):
+        rows = feed.filter(pc.equal(feed["_commit_version"], version))
+        after = rows.filter(pc.is_in(rows["_change_type"], value_set=pa.array(["insert", "update_postimage"])))
+        files = union_by_name(anti_join(files, rows, on=(*DATASET_KEY, "uri")), after)
     return files
 
 
