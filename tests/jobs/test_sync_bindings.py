@@ -48,7 +48,7 @@ def synced(lake: Path | str, *options: str) -> Row:
     """What `sync --json` says of the only source."""
     ran = call(lake, "sync", "--json", *options)
     assert ran.exception is None, ran.output
-    (document,) = json.loads(ran.output)["Bindings"]
+    (document,) = json.loads(ran.stdout)["Bindings"]
     counts = ("Listed", "New", "Changed", "Moved", "Missing", "Removed", "Refused")
     return {name: document[name] for name in counts if document[name]}
 
@@ -107,7 +107,7 @@ def test_a_folder_is_followed(spark: SparkSession, tmp_path: Path, monkeypatch: 
     (clustered,) = query_similar_images(opened, SimilarImageQuery(ADA)).rows
     assert (clustered["object_id"], clustered["files"]) == (group["object_id"], 2)
     assert call(lake, "cluster", "location-date", *TRIPS).exception is None
-    shown = json.loads(call(lake, "query", "location-date", "--json").output)["LocationDateClusters"]
+    shown = json.loads(call(lake, "query", "location-date", "--json").stdout)["LocationDateClusters"]
     assert [(trip["FilesCount"], trip["Days"]) for trip in shown] == [(10, 2)]
 
     assert synced(lake, "--grace", "0d") == {"Listed": 9, "Removed": 1, "Refused": 1}
@@ -158,7 +158,7 @@ def test_what_is_as_it_was_is_not_opened(followed: tuple[Path, Path]) -> None:
     binding = get_binding(Lake(str(lake)), ADA, str(pics))
     assert (binding["state"], binding["phase"], binding["files"]) == ("Ready", "IncrementalScanning", 4)
     assert binding["sync_time"] is not None
-    assert call(lake, "sync").output == f"{pics}: 4 listed; nothing changed\n"
+    assert call(lake, "sync").stdout == f"{pics}: 4 listed; nothing changed\n"
 
 
 def test_what_vanishes_waits_and_what_comes_back_was_never_away(followed: tuple[Path, Path]) -> None:
@@ -181,7 +181,7 @@ def test_a_source_that_cannot_be_listed_changes_nothing_and_says_why(followed: t
     ran = call(lake, "sync")
     assert isinstance(ran.exception, SourceError)
     assert "cannot be listed" in str(ran.exception)
-    assert f"{other}: 0 listed; nothing changed" in ran.output
+    assert f"{other}: 0 listed; nothing changed" in ran.stdout
     binding = get_binding(Lake(str(lake)), ADA, str(pics))
     assert "cannot be listed" in binding["reason"]
     assert read_listing(Lake(str(lake)), binding)["missing_since"].null_count == 4
@@ -202,14 +202,14 @@ def test_what_is_stopped_is_left_alone_until_it_is_resumed(followed: tuple[Path,
     pics, lake = followed
     assert call(lake, "bindings", "stop", str(pics)).exit_code == 0
     (pics / "new.jpg").write_bytes(b"x")
-    assert call(lake, "sync").output == f"{pics}: it is stopped\n"
+    assert call(lake, "sync").stdout == f"{pics}: it is stopped\n"
     assert call(lake, "bindings", "resume", str(pics)).exit_code == 0
     with pytest.raises(AssertionError, match="a run was started"):
         sync_bindings(SyncBindings(lake=str(lake)))
-    shown = json.loads(call(lake, "bindings", "get", str(pics), "--json").output)["Binding"]
+    shown = json.loads(call(lake, "bindings", "get", str(pics), "--json").stdout)["Binding"]
     assert (shown["State"], shown["URI"]) == ("Ready", str(pics))
     assert call(lake, "bindings", "delete", str(pics)).exit_code == 0
-    assert call(lake, "sync").output.startswith("Project default follows no source")
+    assert call(lake, "sync").stdout.startswith("Project default follows no source")
 
 
 def test_a_dry_run_writes_nothing(followed: tuple[Path, Path]) -> None:
