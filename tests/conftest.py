@@ -1,7 +1,7 @@
 """What all tests share: one small Spark session."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +37,37 @@ SETTINGS = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option --slow."""
+    """The options --slow and --no-spark."""
     parser.addoption("--slow", action="store_true", help="run the slow tests, too")
+    parser.addoption("--no-spark", action="store_true", help="leave out the tests that start Spark")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves the slow tests out unless --slow is given."""
+    """Leaves the slow tests out unless --slow is given, and those of Spark where --no-spark is."""
     if not config.getoption("--slow"):
-        skip = pytest.mark.skip(reason="slow: --slow runs it")
-        for item in items:
-            if "slow" in item.keywords:
-                item.add_marker(skip)
+        _skip(items, "slow: --slow runs it", lambda item: "slow" in item.keywords)
+    if config.getoption("--no-spark"):
+        _skip(items, "starts Spark: --no-spark leaves it out", _starts_spark)
+
+
+def _skip(items: list[pytest.Item], reason: str, which: Callable[[pytest.Item], bool]) -> None:
+    for item in items:
+        if which(item):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _starts_spark(item: pytest.Item) -> bool:
+    """Whether a test asks for a session, runs by Spark, or is marked so, as a process that it starts does."""
+    way = item.callspec.params.get("way") if hasattr(item, "callspec") else None
+    return "spark" in getattr(item, "fixturenames", ()) or "spark" in item.keywords or way == {"driver_rows": 0}
+
+
+@pytest.fixture(autouse=True)
+def _no_spark(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --no-spark a test whose job starts a session after all is skipped, not failed."""
+    if request.config.getoption("--no-spark"):
+        why = "starts Spark: --no-spark leaves it out"
+        monkeypatch.setattr("jobs.runtime.runs.open_session", lambda *_, **__: pytest.skip(why))
 
 
 @pytest.fixture(scope="session", autouse=True)
