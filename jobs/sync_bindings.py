@@ -202,12 +202,12 @@ def _sync_folder(run: Run, work: _Work) -> _Seen:
         with planned_for_few_rows(run.lake.spark) if pictures.num_rows <= FEW_PICTURES else nullcontext():
             raw = read_photos(run.lake.spark, pictures, index.reading)
             take_in(run, index, raw, binding["source"], kind="photos", stage=60)
-    _remove(run, binding, gone["uri"])
+    work.done.removed = _remove(run, binding, gone["uri"])
     run.progress.stage(f"{binding['source']}: finding places", 90)
     retry_conflicts(lambda: refresh_file_places(run))
     refusals = {} if run.dry_run else _refusals(run, binding, pictures["uri"])
     work.done.new, work.done.moved = plan.new.num_rows - moves.num_rows, moves.num_rows
-    work.done.missing, work.done.removed = _without(plan.missing, moves["uri"]).num_rows - gone.num_rows, gone.num_rows
+    work.done.missing = _without(plan.missing, moves["uri"]).num_rows - gone.num_rows
     return _seen(plan, moved=moves["uri"], refusals=refusals)
 
 
@@ -239,10 +239,10 @@ def _sync_table(run: Run, config: SyncBindings, work: _Work, now: datetime) -> _
         missing = pa.concat_tables([missing, added], promote_options="default").cast(LISTING_SCHEMA)
         work.done.listed = listed
     expired = missing.filter(pc.less_equal(missing["missing_since"], pa.scalar(now - config.patience)))
-    _remove(run, binding, expired["uri"])
+    work.done.removed = _remove(run, binding, expired["uri"])
     run.progress.stage(f"{binding['source']}: finding places", 90)
     retry_conflicts(lambda: refresh_file_places(run))
-    work.done.missing, work.done.removed = missing.num_rows - expired.num_rows, expired.num_rows
+    work.done.missing = missing.num_rows - expired.num_rows
     return _Seen(_without(missing, expired["uri"]), [*expired["uri"].to_pylist(), *back["uri"].to_pylist()])
 
 
@@ -278,8 +278,8 @@ def _record(lake: Lake, work: _Work, seen: _Seen, now: datetime, *, run_id: str 
     )
 
 
-def _remove(run: Run, binding: Row, uris: pa.ChunkedArray) -> None:
-    """Removes those of the files that are there."""
+def _remove(run: Run, binding: Row, uris: pa.ChunkedArray) -> int:
+    """Removes those of the files that are there. Returns how many they are."""
     from jobs.bindings.moves import live_files
     from jobs.remove_files import RemoveFiles, remove_files
 
@@ -289,6 +289,7 @@ def _remove(run: Run, binding: Row, uris: pa.ChunkedArray) -> None:
         run.progress.stage(f"{binding['source']}: removing {len(there):,} files", 70)
         asked = {"lake": run.lake.root, "project": whose["project"], "dataset": (whose["dataset"],), "uri": there}
         remove_files(run, RemoveFiles.model_validate(asked))
+    return len(there)
 
 
 def _refusals(run: Run, binding: Row, uris: pa.ChunkedArray) -> dict[str, str]:
