@@ -24,7 +24,7 @@ PREFIX = "Binding-"
 FULL, INCREMENTAL = "FullScanning", "IncrementalScanning"
 LISTED = ("uri", "size", "modified_time", "etag", "missing_since", "refusal")
 """The columns of a listing, as `binding_files` keeps it."""
-LISTING_SCHEMA = pa.schema([BINDING_FILES.arrow_schema.field(name) for name in LISTED])
+LISTING_SCHEMA = pa.schema([(name, BINDING_FILES.arrow_schema.field(name).type) for name in LISTED])
 
 
 def bind(root: str, scope: Scope, source: str, options: Mapping[str, Any]) -> Row:

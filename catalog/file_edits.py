@@ -37,6 +37,8 @@ _TELLING: Mapping[Aspect, tuple[str, ...]] = {
     "place": ("latitude", "address"),
 }
 """An edit says something of an aspect if one of these columns has a value."""
+EDITED = "edited"
+"""What `time_source` and `location_source` say of files as people see them, where people said it."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,9 @@ def seen_files(lake: Lake, scope: Scope) -> tuple[str, tuple[str, ...]]:
     if table is None or not table.file_uris():
         return FILES.name, (FILES.name,)
     shown = {name: _seen(aspect, name) for aspect in ASPECTS for name in COLUMNS[aspect]}
+    said_by: tuple[tuple[Aspect, str], ...] = (("time", "time_source"), ("place", "location_source"))
+    for aspect, name in said_by:
+        shown[name] = f"CASE WHEN {_is_given(aspect, of='edit.')} THEN '{EDITED}' ELSE source.{name} END"
     shown["update_time"] = "greatest(source.update_time, coalesce(edit.edit_time, source.update_time))"
     columns = ", ".join(f"{shown.get(name, f'source.{name}')} AS {name}" for name in FILES.names)
     where = scope.condition(lake, bucketed=False)

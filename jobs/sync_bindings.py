@@ -98,6 +98,8 @@ class _Work:
     binding: Row
     plan: Plan
     done: Synced
+    listed: pa.ChunkedArray
+    """The uris of all its files."""
     version: str | None = None
     """What the source is now, where it is a table."""
     uris: pa.ChunkedArray = field(default_factory=lambda: _NO_URIS)
@@ -152,7 +154,7 @@ def _look(lake: Lake, config: SyncBindings, binding: Row, now: datetime) -> _Wor
     if options["format"] != "photos":
         plan = plan_sync(Scan(LISTING_SCHEMA.empty_table()), known, source=source, now=now, grace=config.patience)
         counts = {"listed": binding["files"], "missing": plan.waiting, "removed": plan.expired.num_rows}
-        return _Work(binding, plan, _outcome(binding, **counts), table_version(source, options["format"]))
+        return _Work(binding, plan, _outcome(binding, **counts), _NO_URIS, table_version(source, options["format"]))
     scan = scan_folder(source, include=tuple(options.get("include", ())), exclude=tuple(options.get("exclude", ())))
     allowed = config.allow_mass_removal
     plan = plan_sync(scan, known, source=source, now=now, grace=config.patience, allow_mass_removal=allowed)
@@ -178,7 +180,8 @@ def _do(lake: Lake, config: SyncBindings, work: list[_Work], done: dict[str, Syn
 
 def _sync_folder(run: Run, work: _Work) -> _Seen:
     """Moves, reads and removes files."""
-    from jobs.bindings.moves import find_moves, follow_moves, move_files
+    from jobs.bindings.moves import find_moves, follow_moves, move_files, shots_moved
+    from jobs.bindings.reading import pictures_to_read
     from jobs.index_files import take_in
     from jobs.places.locating import refresh_file_places
     from jobs.runtime.commits import retry_conflicts
@@ -209,7 +212,7 @@ def _sync_folder(run: Run, work: _Work) -> _Seen:
     retry_conflicts(lambda: refresh_file_places(run))
     refusals = {} if run.dry_run else _refusals(run, binding, pictures["uri"])
     work.done.new, work.done.moved = plan.new.num_rows - moves.num_rows, moves.num_rows
-    work.done.missing, work.done.removed = _without(plan.missing, moves["uri"]).num_rows - gone.num_rows, gone.num_rows
+    work.done.missing = _without(plan.missing, moves["uri"]).num_rows - gone.num_rows
     return _seen(plan, moved=moves["uri"], refusals=refusals)
 
 
@@ -224,8 +227,9 @@ def _sync_table(run: Run, config: SyncBindings, work: _Work, now: datetime) -> _
     if work.version != binding["source_version"]:
         run.progress.stage(f"reading {binding['source']}", 10)
         index = _index_config(run, binding)
-        raw = read_rows(run, index, binding["source"], index.format or "delta")
-        good = take_in(run, index, raw, binding["source"], stage=60)
+        kind = index.format or "delta"
+        raw = read_rows(run, index, binding["source"], kind, [])
+        good = take_in(run, index, raw, binding["source"], kind=kind, stage=60)
         listed, lacking = _rows_gone(run, good, binding)
         if len(lacking) > listed and not config.allow_mass_removal:
             raise SourceError(
@@ -240,10 +244,10 @@ def _sync_table(run: Run, config: SyncBindings, work: _Work, now: datetime) -> _
         missing = pa.concat_tables([missing, added], promote_options="default").cast(LISTING_SCHEMA)
         work.done.listed = listed
     expired = missing.filter(pc.less_equal(missing["missing_since"], pa.scalar(now - config.patience)))
-    _remove(run, binding, expired["uri"])
+    work.done.removed = _remove(run, binding, expired["uri"])
     run.progress.stage(f"{binding['source']}: finding places", 90)
     retry_conflicts(lambda: refresh_file_places(run))
-    work.done.missing, work.done.removed = missing.num_rows - expired.num_rows, expired.num_rows
+    work.done.missing = missing.num_rows - expired.num_rows
     return _Seen(_without(missing, expired["uri"]), [*expired["uri"].to_pylist(), *back["uri"].to_pylist()])
 
 
@@ -279,8 +283,8 @@ def _record(lake: Lake, work: _Work, seen: _Seen, now: datetime, *, run_id: str 
     )
 
 
-def _remove(run: Run, binding: Row, uris: pa.ChunkedArray) -> None:
-    """Removes those of the files that are there."""
+def _remove(run: Run, binding: Row, uris: pa.ChunkedArray) -> int:
+    """Removes those of the files that are there. Returns how many they are."""
     from jobs.bindings.moves import live_files
     from jobs.remove_files import RemoveFiles, remove_files
 
@@ -290,6 +294,7 @@ def _remove(run: Run, binding: Row, uris: pa.ChunkedArray) -> None:
         run.progress.stage(f"{binding['source']}: removing {len(there):,} files", 70)
         asked = {"lake": run.lake.root, "project": whose["project"], "dataset": (whose["dataset"],), "uri": there}
         remove_files(run, RemoveFiles.model_validate(asked))
+    return len(there)
 
 
 def _refusals(run: Run, binding: Row, uris: pa.ChunkedArray) -> dict[str, str]:

@@ -22,7 +22,7 @@ from pyarrow import fs
 from catalog.bindings import LISTING_SCHEMA
 from catalog.storage import storage_options
 from schemas.errors import SourceError
-from transforms.pictures.formats import MEDIA_SUFFIXES
+from transforms.pictures.formats import MEDIA_SUFFIXES, suffix_of
 from transforms.pictures.locations import is_hidden, is_local, local_path, resolve
 
 FILTERS = ("include", "exclude")
@@ -96,7 +96,7 @@ def _walk_local(root: str, takes: Callable[[str], bool], unreadable: list[str]) 
             try:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append((entry.path, f"{path}/", f"{uri}/{_quoted(entry.name)}"))
-                elif _suffix(entry.name) in _SUFFIXES and takes(path) and entry.is_file():
+                elif suffix_of(entry.name) in _SUFFIXES and takes(path) and entry.is_file():
                     status = entry.stat()
                     yield f"{uri}/{_quoted(entry.name)}", status.st_size, status.st_mtime_ns // 1000
             except FileNotFoundError:
@@ -112,16 +112,12 @@ def _walk_remote(root: str, takes: Callable[[str], bool]) -> Iterator[_Entry]:
     for info in filesystem.get_file_info(fs.FileSelector(base, recursive=True)):
         path = info.path.removeprefix(base).strip("/")
         is_shown = info.type == fs.FileType.File and not any(map(is_hidden, path.split("/")))
-        if is_shown and _suffix(path) in _SUFFIXES and takes(path):
+        if is_shown and suffix_of(path) in _SUFFIXES and takes(path):
             yield f"{prefix.rstrip('/')}/{quote(path)}" + (f"?{query}" if query else ""), info.size, info.mtime
 
 
 def _quoted(name: str) -> str:
     return name if _PLAIN.fullmatch(name) else quote_from_bytes(os.fsencode(name))
-
-
-def _suffix(name: str) -> str:
-    return name.rpartition(".")[2].lower()
 
 
 def _filter(include: tuple[str, ...], exclude: tuple[str, ...]) -> Callable[[str], bool]:
@@ -145,7 +141,7 @@ def detect_kind(source: str) -> str:
     files = _list_all(source)
     if any("/_delta_log/" in path for path, _, _ in files):
         return "delta"
-    suffixes = {_suffix(path) for path, _, _ in files}
+    suffixes = {suffix_of(path) for path, _, _ in files}
     if suffixes & MEDIA_SUFFIXES or not files:
         return "photos"
     kinds = {TABLE_SUFFIXES[suffix] for suffix in suffixes if suffix in TABLE_SUFFIXES}

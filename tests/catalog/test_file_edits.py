@@ -48,6 +48,7 @@ def test_the_last_edit_of_each_aspect_holds(library: LakeMaker) -> None:
     assert (file["custom_id"], file["custom_labels"]) == ("again", {"season": "spring"})
     assert (file["produce_time"], file["time_is"], file["utc_offset"]) == (TAKEN, "local", None)
     assert (file["latitude"], file["longitude"], file["address"]) == (1.0, 2.0, None)
+    assert (file["time_source"], file["location_source"]) == ("edited", "edited")
     other = seen(library, "b.jpg")
     assert (other["custom_id"], other["latitude"], other["utc_offset"]) == ("theirs", 30.25, 480)
 

@@ -22,7 +22,14 @@ from schemas.settings import LakeSettings
 from tests.catalog.conftest import NOON
 from tests.jobs.albums import Album, photo
 
-ADDED = {"files": {"custom_id", "custom_labels", "attributes", "moved_to"}, "figures": {"attributes"}}
+ADDED = {
+    "files": {
+        *("custom_id", "custom_labels", "attributes", "moved_to"),
+        *("time_source", "location_source", "description", "shot_id", "warning"),
+    },
+    "file_places": {"shot_id"},
+    "figures": {"attributes"},
+}
 """Columns that the second version has more."""
 NEW = {"file_edits", "bindings", "binding_files"}
 
