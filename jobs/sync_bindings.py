@@ -98,8 +98,6 @@ class _Work:
     binding: Row
     plan: Plan
     done: Synced
-    listed: pa.ChunkedArray
-    """The uris of all its files."""
     version: str | None = None
     """What the source is now, where it is a table."""
     uris: pa.ChunkedArray = field(default_factory=lambda: _NO_URIS)
@@ -154,7 +152,7 @@ def _look(lake: Lake, config: SyncBindings, binding: Row, now: datetime) -> _Wor
     if options["format"] != "photos":
         plan = plan_sync(Scan(LISTING_SCHEMA.empty_table()), known, source=source, now=now, grace=config.patience)
         counts = {"listed": binding["files"], "missing": plan.waiting, "removed": plan.expired.num_rows}
-        return _Work(binding, plan, _outcome(binding, **counts), _NO_URIS, table_version(source, options["format"]))
+        return _Work(binding, plan, _outcome(binding, **counts), table_version(source, options["format"]))
     scan = scan_folder(source, include=tuple(options.get("include", ())), exclude=tuple(options.get("exclude", ())))
     allowed = config.allow_mass_removal
     plan = plan_sync(scan, known, source=source, now=now, grace=config.patience, allow_mass_removal=allowed)
@@ -180,8 +178,7 @@ def _do(lake: Lake, config: SyncBindings, work: list[_Work], done: dict[str, Syn
 
 def _sync_folder(run: Run, work: _Work) -> _Seen:
     """Moves, reads and removes files."""
-    from jobs.bindings.moves import find_moves, follow_moves, move_files, shots_moved
-    from jobs.bindings.reading import pictures_to_read
+    from jobs.bindings.moves import find_moves, follow_moves, move_files
     from jobs.index_files import take_in
     from jobs.places.locating import refresh_file_places
     from jobs.runtime.commits import retry_conflicts
@@ -207,7 +204,7 @@ def _sync_folder(run: Run, work: _Work) -> _Seen:
         with planned_for_few_rows(run.lake.spark) if pictures.num_rows <= FEW_PICTURES else nullcontext():
             raw = read_photos(run.lake.spark, pictures, index.reading)
             take_in(run, index, raw, binding["source"], stage=60)
-    _remove(run, binding, gone["uri"])
+    work.done.removed = _remove(run, binding, gone["uri"])
     run.progress.stage(f"{binding['source']}: finding places", 90)
     retry_conflicts(lambda: refresh_file_places(run))
     refusals = {} if run.dry_run else _refusals(run, binding, pictures["uri"])
@@ -228,8 +225,8 @@ def _sync_table(run: Run, config: SyncBindings, work: _Work, now: datetime) -> _
         run.progress.stage(f"reading {binding['source']}", 10)
         index = _index_config(run, binding)
         kind = index.format or "delta"
-        raw = read_rows(run, index, binding["source"], kind, [])
-        good = take_in(run, index, raw, binding["source"], kind=kind, stage=60)
+        raw = read_rows(run, index, binding["source"], kind)
+        good = take_in(run, index, raw, binding["source"], stage=60)
         listed, lacking = _rows_gone(run, good, binding)
         if len(lacking) > listed and not config.allow_mass_removal:
             raise SourceError(

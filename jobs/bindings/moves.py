@@ -117,14 +117,6 @@ def move_files(run: Run, moves: pa.Table, *, project: str, dataset: str) -> None
     run.ledger.count("files.moved", run.ledger.row_counts.get("files.moved", 0) + moves.num_rows)
 
 
-def shots_moved(run: Run, moves: pa.Table, *, project: str, dataset: str) -> list[str]:
-    """Where files of several a shot were moved to: which of them stands for it, is by its uri."""
-    keys = keys_of(run, moves["moved_to"], project=project, dataset=dataset)
-    found = run.lake.load_keys(FILES, run.lake.version(FILES), keys, on=FILE_KEY, columns=("uri", "shot_id"))
-    uris: list[str] = found.filter(pc.is_valid(found["shot_id"]))["uri"].to_pylist()
-    return uris
-
-
 def _moved(run: Run, files: pa.Table, taken: pa.Table) -> pa.Table:
     """What becomes of rows of `files` that go to the uri `_to`: with ACTION, an update where that is `taken`."""
     now = pa.scalar(run.now, TIMESTAMP)
