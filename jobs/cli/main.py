@@ -49,11 +49,11 @@ VERBS = {
     "report": ("jobs.similar_images.report", "report", "Write a page to review clusters on (similar-images)."),
     "tasks": ("catalog.commands.tasks", "tasks", "List tasks, or get one."),
     "serve": ("serve.commands", "serve", "Answer the SDK of Alibaba Cloud IMM from a lake."),
-    "keys": ("serve.commands", "keys", "Make, list, disable and delete the access keys of `serve`."),
+    "keys": ("serve.commands", "keys", "Create, list, disable and delete the access keys of `serve`."),
     "notifications": (
         "catalog.commands.notifications",
         "notifications",
-        "List notifications, or send those again that were not delivered.",
+        "List notifications, or retry those that were not delivered.",
     ),
     "maintain": ("jobs.maintain", "command", "Compact, vacuum and expire the tables of a lake."),
     "migrate": ("jobs.maintain", "migrate", "Move a lake to this version's table contracts."),

@@ -10,6 +10,7 @@ import pytest
 from catalog.file_edits import FileChange, append_file_edits, seen_files
 from catalog.files import FileQuery, query_files
 from catalog.lake import Row, Scope
+from catalog.simple_query import conditions
 from catalog.times import TimeRange
 from schemas.errors import UsageError
 from tests.catalog.conftest import LakeMaker
@@ -33,7 +34,7 @@ def say(maker: LakeMaker, uri: str, *, back: tuple[Any, ...] = (), **fields: Any
 
 def seen(maker: LakeMaker, uri: str) -> Row:
     """A file as people see it."""
-    return query_files(maker.lake, FileQuery(maker.scope, uri=uri)).rows[0]
+    return query_files(maker.lake, FileQuery(maker.scope, conditions(None, uri=uri))).rows[0]
 
 
 def test_what_nobody_edited_is_the_table_itself(library: LakeMaker) -> None:
@@ -66,7 +67,7 @@ def test_what_is_cleared_is_gone_and_what_is_taken_back_is_the_sources(library: 
 def test_a_file_is_found_by_its_corrected_time(library: LakeMaker) -> None:
     say(library, "a.jpg", produce_time=TAKEN, time_is="instant")
     asked = TimeRange(datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 12, 31, tzinfo=UTC))
-    page = query_files(library.lake, FileQuery(library.scope, produced=asked, with_total=True))
+    page = query_files(library.lake, FileQuery(library.scope, conditions(None, produced=asked), with_total=True))
     assert ([row["uri"] for row in page.rows], page.total) == (["a.jpg"], 1)
 
 

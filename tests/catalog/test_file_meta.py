@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from catalog import imm
-from catalog.commands import files as command
+from catalog.commands.files import files as command
 from catalog.edits import read_edits
 from catalog.file_meta import INDEPENDENT, UNAVAILABLE, FileUpdate, get_files, read_time, read_updates, update_files
 from catalog.lake import Scope

@@ -23,7 +23,7 @@ from jobs.cluster_figures import ClusterFigures
 from jobs.people.labels import read_libraries
 from schemas.figures import IS_GOOD
 from tests.catalog.conftest import LakeMaker
-from tests.transforms.test_calibration import Library, library
+from tests.transforms.people.test_calibration import Library, library
 from transforms.people.calibration import DEFAULTS, calibrate
 from transforms.people.figures import is_good
 from transforms.people.grouping import Profile

@@ -239,7 +239,7 @@ def test_local_days_across_zones_the_date_line_dst_and_leap_days(tmp_path: Path,
     ],
 )
 def test_options_are_refused_by_name_and_value(options: dict[str, object], says: str) -> None:
-    given = dict.fromkeys(("lake", "project", "dataset", "config", "run_id", "dry_run", "user_data"))
+    given = dict.fromkeys(("lake", "project", "dataset", "config", "run_id", "dry_run", "user_data", "notify"))
     with pytest.raises(UsageError, match=says):
         build_config(ClusterLocationDates, {**given, "lake": "x", "set": (), "tag": ()}, options)
 

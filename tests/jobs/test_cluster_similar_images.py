@@ -323,6 +323,6 @@ def test_a_failure_after_every_commit_is_repaired(tmp_path: Path, monkeypatch: p
     ("option", "message"), [({"max_distance": 32}, "max_distance"), ({"min_similarity": 0.5}, "min_similarity")]
 )
 def test_options_out_of_range_are_refused(option: dict[str, object], message: str) -> None:
-    given = dict.fromkeys(("lake", "project", "dataset", "config", "run_id", "dry_run", "user_data"))
+    given = dict.fromkeys(("lake", "project", "dataset", "config", "run_id", "dry_run", "user_data", "notify"))
     with pytest.raises(UsageError, match=message):
         build_config(ClusterSimilarImages, {**given, "lake": "x", "set": (), "tag": ()}, option)

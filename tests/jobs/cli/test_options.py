@@ -16,7 +16,15 @@ class Gaps(JobConfig):
 
 
 def build(config: str) -> Gaps:
-    given = {"lake": "lake", "project": None, "dataset": (), "run_id": None, "dry_run": None, "user_data": None}
+    given = {
+        "lake": "lake",
+        "project": None,
+        "dataset": (),
+        "run_id": None,
+        "dry_run": None,
+        "user_data": None,
+        "notify": None,
+    }
     return build_config(Gaps, {**given, "config": Path(config), "set": (), "tag": ()}, {})
 
 

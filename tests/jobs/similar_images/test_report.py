@@ -20,7 +20,7 @@ from catalog.similar_images import Marks, find_cluster, update_cluster
 from jobs.cli.main import lakealbum, run
 from jobs.similar_images.page import Group, Picture, group_section, page_foot, page_head, quoted
 from jobs.similar_images.thumbnails import EDGE, Thumbnail, ThumbnailReader, Unreadable, placeholder, stored_thumbnail
-from tests.catalog.conftest import DAY, NOON, LakeMaker, _empty_lake, group_id, look, maker  # noqa: F401
+from tests.catalog.conftest import DAY, NOON, LakeMaker, empty_lake, group_id, look, maker  # noqa: F401
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""

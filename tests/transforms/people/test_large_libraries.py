@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from tests.transforms.test_people import PROFILE, faces_of, partition, unit
+from tests.transforms.people.test_grouping import PROFILE, faces_of, partition, unit
 from transforms.people.figures import group_figures, large_libraries
 from transforms.people.grouping import People, group_faces
 from transforms.people.linkage import Limits

@@ -121,7 +121,7 @@ def test_days_that_are_added_up_are_days_of_all_files() -> None:
         place = chance.choice((PLACE, "sg/sg/sg//"))
         rows.append(file(f"{number}", local_date=day, produce_time=time, place_key=place, **more))
     whole = count_days(files(*rows))
-    parts = add_days(*(count_days(files(*rows[start::3])) for start in range(3)))
+    parts = add_days(pa.concat_tables([count_days(files(*rows[start::3])) for start in range(3)]))
     assert len(replace_days(parts, days=whole)) == 0
     assert len(whole) == len(parts)
 
