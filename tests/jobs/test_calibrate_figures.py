@@ -106,7 +106,7 @@ def typed(maker: LakeMaker, capsys: pytest.CaptureFixture[str]) -> Typed:
 
 def config_of(path: Path) -> ClusterFigures:
     """What `cluster figures --config` makes of a file."""
-    names = ("lake", "project", "dataset", "run_id", "dry_run", "user_data")
+    names = ("lake", "project", "dataset", "run_id", "dry_run", "user_data", "notify")
     given: dict[str, Any] = {**dict.fromkeys(names), "lake": "x", "config": path, "set": (), "tag": ()}
     return build_config(ClusterFigures, given, {})
 
