@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import logging
 import os
 import shutil
 import struct
@@ -29,6 +28,8 @@ from jobs.index_files import command
 from jobs.sources.sources import detect_format, read_source
 from schemas.errors import SourceError, UsageError
 from schemas.file_features import PIXEL_FEATURES
+from transforms.pictures.files import Reading
+from transforms.pictures.listings import Listing
 from transforms.pictures.perceptual_hashes import MIN_HASH_QUALITY
 from transforms.sources.imm import from_imm
 from transforms.sources.rows import accepted, judge_files, refused
@@ -336,16 +337,16 @@ def test_imm_responses(spark: SparkSession, tmp_path: Path) -> None:
     assert (judged["oss://b/1.jpg"]["latitude"], judged["oss://b/1.jpg"]["size"]) == (30.1, 7)
 
 
-def test_photos(spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_photos(spark: SparkSession, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9003] = "2010:08:03 10:15:19"
     Image.new("RGB", (8, 6)).save(tmp_path / "a.jpg", exif=exif)
     (tmp_path / "b.jpg").write_bytes(b"no picture")
     (tmp_path / "notes.txt").write_text("x")
     assert detect_format(spark, str(tmp_path)) == "photos"
-    with caplog.at_level(logging.INFO):
-        raw = read_source(spark, str(tmp_path))
-    assert "1 txt" in caplog.text
+    listings: list[Listing] = []
+    raw = read_source(spark, str(tmp_path), listed=listings.append)
+    assert [listing.passed_over for listing in listings] == [{"txt": 1}]
     judged = judge_files(raw, source="s", project="p", dataset="d").collect()
     a, b = sorted(judged, key=lambda row: row["uri"])
     assert (a["reason"], a["image_width"], a["time_is"], a["media_type"]) == (None, 8, "local", "image")
@@ -388,7 +389,8 @@ def test_photos_become_features_through_the_job(spark: SparkSession, tmp_path: P
     index(lake, source, "--turned")
     rows = {Path(row["uri"]).name: row for row in table(lake, "file_features")}
     assert set(rows) == {"good.jpg", "copy.png", "flat.jpg", *(["phone.heic"] if heic.is_file() else [])}
-    contents = {Path(row["uri"]).name: row["content_hash"] for row in table(lake, "files")}
+    files = {Path(row["uri"]).name: row for row in table(lake, "files")}
+    contents = {name: row["content_hash"] for name, row in files.items()}
     for name, row in rows.items():
         assert [len(row[column]) for column in ("perceptual_hash", "crop_hashes", "thumbnail")] == [64, 128, 1024]
         assert 0 <= row["image_score"] <= 1
@@ -398,15 +400,15 @@ def test_photos_become_features_through_the_job(spark: SparkSession, tmp_path: P
     assert [name for name, row in rows.items() if row["fingerprint"].startswith("content:")] == ["flat.jpg"]
     rejected = {json.loads(row["row"])["uri"].rpartition("/")[2]: row for row in table(lake, "rejected")}
     reasons = {name: row["reason"] for name, row in rejected.items()}
-    assert reasons == {"cut.jpg": "picture_unreadable", "bomb.png": "picture_too_large"}
-    assert "pixels can't be decoded" in rejected["cut.jpg"]["message"]
-    assert "perceptual_hash" not in rejected["cut.jpg"]["row"]
-    assert len(rows) + len(rejected) == len(list(source.iterdir()))
+    assert reasons == {"bomb.png": "picture_too_large"}
+    assert "pixels can't be decoded" in files["cut.jpg"]["warning"]
+    assert len(files) == len(rows) + 1  # what is cut short has a good header
+    assert len(files) + len(rejected) == len(list(source.iterdir()))
 
     versions = [DeltaTable(str(lake / name)).version() for name in ("files", "file_features")]
     index(lake, source, "--turned")
     assert versions == [DeltaTable(str(lake / name)).version() for name in ("files", "file_features")]
-    headers = read_source(spark, str(source), hashes=False).collect()
+    headers = read_source(spark, str(source), reading=Reading(hashes=False)).collect()
     assert not set(PIXEL_FEATURES) & set(headers[0].asDict())
     assert sum(row[REASON] is None for row in headers) == len(rows) + 1  # what is cut short has a good header
     with pytest.raises(UsageError, match="--turned without --no-hashes is accepted"):
