@@ -31,8 +31,11 @@ Row = dict[str, Any]
 
 HERE: Row = {}
 BY_SPARK: Row = {"driver_rows": 0}
+_SLOW = pytest.param(BY_SPARK, marks=pytest.mark.slow)
 WAYS = pytest.mark.parametrize("way", [HERE, BY_SPARK], ids=["here", "by Spark"], scope="module")
-"""How a job is run: as small lakes run, in this process; or with its threshold at zero, so that Spark does the work."""
+WAYS_SLOW = pytest.mark.parametrize("way", [HERE, _SLOW], ids=["here", "by Spark"], scope="module")
+"""How a job is run: as small lakes run, in this process; or with its threshold at zero, so that Spark does the work.
+Of WAYS_SLOW the latter runs with --slow."""
 
 
 @dataclass

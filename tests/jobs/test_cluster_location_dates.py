@@ -14,7 +14,7 @@ from catalog.location_dates import delete_cluster, undelete_cluster
 from jobs.cli.options import build_config
 from jobs.cluster_location_dates import ClusterLocationDates
 from schemas.errors import UsageError
-from tests.jobs.albums import PROJECT, WAYS, Album, Row, photo
+from tests.jobs.albums import PROJECT, WAYS, WAYS_SLOW, Album, Row, photo
 
 HANGZHOU, JIAXING = "China/Zhejiang/Hangzhou", "China/Zhejiang/Jiaxing"
 
@@ -110,7 +110,7 @@ def test_worked_examples_of_the_design(first_run: Album) -> None:
     assert album.versions() == before, again.ledger.row_counts
 
 
-@WAYS
+@WAYS_SLOW
 def test_options_changed_and_changed_back_revive_ids_and_say_why(album: Album) -> None:
     album.deliver([*days(HANGZHOU, 1, 2, 3, 6), *days(HANGZHOU, 20)])
     album.cluster(gap_days=1)
@@ -160,7 +160,7 @@ def cities(album: Album) -> dict[tuple[str, str], Row]:
     return {(row["dataset_name"], str(row["first_day"])): row for row in album.clusters() if row["level"] == "city"}
 
 
-@WAYS
+@WAYS_SLOW
 def test_growth_bridges_corrections_removed_files_and_deleted_clusters(first_run: Album, tmp_path: Path) -> None:
     first = {key: row["object_id"] for key, row in cities(first_run).items()}
     # Growth keeps the id, a bridge merges, a correction moves a day, a removed file stays; a deleted cluster goes.
@@ -180,7 +180,7 @@ def test_growth_bridges_corrections_removed_files_and_deleted_clusters(first_run
     assert ("removed", deleted) in album.events()
 
 
-@WAYS
+@WAYS_SLOW
 def test_what_was_deleted_stays_away_until_it_is_undone(first_run: Album, tmp_path: Path) -> None:
     album, deleted = grown(first_run, tmp_path)
     others = changing(album) - {("rex", "Hangzhou", "2026-03-03", "2026-03-04")}

@@ -17,7 +17,7 @@ from jobs.cluster_similar_images import ClusterSimilarImages
 from jobs.runtime.commits import InjectedFailure
 from jobs.runtime.runs import Run
 from schemas.errors import UsageError
-from tests.jobs.albums import WAYS, Album, Row
+from tests.jobs.albums import WAYS, WAYS_SLOW, Album, Row
 
 SHARP = random.Random(7)
 LOOKS = {name: SHARP.getrandbits(256) for name in "abcdefgh"}
@@ -196,7 +196,7 @@ def test_identical_pictures_do_not_explode(first_run: tuple[Album, Run]) -> None
     assert not [row for row in album.rows("similar_image_pairs") if row["dataset_name"] == "cal"]
 
 
-@WAYS
+@WAYS_SLOW
 def test_a_dataset_is_clustered_again_for_other_options(first_run: tuple[Album, Run], tmp_path: Path) -> None:
     shutil.copytree(first_run[0].root, tmp_path, dirs_exist_ok=True)
     album = Album(tmp_path, first_run[0].way)
@@ -228,7 +228,7 @@ def test_any_split_and_order_gives_the_groups_of_one_batch(second_run: Album) ->
     assert of("split", *members) == of("batch", *members)
 
 
-@WAYS
+@WAYS_SLOW
 def test_ids_are_stable_and_events_tell_what_happened(
     first_run: tuple[Album, Run], second_run: Album, tmp_path: Path
 ) -> None:
@@ -274,7 +274,7 @@ def test_kinds_scores_and_the_best_picture(first_run: tuple[Album, Run]) -> None
     assert kinds == {"next": "near-duplicates", "edited-again": "near-duplicates", "unscored": "burst"}
 
 
-@WAYS
+@WAYS_SLOW
 def test_people_part_pictures_and_later_runs_obey(album: Album) -> None:
     album.deliver([picture(f"a{n}", "a", range(n)) for n in range(4)])
     album.cluster_similar_images()
@@ -293,7 +293,7 @@ def test_people_part_pictures_and_later_runs_obey(album: Album) -> None:
     assert groups(album) == {frozenset({"a0", "a1", "a2", "a3", "a4", "a2-copy"})}
 
 
-@WAYS
+@WAYS_SLOW
 def test_a_failure_after_every_commit_is_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Row) -> None:
     first = [picture("a1", "a"), picture("a2", "a", range(20)), picture("b1", "b"), picture("b2", "b")]
     second = [picture("a3", "a", range(10, 30)), picture("a4", "a", range(40)), picture("b1", "c"), picture("c1", "c")]
