@@ -25,7 +25,6 @@ from pathlib import Path
 
 import duckdb
 from deltalake import DeltaTable, QueryBuilder
-from jobs.clusters.evidence import refresh_place_days
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -37,6 +36,7 @@ from jobs.runtime.commits import Step, put_rows
 from jobs.runtime.lake import Lake, bucket, spark_schema
 from jobs.runtime.runs import Run
 from jobs.runtime.session import open_session
+from jobs.trips.evidence import refresh_place_days
 from schemas.datasets import DATASETS
 from schemas.files import FILES
 from schemas.settings import LakeSettings

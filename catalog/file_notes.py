@@ -69,11 +69,6 @@ def columns_of(document: Mapping[str, Any]) -> Row:
     return {column: document[field] for field, column in COLUMNS.items() if document.get(field) is not None}
 
 
-def fields_of(row: Row | None) -> dict[str, Any]:
-    """The fields of a File that a row gives."""
-    return {field: row[column] for field, column in COLUMNS.items() if row and row[column] not in (None, {})}
-
-
 def is_hidden(edit: Row | None, update_time: datetime) -> bool:
     """Whether a file, last changed then, was deleted since."""
     return edit is not None and edit["removed_time"] is not None and edit["removed_time"] >= update_time

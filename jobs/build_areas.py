@@ -42,8 +42,6 @@ from transforms.places.areas import (
 from transforms.sources.rows import refused
 
 Expression = str | tuple[str, ...]
-AREA = 1000
-"""As many rows an area counts for: its vertices, handled one by one."""
 PARTS_PER_CORE = 4
 """Sources come in few, large pieces; areas differ much in size."""
 

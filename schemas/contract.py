@@ -60,6 +60,11 @@ class Contract:
         )
 
     @property
+    def computed_schema(self) -> pa.Schema:
+        """The columns that are computed, all but run_id. All may be null: a commit checks what is computed."""
+        return pa.schema([(column.name, column.type) for column in self.columns if column is not RUN_ID])
+
+    @property
     def names(self) -> list[str]:
         """Column names in order."""
         return [column.name for column in self.columns]

@@ -16,7 +16,7 @@ from schemas.cluster_events import CLUSTER_EVENTS
 from schemas.contract import Contract
 from schemas.keys import CLUSTER_KEY
 
-EVENTS = pa.schema([field for field in CLUSTER_EVENTS.arrow_schema if field.name != "run_id"])
+EVENTS = CLUSTER_EVENTS.computed_schema
 """The columns of `cluster_events` but run_id."""
 
 

@@ -21,7 +21,7 @@ from jobs.runtime.runs import Run
 from schemas.cluster_kinds import MemberKind
 from schemas.dataset_state import DATASET_STATE
 from schemas.keys import CLUSTER_KEY, DATASET_KEY
-from transforms.clusters.changing import Clustering, schema_of
+from transforms.clusters.changing import Clustering
 from transforms.clusters.events import derive_member_events, member_changes_since_events
 from transforms.clusters.naming import clusters_of_looks, clusters_within_looks
 from transforms.clusters.scope import changed_datasets
@@ -102,7 +102,7 @@ class MemberSteps:
         all looks of a cluster, or none.
         """
         lake = self.run.lake
-        clusters, members = schema_of(self.kind.table).names, schema_of(self.kind.members).names
+        clusters, members = self.kind.table.computed_schema.names, self.kind.members.computed_schema.names
         of_datasets = partial(lake.fetch_keys, on=DATASET_KEY)
         found = of_datasets(self.kind.table, self.clusters.base, changed.datasets, columns=clusters)
         if changed.looks is None or isinstance(found, DataFrame):
@@ -135,7 +135,7 @@ class MemberSteps:
         return done[0].version
 
     def _changes(self, step: Step, kernel: Callable[..., pa.Table], inputs: dict[str, Any]) -> Rows:
-        schema = schema_of(step.contract).append(pa.field(ACTION, pa.string()))
+        schema = step.contract.computed_schema.append(pa.field(ACTION, pa.string()))
         return apply_kernel(self.run.lake, kernel, schema=schema, **inputs)
 
 

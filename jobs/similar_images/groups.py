@@ -20,7 +20,6 @@ from schemas.files import FILES
 from schemas.keys import CLUSTER_KEY, DATASET_KEY, FILE_KEY, FINGERPRINT_KEY
 from schemas.similar_image_members import SIMILAR_IMAGE_MEMBERS
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
-from transforms.clusters.changing import schema_of
 from transforms.clusters.naming import keep_names
 from transforms.graphs.stars import group_stars
 from transforms.similar_images import grouping
@@ -176,7 +175,7 @@ def drop_removed_members(run: Run, removed: pa.Table) -> None:
     """Takes removed files (FILE_KEY) out of their clusters; a cluster of which fewer than two are left ends."""
     lake = run.lake
     steps = MemberSteps.pin(run, GROUPS)
-    clusters, members = schema_of(GROUPS.table).names, schema_of(SIMILAR_IMAGE_MEMBERS).names
+    clusters, members = GROUPS.table.computed_schema.names, SIMILAR_IMAGE_MEMBERS.computed_schema.names
     gone = lake.load_keys(SIMILAR_IMAGE_MEMBERS, steps.members.base, removed, on=FILE_KEY, columns=CLUSTER_KEY)
     if not len(gone):
         return

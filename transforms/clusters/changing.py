@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.cluster_kinds import MemberKind
-from schemas.contract import Contract
 from schemas.keys import CLUSTER_KEY, DATASET_KEY
 from transforms.clusters.naming import count_pairs, is_live, most_shared, positions_of
 from transforms.tables.actions import ACTION
@@ -66,7 +65,7 @@ def live_clusters(groups: pa.Table, *, kind: MemberKind, names: pa.Table, now: d
 
     `groups` has a row per cluster with the columns that the kind alone has; `names` those of naming.NAMES.
     """
-    schema = schema_of(kind.table)
+    schema = kind.table.computed_schema
     live = inner_join(groups, names, on=CLUSTER_KEY, columns=["representative", "generation", "anchor", "origin_id"])
     clock = pa.scalar(now, schema.field("create_time").type)
     own = {"state": pa.scalar("live"), "create_time": clock, "update_time": clock}
@@ -88,7 +87,7 @@ def change_clusters(
     A live cluster that no group follows is gone: it names as successor the cluster that took most of its members, and
     remembers their looks. A row whose membership changed changes too, so that its update_time tells.
     """
-    schema = schema_of(kind.table)
+    schema = kind.table.computed_schema
     current = old_clusters.select(schema.names).cast(schema)
     left = anti_join(current.filter(pa.array(is_live(current))), live, on=CLUSTER_KEY)
     wanted = pa.concat_tables([live, _end(left, kind=kind, members=members, old_members=old_members, now=now)])
@@ -156,16 +155,11 @@ def moved_clusters(members: pa.Table, *, kind: MemberKind, old_members: pa.Table
 
 def change_members(members: pa.Table, *, kind: MemberKind, old_members: pa.Table) -> pa.Table:
     """The members that change, one row each: the columns of the kind's table of members but run_id, and `_action`."""
-    schema = schema_of(kind.members)
+    schema = kind.members.computed_schema
     compare = [name for name in schema.names if name not in kind.members.key]
     return diff_rows(
         members.select(schema.names).cast(schema), current=old_members, key=kind.members.key, compare=compare
     )
-
-
-def schema_of(contract: Contract) -> pa.Schema:
-    """The columns of a table but run_id, all nullable, without comments."""
-    return pa.schema([(field.name, field.type) for field in contract.arrow_schema if field.name != "run_id"])
 
 
 def apply_changes(rows: pa.Table, changes: pa.Table, *, key: tuple[str, ...]) -> pa.Table:

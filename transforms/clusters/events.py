@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 
 from schemas.cluster_events import CLUSTER_EVENTS
 from schemas.keys import CLUSTER_KEY
-from transforms.clusters.changing import schema_of
 from transforms.tables.actions import BEFORE
 from transforms.tables.grouped import first_of_each, integers, is_equal, ranks
 from transforms.tables.keyed import Bools, indices_or_null, is_among, key_codes, with_columns
@@ -76,7 +75,7 @@ def derive_member_events(feed: pa.Table, *, known: pa.Table, kind: str) -> pa.Ta
 
 def _as_events(*told: pa.Table) -> pa.Table:
     """The columns of `cluster_events` but run_id; those of trips are null."""
-    schema = schema_of(CLUSTER_EVENTS)
+    schema = CLUSTER_EVENTS.computed_schema
     rows = pa.concat_tables(told)
     missing = {field.name: pa.nulls(len(rows), field.type) for field in schema if field.name not in rows.column_names}
     return with_columns(rows, missing).select(schema.names).cast(schema)

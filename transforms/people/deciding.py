@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from schemas.cluster_kinds import PEOPLE
 from schemas.figures import MAX_ANGLE, MIN_QUALITY, MIN_SIDE
 from schemas.keys import CLUSTER_KEY, DATASET_KEY, FACE_KEY, GROUP_KEY
-from transforms.clusters.changing import Clustering, schema_of
+from transforms.clusters.changing import Clustering
 from transforms.clusters.naming import NAMES, name_groups, positions_of
 from transforms.tables.grouped import (
     count_distinct,
@@ -73,7 +73,7 @@ def decide_people(
     staying = stay_people(merged, old_members=before, faces=faces)
     decided = decide_members(union_by_name(merged, staying), decisions=decisions, faces=faces)
     independent = anti_join(faces.select([*FACE_KEY, "uri"]), decided, on=FACE_KEY)
-    schema = schema_of(PEOPLE.members)
+    schema = PEOPLE.members.computed_schema
     nobody = {name: pa.nulls(len(independent), schema.field(name).type) for name in _MEMBER[-3:]}
     people = inner_join(decided, faces, on=FACE_KEY, columns=["media_type", "age", "gender", "face_quality"])
     return Clustering(

@@ -1,6 +1,6 @@
 """Faces to people: which faces are good, the people of every dataset, what people decided, and what a person is.
 
-The grouping itself is transforms.people.grouping; the ids of people through time, transforms.clusters.member_clusters.
+The grouping itself is transforms.people.grouping; the ids of people through time, transforms.clusters.naming.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from schemas.cluster_kinds import GROUPS
 from schemas.keys import CLUSTER_KEY, DATASET_KEY, FILE_KEY, FINGERPRINT_KEY, GROUP_KEY, PAIR_KEY
-from transforms.clusters.changing import Clustering, schema_of
+from transforms.clusters.changing import Clustering
 from transforms.clusters.naming import PARTED, name_groups, positions_of
 from transforms.graphs.whole import connect, group_table
 from transforms.tables.grouped import (
@@ -64,7 +64,7 @@ def decide_similar_images(
 def dress_groups(groups: pa.Table, *, names: pa.Table) -> Clustering:
     """Groups with their names (naming.NAMES) as clusters; those without a name are left out."""
     members = describe_members(inner_join(groups, names, on=GROUP_KEY, columns=["object_id"]))
-    schema = schema_of(GROUPS.members)
+    schema = GROUPS.members.computed_schema
     return Clustering(GROUPS, members.select(schema.names).cast(schema), describe_groups(members), names)
 
 

@@ -1,6 +1,6 @@
 """Similar pictures: which pairs there are, and what the groups made of them look like.
 
-The grouping itself is transforms.graphs.stars; the ids of groups through time, transforms.clusters.member_clusters.
+The grouping itself is transforms.graphs.stars; the ids of groups through time, transforms.clusters.naming.
 """
 
 from __future__ import annotations

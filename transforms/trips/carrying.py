@@ -30,7 +30,7 @@ from transforms.tables.keyed import (
 from transforms.trips.days import NAMES
 from transforms.trips.segmenting import CALENDAR, is_in_scope, segment_days
 
-SEGMENTS = pa.schema([field for field in LOCATION_DATE_SEGMENTS.arrow_schema if field.name != "run_id"])
+SEGMENTS = LOCATION_DATE_SEGMENTS.computed_schema
 """The columns of `location_date_segments` but run_id."""
 MEASURED = ("days", "days_with_files", "files", "images", "videos", "first", "last", "cover", *NAMES)
 REMEMBERED = ("object_id", "generation", "origin_id", "cluster_since", "create_time")

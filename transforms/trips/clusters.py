@@ -13,7 +13,7 @@ from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
 from transforms.tables.columns import column_of, ints
 from transforms.tables.keyed import diff_rows, first_before, latest_rows, with_columns
 
-CLUSTERS = pa.schema([field for field in LOCATION_DATE_CLUSTERS.arrow_schema if field.name != "run_id"])
+CLUSTERS = LOCATION_DATE_CLUSTERS.computed_schema
 """The columns of `location_date_clusters` but run_id."""
 DAY, MINUTE = 86_400_000_000, 60_000_000
 """In microseconds."""

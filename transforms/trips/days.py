@@ -28,7 +28,7 @@ NAMES = (*LEVELS, *(f"{level}_code" for level in LEVELS))
 COUNTS = ("files", "images", "videos")
 FILE_COLUMNS = (*DAY_KEY, *NAMES, "uri", "shot_id", "media_type", "produce_time", "utc_offset", "cover_rank")
 """The columns of `file_places` that days are counted from."""
-DAYS = pa.schema([field for field in PLACE_DAYS.arrow_schema if field.name != "run_id"])
+DAYS = PLACE_DAYS.computed_schema
 """The columns of `place_days` but run_id."""
 
 

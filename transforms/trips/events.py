@@ -16,7 +16,7 @@ from schemas.keys import CLUSTER_KEY
 from transforms.tables.actions import BEFORE
 from transforms.tables.keyed import first_rows, is_among, key_codes, left_join, union_by_name, with_columns
 
-EVENTS = pa.schema([field for field in CLUSTER_EVENTS.arrow_schema if field.name != "run_id"])
+EVENTS = CLUSTER_EVENTS.computed_schema
 """The columns of `cluster_events` but run_id."""
 SPAN = ("first_day", "last_day")
 FEED_COLUMNS = (*CLUSTER_KEY, *SPAN, "_change_type", "_commit_version", "_commit_timestamp")

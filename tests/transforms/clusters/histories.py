@@ -21,7 +21,7 @@ from schemas.cluster_edits import CLUSTER_EDITS
 from schemas.cluster_events import CLUSTER_EVENTS
 from schemas.cluster_kinds import MemberKind
 from schemas.keys import CLUSTER_KEY, DATASET_KEY, PAIR_KEY
-from transforms.clusters.changing import apply_changes, schema_of
+from transforms.clusters.changing import apply_changes
 from transforms.clusters.naming import positions_of
 from transforms.tables.actions import ACTION
 from transforms.tables.keyed import is_among, with_columns
@@ -96,9 +96,9 @@ class State:
     events: pa.Table = field(init=False)
 
     def __post_init__(self) -> None:
-        self.clusters = schema_of(self.kind.table).empty_table()
-        self.members = schema_of(self.kind.members).empty_table()
-        self.events = schema_of(CLUSTER_EVENTS).empty_table()
+        self.clusters = self.kind.table.computed_schema.empty_table()
+        self.members = self.kind.members.computed_schema.empty_table()
+        self.events = CLUSTER_EVENTS.computed_schema.empty_table()
 
     def feed(self, changes: pa.Table, *, step: int) -> pa.Table:
         """The change feed of a commit of changes to the clusters."""

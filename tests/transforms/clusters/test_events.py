@@ -9,7 +9,6 @@ import pyarrow as pa
 from schemas.cluster_events import CLUSTER_EVENTS
 from schemas.keys import DATASET_KEY
 from tests.transforms.clusters.histories import KEY, TIME, key_of, time_of
-from transforms.clusters.changing import schema_of
 from transforms.clusters.events import derive_member_events, member_changes_since_events
 
 OWN = dict(zip(DATASET_KEY, key_of(3), strict=True))
@@ -49,7 +48,7 @@ def events_of(changes: pa.Table, known: tuple[str, ...] = ()) -> dict[str, tuple
         [{**OWN, "object_id": name} for name in known], TOLD.remove(4).remove(4).remove(4).remove(4)
     )
     found = derive_member_events(changes, known=keys, kind="figures")
-    assert found.schema == schema_of(CLUSTER_EVENTS)
+    assert found.schema == CLUSTER_EVENTS.computed_schema
     told = ("event", "other_id", "files_before", "files", "cluster_version")
     return {each["object_id"]: tuple(each[name] for name in told) for each in found.to_pylist()}
 

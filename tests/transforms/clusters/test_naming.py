@@ -9,12 +9,11 @@ import pyarrow as pa
 from schemas.cluster_kinds import GROUPS
 from schemas.keys import DATASET_KEY
 from tests.transforms.clusters.histories import KEY, key_of, time_of
-from transforms.clusters.changing import schema_of
 from transforms.clusters.naming import clusters_of_looks, clusters_within_looks, name_groups
 
 OWN = dict(zip(DATASET_KEY, key_of(1), strict=True))
 MEMBERS = pa.schema([*KEY, *((name, pa.string()) for name in ("uri", "fingerprint", "node", "representative"))])
-CLUSTERS, OLD_MEMBERS = schema_of(GROUPS.table), schema_of(GROUPS.members)
+CLUSTERS, OLD_MEMBERS = GROUPS.table.computed_schema, GROUPS.members.computed_schema
 
 
 def clusters_of(*clusters: dict[str, Any]) -> pa.Table:

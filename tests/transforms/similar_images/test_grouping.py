@@ -10,7 +10,7 @@ import pyarrow as pa
 from schemas.cluster_kinds import GROUPS
 from schemas.keys import DATASET_KEY
 from tests.transforms.clusters.histories import EDITS, IMAGES, KEY, PAIRS, State, key_of, time_of
-from transforms.clusters.changing import Clustering, change_clusters, schema_of
+from transforms.clusters.changing import Clustering, change_clusters
 from transforms.clusters.naming import clusters_of_looks, clusters_within_looks, keep_names
 from transforms.similar_images.grouping import (
     connected_looks,
@@ -251,7 +251,7 @@ def test_one_that_went_remembers_a_hundred_looks() -> None:
     pictures = images_of(*(f"{number:03} {number:03}" for number in range(150)))
     state = State(GROUPS)
     decide(pictures, pairs_of(*(f"000 {number:03}" for number in range(1, 150))), state, step=0)
-    empty = schema_of(GROUPS.table).empty_table()
+    empty = GROUPS.table.computed_schema.empty_table()
     members = state.members.slice(0, 0)
     own = {"kind": GROUPS, "members": members, "old_members": state.members, "old_clusters": state.clusters}
     (row,) = change_clusters(empty, **own, now=time_of(1)).to_pylist()
