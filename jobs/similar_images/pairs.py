@@ -94,9 +94,10 @@ def _compare_here(run: Run, version: int, new: pa.Table, touched: Rows | None) -
     if near is None:
         return None
     run.ledger.count("candidates", len(near))
-    candidates = pairing.candidate_ends(near)
-    thumbnails = run.lake.load_keys(FILE_FEATURES, version, candidates, on=FINGERPRINT_KEY, columns=THUMBNAIL)
-    found = [pairing.whole_pairs(near), pairing.cropped_pairs(near, thumbnails=thumbnails)]
+    candidates = pairing.crop_candidates(near)
+    ends = pairing.ends_of(candidates)
+    thumbnails = run.lake.load_keys(FILE_FEATURES, version, ends, on=FINGERPRINT_KEY, columns=THUMBNAIL)
+    found = [pairing.whole_pairs(near), pairing.cropped_pairs(candidates, thumbnails=thumbnails)]
     if new["embedding"].null_count < len(new):
         found.append(_embedded_here(run, version, new, touched))
     return pairing.first_signals(found)

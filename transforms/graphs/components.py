@@ -64,20 +64,17 @@ def label_components(
     pruned: list[DataFrame] = []
     forest = checkpoint(_contract(edges.select(*names), key=key))
     for number in range(max_rounds + 1):
-        sizes = forest.groupBy(*key).count().where(F.col("count") > edges_per_task)
-        left = int(sizes.agg(F.coalesce(F.sum("count"), F.lit(0))).first()[0])  # type: ignore[index]
+        few, large, left = part_by_size(forest, key=key, edges_per_task=edges_per_task, checkpoint=checkpoint)
         log("components", number, left)
-        if left == 0:
-            settled.append(forest)
+        settled.append(few)
+        if large is None:
             break
         if number == max_rounds:
             raise NotConverged(
                 f"connected components: {left:,} edges left after {max_rounds} rounds; raise edges_per_task "
                 f"(now {edges_per_task:,}), or max_rounds"
             )
-        large = F.broadcast(checkpoint(sizes.select(*key)))
-        settled.append(forest.join(large, list(key), how="left_anti"))
-        forest = forest.join(large, list(key), how="left_semi")
+        forest = large
         nodes = checkpoint(_look_around(forest, key=key))
         is_leaf = ~F.col("has_greater") & (F.col("smallest") == F.col("last_smaller"))
         leaves = nodes.where(is_leaf).select(*key, F.col("smallest").alias(small), F.col("node").alias(other))
@@ -93,6 +90,18 @@ def label_components(
     for leaves in reversed(pruned):
         labels = checkpoint(_label_leaves(leaves, labels=labels, key=key))
     return labels
+
+
+def part_by_size(
+    edges: DataFrame, *, key: Sequence[str], edges_per_task: int, checkpoint: Checkpoint
+) -> tuple[DataFrame, DataFrame | None, int]:
+    """The edges of datasets (`key`) that fit in a task each; those of larger ones, None without; how many these are."""
+    sizes = edges.groupBy(*key).count().where(F.col("count") > edges_per_task)
+    left = int(sizes.agg(F.coalesce(F.sum("count"), F.lit(0))).first()[0])  # type: ignore[index]
+    if left == 0:
+        return edges, None, 0
+    large = F.broadcast(checkpoint(sizes.select(*key)))
+    return edges.join(large, list(key), how="left_anti"), edges.join(large, list(key), how="left_semi"), left
 
 
 def _look_around(forest: DataFrame, *, key: Sequence[str]) -> DataFrame:

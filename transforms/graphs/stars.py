@@ -15,6 +15,7 @@ from transforms.graphs.components import (
     Log,
     NotConverged,
     label_components,
+    part_by_size,
     text_column,
 )
 from transforms.graphs.whole import ENDS, cover_table, group_table
@@ -58,30 +59,20 @@ def group_stars(
     2012.
     """
     edges = edges.select(*key, *ENDS, "similarity")
-    too_many = F.col("count") > edges_per_task
-    sizes = edges.groupBy(*key).count().where(too_many).select(*key)
-    if sizes.count() == 0:
-        return _group_whole(edges, key=key)
-    large = F.broadcast(checkpoint(sizes))
-    few = _group_whole(edges.join(large, list(key), how="left_anti"), key=key)
-    rest = edges.join(large, list(key), how="left_semi")
-    labels = label_components(rest, key=key, checkpoint=checkpoint, log=log, edges_per_task=edges_per_task)
-    rest = checkpoint(rest.join(labels, [*key, ENDS[0]], how="inner"))
-    part = (*key, "component")
-    giants = checkpoint(rest.groupBy(*part).count().where(too_many).select(*part))
-    if giants.count() == 0:
-        return union_by_name(few, _group_whole(rest, key=part).drop("component"))
-    giants = F.broadcast(giants)
-    split = _group_whole(rest.join(giants, list(part), how="left_anti"), key=part)
-    spread = _group_spread(
-        rest.join(giants, list(part), how="left_semi"),
-        key=part,
-        checkpoint=checkpoint,
-        log=log,
-        edges_per_task=edges_per_task,
-        max_rounds=max_rounds,
-    )
-    return union_by_name(few, split.drop("component"), spread.drop("component"))
+    few, large, _ = part_by_size(edges, key=key, edges_per_task=edges_per_task, checkpoint=checkpoint)
+    groups = [_group_whole(few, key=key)]
+    if large is not None:
+        labels = label_components(large, key=key, checkpoint=checkpoint, log=log, edges_per_task=edges_per_task)
+        parts = checkpoint(large.join(labels, [*key, ENDS[0]], how="inner"))
+        part = (*key, "component")
+        split, giants, _ = part_by_size(parts, key=part, edges_per_task=edges_per_task, checkpoint=checkpoint)
+        groups.append(_group_whole(split, key=part).drop("component"))
+        if giants is not None:
+            spread = _group_spread(
+                giants, key=part, checkpoint=checkpoint, log=log, edges_per_task=edges_per_task, max_rounds=max_rounds
+            )
+            groups.append(spread.drop("component"))
+    return union_by_name(*groups)
 
 
 def _group_whole(edges: DataFrame, *, key: Sequence[str]) -> DataFrame:
@@ -118,25 +109,21 @@ def _group_spread(
     covered: list[DataFrame] = []
     parts: list[DataFrame] = []
     for number in range(max_rounds + 1):
-        sizes = open_edges.groupBy(*key).count().where(F.col("count") > edges_per_task)
-        left = int(sizes.agg(F.coalesce(F.sum("count"), F.lit(0))).first()[0])  # type: ignore[index]
+        few, large, left = part_by_size(open_edges, key=key, edges_per_task=edges_per_task, checkpoint=checkpoint)
         log("stars", number, left)
-        if left == 0:
-            parts.append(open_edges)
+        parts.append(few)
+        if large is None:
             break
         if number == max_rounds:
             raise NotConverged(
                 f"stars: {left:,} edges undecided after {max_rounds} rounds; raise edges_per_task "
                 f"(now {edges_per_task:,}), or max_rounds"
             )
-        large = F.broadcast(checkpoint(sizes.select(*key)))
-        parts.append(open_edges.join(large, list(key), how="left_anti"))
-        open_edges = open_edges.join(large, list(key), how="left_semi")
-        newly = checkpoint(_cover(open_edges, key=key))
+        newly = checkpoint(_cover(large, key=key))
         covered.append(newly)
         other = newly.withColumnRenamed(ENDS[0], ENDS[1])
         open_edges = checkpoint(
-            open_edges.join(newly, [*key, ENDS[0]], how="left_anti").join(other, [*key, ENDS[1]], how="left_anti")
+            large.join(newly, [*key, ENDS[0]], how="left_anti").join(other, [*key, ENDS[1]], how="left_anti")
         )
     covered += [_cover_whole(part, key=key) for part in parts]
     return _join_best(arcs, members=checkpoint(union_by_name(*covered)), key=key)

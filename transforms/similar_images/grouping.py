@@ -16,6 +16,7 @@ from schemas.keys import CLUSTER_KEY, DATASET_KEY, FILE_KEY, FINGERPRINT_KEY, GR
 from transforms.clusters.changing import Clustering
 from transforms.clusters.naming import PARTED, name_groups, positions_of
 from transforms.graphs.whole import connect, group_table
+from transforms.similar_images.pairing import ends_of
 from transforms.tables.grouped import (
     first_of_each,
     gather_lists,
@@ -94,12 +95,6 @@ def linked_images(images: pa.Table, *, pairs: pa.Table) -> pa.Table:
     (codes,) = key_codes(images, key=FINGERPRINT_KEY)
     is_shared = np.bincount(codes, minlength=1)[codes] >= 2
     return images.filter(pa.array(is_shared | is_among(images, ends_of(pairs), on=FINGERPRINT_KEY)))
-
-
-def ends_of(pairs: pa.Table) -> pa.Table:
-    """The fingerprints (FINGERPRINT_KEY) of pairs, each once."""
-    ends = (pairs.select(FINGERPRINT_KEY), select_as(pairs, DATASET_KEY, fingerprint="other_fingerprint"))
-    return distinct(union_by_name(*ends), key=FINGERPRINT_KEY)
 
 
 def touched_looks(*changed: pa.Table, pairs: pa.Table | None = None) -> pa.Table:

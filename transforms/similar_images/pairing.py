@@ -30,13 +30,12 @@ def whole_pairs(near: pa.Table) -> pa.Table:
     return with_columns(whole, {"similarity": similarity}).select(PAIR_COLUMNS)
 
 
-def cropped_pairs(near: pa.Table, *, thumbnails: pa.Table) -> pa.Table:
+def cropped_pairs(candidates: pa.Table, *, thumbnails: pa.Table) -> pa.Table:
     """The pairs (PAIR_COLUMNS) among candidates whose thumbnails agree, one laid over the other.
 
     `thumbnails` has the columns FINGERPRINT_KEY, `crop_hashes` and `thumbnail` of the files of both. Of several files
     of one fingerprint that with the least crop hashes and thumbnail stands for all.
     """
-    candidates = near.filter(pa.array(is_equal(near["signal"], "crop")))
     seen = thumbnails.filter(pc.is_valid(thumbnails["thumbnail"]))
     (codes,) = key_codes(seen, key=FINGERPRINT_KEY)
     one = seen.take(pa.array(first_of_each(codes, ranks(seen["crop_hashes"]), ranks(seen["thumbnail"]))))
@@ -66,10 +65,14 @@ def embedded_pairs(new: pa.Table, *, old: pa.Table | None = None) -> pa.Table:
     return with_columns(alike, own).select(PAIR_COLUMNS)
 
 
-def candidate_ends(near: pa.Table) -> pa.Table:
-    """The fingerprints (FINGERPRINT_KEY) of candidates, whose thumbnails decide."""
-    candidates = near.filter(pa.array(is_equal(near["signal"], "crop")))
-    ends = (candidates.select(FINGERPRINT_KEY), select_as(candidates, DATASET_KEY, fingerprint="other_fingerprint"))
+def crop_candidates(near: pa.Table) -> pa.Table:
+    """The pairs of `near` whose thumbnails decide."""
+    return near.filter(pa.array(is_equal(near["signal"], "crop")))
+
+
+def ends_of(pairs: pa.Table) -> pa.Table:
+    """The fingerprints (FINGERPRINT_KEY) of pairs, each once."""
+    ends = (pairs.select(FINGERPRINT_KEY), select_as(pairs, DATASET_KEY, fingerprint="other_fingerprint"))
     return distinct(union_by_name(*ends), key=FINGERPRINT_KEY)
 
 

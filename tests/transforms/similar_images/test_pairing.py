@@ -14,7 +14,14 @@ from schemas.keys import DATASET_KEY
 from tests.transforms.clusters.histories import KEY, key_of
 from transforms.similar_images import hamming
 from transforms.similar_images.hamming import HASH_DISTANCE, find_pairs
-from transforms.similar_images.pairing import PAIR_COLUMNS, cropped_pairs, embedded_pairs, first_signals, whole_pairs
+from transforms.similar_images.pairing import (
+    PAIR_COLUMNS,
+    crop_candidates,
+    cropped_pairs,
+    embedded_pairs,
+    first_signals,
+    whole_pairs,
+)
 
 PICTURES = pa.schema([*KEY, ("fingerprint", pa.string()), ("crop_hashes", pa.binary()), ("turned_hashes", pa.binary())])
 FOUND = pa.schema(
@@ -106,10 +113,8 @@ def test_crops_are_pairs_where_the_pictures_agree() -> None:
     rows = [{**own(1), "fingerprint": look, "crop_hashes": crop, "thumbnail": small} for look, crop, small in seen]
     types = [*KEY, ("fingerprint", pa.string()), ("crop_hashes", pa.binary()), ("thumbnail", pa.binary())]
     thumbnails = pa.Table.from_pylist(rows, pa.schema(types))
-    found = cropped_pairs(
-        candidates(("a", "b", "crop", 60), ("a", "c", "crop", 61), ("a", "x", "crop", 5), ("b", "c", "hash", 7)),
-        thumbnails=thumbnails,
-    )
+    near_each = candidates(("a", "b", "crop", 60), ("a", "c", "crop", 61), ("a", "x", "crop", 5), ("b", "c", "hash", 7))
+    found = cropped_pairs(crop_candidates(near_each), thumbnails=thumbnails)
     assert found.column_names == list(PAIR_COLUMNS)
     assert [(row["other_fingerprint"], row["signal"], row["distance"]) for row in found.to_pylist()] == [
         ("b", "crop", 60)
