@@ -29,7 +29,7 @@ class Source:
     """Rows of other tables that belong to a file.
 
     `columns` (name -> SQL) are read from `rows`, a FROM clause over `tables`. Of `many` a file has any number, the
-    elements of a list; else one or none.
+    elements of a list; else one or none. `always` is a column that no row lacks.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Source:
     many: bool = True
     grouped: bool = False
     bucketed: bool = True
+    always: str = "uri"
 
     def select(self, within: Within, names: Collection[str]) -> str:
         """The rows that satisfy a condition on project and dataset: a subquery of the file's key and these columns."""
@@ -107,7 +108,7 @@ GONE = Source(
 """Files that callers deleted, and the removing job has not removed yet."""
 IS_THERE = "gone.removed_time IS NULL OR gone.removed_time < files.update_time"
 """Whether a file is there, beside GONE."""
-LABELS = Source("label", "files", {"label": "unnest(labels)"}, ("files",))
+LABELS = Source("label", "files", {"label": "unnest(labels)"}, ("files",), always="label")
 ADDRESSES = Source("address", "file_places", {level: level for level in LEVELS}, ("file_places",))
 PLACES = Source("place", "file_places", {name: name for name in (*LEVELS, "time_zone")}, ("file_places",), many=False)
 FEATURES = Source("feature", "file_features", {"image_score": "image_score"}, ("file_features",), many=False)
@@ -254,7 +255,7 @@ def find_field(name: str) -> Field:
 def whole_list(name: str) -> Field:
     """A list itself, of which can be asked whether it has an element."""
     source = LISTS[name]
-    return Field(name, "text", "uri" if source else None, source)
+    return Field(name, "text", source.always if source else None, source)
 
 
 def find_list(name: str) -> str:

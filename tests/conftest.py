@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -40,6 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options --slow and --no-spark."""
     parser.addoption("--slow", action="store_true", help="run the slow tests, too")
     parser.addoption("--no-spark", action="store_true", help="leave out the tests that start Spark")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hypothesis makes the same examples each time, with --slow others. No deadlines: machines are shared."""
+    settings.register_profile("lakealbum", deadline=None, derandomize=not config.getoption("--slow"))
+    settings.load_profile("lakealbum")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

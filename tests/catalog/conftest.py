@@ -12,16 +12,12 @@ from uuid import uuid5
 
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from hypothesis import settings
 
 from catalog.commits import append, to_arrow
 from catalog.create import ensure_lake
 from catalog.lake import Lake, Row, Scope
 from schemas.lake import CLUSTER_NAMESPACE, TABLES, bucket_of, file_object_id
 from schemas.settings import LakeSettings
-
-settings.register_profile("no deadline", deadline=None)  # the machine is shared
-settings.load_profile("no deadline")
 
 DAY = timedelta(days=1)
 NOON = datetime(2025, 11, 20, 12, tzinfo=UTC)

@@ -455,6 +455,16 @@ def test_elements_of_lists_count_one_by_one_only_when_nested(maker: LakeMaker) -
     assert ask(maker, group("not", group("nested", *boy))) == ["a.jpg"]
 
 
+def test_a_list_exists_where_it_has_an_element(maker: LakeMaker) -> None:
+    labels = {"a.jpg": ["x"], "b.jpg": [], "c.jpg": None}
+    maker.insert("files", [maker.file(uri, labels=listed) for uri, listed in labels.items()])
+    maker.insert("figures", [maker.figure("f", uri="b.jpg")])
+    maker.insert("file_places", [maker.file_place("c.jpg", country=None, city="Ulm")])
+    for name, uri in {"Labels": "a.jpg", "Figures": "b.jpg", "Addresses": "c.jpg"}.items():
+        assert ask(maker, leaf(name, "exist")) == [uri]
+        assert ask(maker, group("not", leaf(name, "exist"))) == sorted(labels.keys() - {uri})
+
+
 def test_a_polygon_and_points(maker: LakeMaker) -> None:
     points = {"in.jpg": (34, 119), "dent.jpg": (34.9, 119), "out.jpg": (36, 119), "nowhere.jpg": (None, None)}
     maker.insert("files", [maker.file(uri, latitude=lat, longitude=lon) for uri, (lat, lon) in points.items()])
