@@ -78,6 +78,11 @@ def list_bindings(lake: Lake, scope: Scope) -> list[Row]:
     return lake.read(f"SELECT * FROM bindings WHERE {where} ORDER BY dataset_name, source", BINDINGS.name)
 
 
+def every_binding(lake: Lake) -> list[Row]:
+    """The bindings of all projects."""
+    return lake.read("SELECT * FROM bindings", BINDINGS.name)
+
+
 def get_binding(lake: Lake, scope: Scope, name: str) -> Row:
     """The binding of an id, or of a source. Raises NotFound, or UsageError where several datasets follow the source."""
     known = list_bindings(lake, scope)

@@ -45,7 +45,8 @@ _LOCAL = ("file:",)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-def _uri(name: str) -> Parameter:
+def uri_of(name: str) -> Parameter:
+    """The URI of a file or a source."""
     return text(name, most_bytes=MOST_URI_BYTES)
 
 
@@ -80,8 +81,8 @@ def _lat_long(name: str) -> Parameter:
 
 _PLACE = [text(name) for name in ("Language", "Country", "Province", "City", "District", "Township", "AddressLine")]
 INPUT_FILE = (
-    _uri("URI").must,
-    _uri("OSSURI"),
+    uri_of("URI").must,
+    uri_of("OSSURI"),
     text("CustomId", most_bytes=MAX_TEXT_BYTES),
     mapping("CustomLabels"),
     text("FileHash", most_bytes=MAX_TEXT_BYTES),
@@ -131,7 +132,7 @@ def batch_index_file_meta(context: Context, params: Params) -> Fields:
     return _index(context, "BatchIndexFileMeta", params, _listed(params["Files"], "Files"))
 
 
-@operation("GetFileMeta", "dataset", _uri("URI").must, texts("WithFields"))
+@operation("GetFileMeta", "dataset", uri_of("URI").must, texts("WithFields"))
 def get_file_meta(context: Context, params: Params) -> Fields:
     """What is known of a file."""
     files = _documents(context, [params["URI"]], params)
@@ -168,7 +169,7 @@ def batch_update_file_meta(context: Context, params: Params) -> Fields:
     }
 
 
-@operation("DeleteFileMeta", "dataset", _uri("URI").must)
+@operation("DeleteFileMeta", "dataset", uri_of("URI").must)
 def delete_file_meta(context: Context, params: Params) -> Fields:
     """Deletes a file's metadata, if it is there: it is hidden at once, and removed behind the answer."""
     return _delete(context, "DeleteFileMeta", [params["URI"]])
@@ -211,14 +212,14 @@ def _is_list(uri: str) -> bool:
 
 def _index(context: Context, name: str, params: Params, files: Sequence[Row]) -> Fields:
     for file in files:
-        _check_uri(file["URI"])
+        check_uri(file["URI"])
     event_id = str(uuid.uuid4()).upper()
     more = {key: value for key, value in params.items() if key in ("Notification", "UserData")}
     context.accept([_piece(context, name, event_id, file, more) for file in files])
     return {"EventId": event_id}
 
 
-def _check_uri(uri: str) -> None:
+def check_uri(uri: str) -> None:
     """The endpoint opens no file that a caller names: a URI is a name, of an object that others can read."""
     if not _SCHEME.fullmatch(uri) or uri.lower().startswith(_LOCAL):
         raise invalid(f"URI {uri[:200]!r} is not accepted; oss://bucket/object and the like are")

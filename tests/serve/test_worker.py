@@ -22,7 +22,8 @@ from schemas.requests import REQUESTS
 from schemas.settings import LakeSettings
 from schemas.tasks import TASKS
 from serve.queue import Queue, Worker
-from serve.worker import FileWork, file_columns, next_group
+from serve.work.files import FileWork, file_columns
+from serve.work.groups import next_group
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
