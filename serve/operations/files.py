@@ -41,7 +41,8 @@ from serve.operations.registry import Context, Fields, Params, operation
 MEDIA_TYPES = ("image", "video", "audio", "document", "archive", "other")
 MOST_URI_BYTES = 4096
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/][^\x00-\x1f\x7f]*")
-_LOCAL = ("file:",)
+_SCHEMES = frozenset("oss pds s3 s3a gs gcs abfs abfss wasb wasbs az adl cos cosn obs hdfs viewfs".split())
+"""Of object stores and file systems of clusters: what web servers or this machine have is no file of a dataset."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -221,8 +222,8 @@ def _index(context: Context, name: str, params: Params, files: Sequence[Row]) ->
 
 def check_uri(uri: str) -> None:
     """The endpoint opens no file that a caller names: a URI is a name, of an object that others can read."""
-    if not _SCHEME.fullmatch(uri) or uri.lower().startswith(_LOCAL):
-        raise invalid(f"URI {uri[:200]!r} is not accepted; oss://bucket/object and the like are")
+    if not _SCHEME.fullmatch(uri) or uri.partition("://")[0].lower() not in _SCHEMES:
+        raise invalid(f"URI {uri[:200]!r} is not accepted; oss://bucket/object, and URIs of other object stores, are")
     if any(step in (".", "..") for step in uri.partition("://")[2].split("/")):
         raise invalid(f"URI {uri[:200]!r} has the step . or .., which names no object")
 
@@ -234,8 +235,9 @@ def _piece(context: Context, name: str, event_id: str, file: Row, more: Params) 
 
 def _documents(context: Context, uris: Sequence[str], params: Params) -> list[Fields]:
     fields = tuple(params.get("WithFields", ()))
-    rows = read_files(context.lake, context.scope, uris, fields)
-    return [imm.only(imm.file(row, context.language), fields) for row in rows]
+    rows = {row["uri"]: row for row in read_files(context.lake, context.scope, uris, fields)}
+    found = [rows[uri] for uri in dict.fromkeys(uris) if uri in rows]
+    return [imm.only(imm.file(row, context.language), fields) for row in found]
 
 
 def _update(context: Context, name: str, files: Sequence[Row]) -> list[ApiError | None]:
