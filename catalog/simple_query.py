@@ -45,8 +45,6 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "map": ("exist",),
 }
 """What can be asked of a field, by how its values compare."""
-_MISPRINTS = {"it": "lt", "ite": "lte"}
-"""What some of IMM's help pages have, and programs copy."""
 _KEYS = {"Field", "Operation", "Value", "SubQueries"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _CJK = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
@@ -188,7 +186,6 @@ def _read(node: Any, level: int, inside: str | None) -> Condition:
     if level > MOST_LEVELS:
         raise LimitExceeded(f"the query has more than {MOST_LEVELS} levels of SubQueries; up to that are accepted")
     operation = _text(node, "Operation").lower()
-    operation = _MISPRINTS.get(operation, operation)
     below = node.get("SubQueries") or []
     if not isinstance(below, list):
         raise UsageError(f"SubQueries is {_shown(below)}; a list of conditions is accepted")

@@ -10,6 +10,7 @@ from typing import Any
 
 from catalog import imm
 from catalog.figures import Change, FaceMarks, find_person, update_person
+from catalog.file_edits import FileChange, append_file_edits
 from catalog.file_fields import INDEPENDENT, UNCLUSTERED
 from catalog.file_notes import COLUMNS, given_by, note_files, removed_at
 from catalog.files import read_files
@@ -41,7 +42,10 @@ from serve.operations.registry import Context, Fields, Params, operation
 MEDIA_TYPES = ("image", "video", "audio", "document", "archive", "other")
 MOST_URI_BYTES = 4096
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/][^\x00-\x1f\x7f]*")
-_SCHEMES = frozenset("oss pds s3 s3a gs gcs abfs abfss wasb wasbs az adl cos cosn obs hdfs viewfs".split())
+_SCHEMES = (
+    *("oss", "pds", "s3", "s3a", "gs", "gcs", "cos", "cosn", "obs", "az", "adl"),
+    *("abfs", "abfss", "wasb", "wasbs", "hdfs", "viewfs"),
+)
 """Of object stores and file systems of clusters: what web servers or this machine have is no file of a dataset."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -110,6 +114,8 @@ INPUT_FILE = (
     records("Figures", text("FigureId").must, text("FigureClusterId"), text("FigureType"), most=1000),
 )
 """What callers say of a file."""
+_LABELS = {"CustomId": "custom_id", "CustomLabels": "custom_labels"}
+"""What callers change at once, as an edit of the file."""
 _FILE = document("File").must
 _ANY_FILES = documents("Files").must
 
@@ -242,9 +248,15 @@ def _documents(context: Context, uris: Sequence[str], params: Params) -> list[Fi
 
 def _update(context: Context, name: str, files: Sequence[Row]) -> list[ApiError | None]:
     """Changes files. What stands beside `files` changes at once; what a source tells, by the worker."""
-    there = {row["uri"] for row in read_files(context.lake, context.scope, [f["URI"] for f in files], ("URI",))}
+    there = {row["uri"]: row for row in read_files(context.lake, context.scope, [f["URI"] for f in files], ("URI",))}
     refusals = [_assign_figures(context, f) if f["URI"] in there else not_found("File", f["URI"][:500]) for f in files]
     good = [file for file, refusal in zip(files, refusals, strict=True) if refusal is None]
+    labels: dict[str, Row] = {}
+    for file in good:
+        if given := {column: file[name] for name, column in _LABELS.items() if name in file}:
+            labels[file["URI"]] = labels.get(file["URI"], {}) | given
+    if labels:
+        append_file_edits(context.lake, [(there[uri], FileChange(fields)) for uri, fields in labels.items()])
     said = [file for file in good if file.keys() & COLUMNS.keys()]
     note_files(
         context.lake,
@@ -252,7 +264,7 @@ def _update(context: Context, name: str, files: Sequence[Row]) -> list[ApiError 
         {(context.dataset, file["URI"]): given_by(file) for file in said},
         context.now,
     )
-    told = [file for file in good if file.keys() - COLUMNS.keys() - {"URI", "Figures"}]
+    told = [file for file in good if file.keys() - COLUMNS.keys() - _LABELS.keys() - {"URI", "Figures"}]
     if told:
         event_id = str(uuid.uuid4()).upper()
         context.accept([_piece(context, name, event_id, file, {}) for file in told])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog.commits import remove
+from catalog.file_edits import take_back_labels
 from catalog.file_notes import Key, note_files, read_file_notes, replaced_by
 from catalog.lake import Lake, Row, Scope
 from catalog.requests import Piece
 from catalog.sql import all_of, literal, one_of
-from schemas.contract import ADDRESS, LEVELS
+from schemas.contract import ADDRESS, LABELS, LEVELS
 from schemas.file_notes import FILE_NOTES
 from serve.work.groups import DELETE, FILE_WORK, INDEX, Group
 
@@ -31,6 +33,9 @@ FILE_COLUMNS: Mapping[str, pa.DataType] = {
     "address": ADDRESS,
     "title": pa.string(),
     "labels": pa.list_(pa.string()),
+    "custom_id": pa.string(),
+    "custom_labels": LABELS,
+    "attributes": pa.string(),
 }
 """What an InputFile can say of a file of the lake."""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -45,6 +50,7 @@ class FileWork:
     whole: bool = False
     """Whether `index` takes the place of what was said of the file, or is laid over it."""
     asked: datetime = _LONG_AGO
+    """When it was last asked to be indexed as a whole."""
 
     def add(self, piece: Piece) -> None:
         """What another piece, asked later, makes of it."""
@@ -52,10 +58,9 @@ class FileWork:
         if kind == DELETE:
             self.remove, self.index, self.whole = True, None, False
         elif kind == INDEX:
-            self.index, self.whole = dict(piece.parameters["File"]), True
+            self.index, self.whole, self.asked = dict(piece.parameters["File"]), True, piece.ask_time
         elif self.index is not None or not self.remove:
             self.index = {**(self.index or {}), **piece.parameters["File"]}
-        self.asked = piece.ask_time
 
 
 def carry_out_files(lake: Lake, group: Group) -> None:
@@ -69,6 +74,7 @@ def carry_out_files(lake: Lake, group: Group) -> None:
         _remove_files(lake, group.project, dataset, removed, until=group.pieces[-1].ask_time)
     indexed = {key: work for key, work in works.items() if work.index is not None}
     if indexed:
+        _replace(lake, group.project, indexed)
         _say_more(lake, group.project, indexed)
         _index_files(lake, group.project, indexed)
 
@@ -92,6 +98,13 @@ def _remove_files(lake: Lake, project: str, dataset: str, uris: Sequence[str], *
             [scope.condition(lake, bucketed=False), f"removed_time <= {literal(until)}", one_of("uri", uris)]
         )
         remove(lake.root, FILE_NOTES, noted)
+
+
+def _replace(lake: Lake, project: str, works: Mapping[Key, FileWork]) -> None:
+    """Takes back what callers said of files before these were asked to be indexed anew."""
+    whole = {key: work.asked for key, work in works.items() if work.whole}
+    if whole:
+        take_back_labels(lake, project, whole)
 
 
 def _say_more(lake: Lake, project: str, works: Mapping[Key, FileWork]) -> None:
@@ -146,7 +159,24 @@ def file_columns(document: Mapping[str, Any], language: str, *, whole: bool) -> 
         "title": document.get("Title"),
         "labels": [label["LabelName"] for label in document.get("Labels") or [] if label.get("LabelName")] or None,
     }
-    return told if whole else {name: value for name, value in told.items() if value is not None}
+    if whole:
+        return told | {
+            "custom_id": document.get("CustomId"),
+            "custom_labels": document.get("CustomLabels"),
+            "attributes": _attributes(document),
+        }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _attributes(document: Mapping[str, Any]) -> str | None:
+    """Labels and addresses whole, where columns do not tell all of them."""
+    labels, addresses = document.get("Labels") or [], document.get("Addresses") or []
+    more: dict[str, Any] = {}
+    if any(label.keys() - {"LabelName"} for label in labels):
+        more["Labels"] = labels
+    if len(addresses) > 1 or any(place.keys() & {"AddressLine", "Language"} for place in addresses):
+        more["Addresses"] = addresses
+    return json.dumps(more, ensure_ascii=False) if more else None
 
 
 def _address(addresses: Sequence[Mapping[str, str]], language: str) -> dict[str, str | None] | None:
