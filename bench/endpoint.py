@@ -1,12 +1,13 @@
 """Load on the endpoint: queries, files sent at a rate with the server killed meanwhile, and malformed requests.
 
     python bench/endpoint.py query [--clusters 1000000] [--files 10000000] [--clients 1 8 64] [--seconds 10]
-    python bench/endpoint.py index [--rate 1000] [--seconds 300] [--clients 64] [--kill] [--lake DIR]
+    python bench/endpoint.py index [--rate 1000] [--seconds 300] [--clients 64] [--kill] [--jobs] [--lake DIR]
     python bench/endpoint.py fuzz [--requests 100000] [--clients 16] [--seed 1]
 
 `query` is of the lake of bench/query_clusters.py, with files: a million clusters and ten million files in 20,000
 datasets. Each call asks for the first page of another dataset: of its clusters, then of its files. `index` sends
-single files; at the end every file that was acknowledged must be in the lake's `requests`. `fuzz` tells how much
+single files; at the end every file that was acknowledged must be in the lake's `requests`. With `--jobs` a worker
+indexes them meanwhile, `--kill` kills it, too, and at the end all must be in `files`. `fuzz` tells how much
 memory the server has before and after. Clients are coroutines of this process that sign their requests; they share
 the machine with the server, whose CPU seconds are told.
 """
@@ -35,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.malformed_requests import Malformed, check_answer
 from bench.query_clusters import DATASETS, PROJECT, make_files, make_lake
 from catalog.lake import Lake
+from catalog.requests import read_pending
 from schemas.requests import REQUESTS
 from serve.keys import Key, create_key
 from serve.operations import load
@@ -55,8 +57,9 @@ SIGNED = (
 class Server:
     """A `lakealbum serve` over plain HTTP, started again where it was."""
 
-    def __init__(self, lake: str, credentials: str, port: int) -> None:
-        command = [sys.executable, "-m", "jobs.cli.main", "serve", "--http", "--no-jobs", "--lake", lake]
+    def __init__(self, lake: str, credentials: str, port: int, *, jobs: bool = False) -> None:
+        command = [sys.executable, "-m", "jobs.cli.main", "serve", "--http", "--lake", lake]
+        command += [] if jobs else ["--no-jobs"]
         self.command = [*command, "--credentials", credentials, "--port", str(port), "--workers", "32"]
         self.start()
 
@@ -79,7 +82,9 @@ class Server:
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
 
     def kill(self) -> None:
-        """Ends it without warning."""
+        """Ends it, and its worker, without warning."""
+        for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
@@ -141,6 +146,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kill", action="store_true", help="kill the server half-way, and start it again")
+    parser.add_argument("--jobs", action="store_true", help="index what is sent")
     parser.add_argument("--port", type=int, default=18551)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -151,7 +157,7 @@ def main() -> None:
         if asked.load == "query" and not lake.exists():
             make_lake(str(lake), asked.clusters, 1000)
             make_files(str(lake), asked.files)
-        server = Server(str(lake), credentials, asked.port)
+        server = Server(str(lake), credentials, asked.port, jobs=asked.jobs)
         print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
         try:
             if asked.load == "query":
@@ -166,6 +172,8 @@ def main() -> None:
                 seconds = asked.seconds or 300
                 sent = asyncio.run(index(server, key, asked.port, clients, asked.rate, seconds, asked.kill))
                 check(str(lake), sent)
+                if asked.jobs:
+                    check_indexed(str(lake), sent)
         finally:
             server.stop()
 
@@ -303,6 +311,16 @@ async def insist(call: Callable[[], Awaitable[int]]) -> None:
         except (ConnectionError, OSError):
             pass
         await asyncio.sleep(0.1)
+
+
+def check_indexed(lake: str, acknowledged: list[str]) -> None:
+    """Waits until the worker has done what was asked, and counts what was acknowledged and is no file."""
+    begun = time.perf_counter()
+    while read_pending(Lake(lake), 1):
+        time.sleep(1)
+    found = {row["uri"] for row in Lake(lake).read("SELECT uri FROM files", "files")}
+    seconds = time.perf_counter() - begun
+    print(f"indexed {seconds:.0f} s later: {len(found):,} files; lost: {len(set(acknowledged) - found):,}")
 
 
 def check(lake: str, acknowledged: list[str]) -> None:
