@@ -38,6 +38,8 @@ FILE_COLUMNS: Mapping[str, pa.DataType] = {
     "attributes": pa.string(),
 }
 """What an InputFile can say of a file of the lake."""
+MOST_ATTRIBUTES = 1 << 20
+"""Bytes of them that index takes."""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -169,14 +171,15 @@ def file_columns(document: Mapping[str, Any], language: str, *, whole: bool) -> 
 
 
 def _attributes(document: Mapping[str, Any]) -> str | None:
-    """Labels and addresses whole, where columns do not tell all of them."""
+    """Labels and addresses whole, where columns do not tell all of them, and they are not endless."""
     labels, addresses = document.get("Labels") or [], document.get("Addresses") or []
     more: dict[str, Any] = {}
     if any(label.keys() - {"LabelName"} for label in labels):
         more["Labels"] = labels
     if len(addresses) > 1 or any(place.keys() & {"AddressLine", "Language"} for place in addresses):
         more["Addresses"] = addresses
-    return json.dumps(more, ensure_ascii=False) if more else None
+    text = json.dumps(more, ensure_ascii=False)
+    return text if more and len(text.encode()) <= MOST_ATTRIBUTES else None
 
 
 def _address(addresses: Sequence[Mapping[str, str]], language: str) -> dict[str, str | None] | None:

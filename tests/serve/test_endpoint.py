@@ -398,6 +398,7 @@ def test_files_are_taken_in_durably(endpoint: Endpoint, project: str, dataset: s
         (imm.InputFile(uri="oss://b/../../etc/passwd"), "InvalidArgument"),
         (imm.InputFile(uri="http://169.254.169.254/latest/meta-data"), "InvalidArgument"),
         (imm.InputFile(uri="gopher://b/a"), "InvalidArgument"),
+        (imm.InputFile(uri="oss://b/a", custom_labels={str(n): "x" * 700 for n in range(100)}), "InvalidArgument"),
         (imm.InputFile(uri="oss://b/a", lat_long="91,0"), "InvalidArgument"),
         (imm.InputFile(uri="oss://b/a", produce_time="yesterday"), "InvalidArgument"),
         (imm.InputFile(uri="oss://b/a", media_type="hologram"), "InvalidArgument"),
