@@ -7,6 +7,7 @@ commits, since each of them adds a file.
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -27,6 +28,7 @@ Result = TypeVar("Result")
 ATTEMPTS = 60
 COMPACT_EVERY = 50
 _LONGEST_PAUSE = 0.2  # seconds; a commit takes a tenth of it
+_TURNS: dict[str, threading.Lock] = {}
 _NO_RETRY = CommitProperties(max_commit_retries=0)
 
 
@@ -167,10 +169,14 @@ def to_arrow(contract: Contract, rows: Sequence[Row]) -> pa.Table:
 
 
 def until_committed(contract: Contract, write: Callable[[], Result]) -> Result:
-    """The result of `write`, tried again while other writers take the version that it would commit as."""
+    """The result of `write`, tried again while other writers take the version that it would commit as.
+
+    Threads of this process take turns: all but one of those that race would do their work for nothing.
+    """
     for attempt in range(ATTEMPTS):
         try:
-            return write()
+            with _TURNS.setdefault(contract.name, threading.Lock()):
+                return write()
         except CommitFailedError as error:
             lost_to = error
             time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.01 * 2**attempt)))
