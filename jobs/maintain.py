@@ -8,7 +8,6 @@ not mind it: one that loses a race to maintenance is done again, maintenance tha
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sys
@@ -24,6 +23,7 @@ from pydantic import Field, field_validator
 from pyspark.sql import SparkSession
 
 from catalog import upkeep
+from catalog.commands.output import print_document
 from catalog.create import ensure_table, repair_table
 from catalog.lake import Lake as Catalog
 from catalog.storage import storage_options
@@ -441,7 +441,7 @@ def migrate(lake: str, dry_run: bool, as_json: bool) -> None:
     """Move a lake to this version's table contracts, and add what its tables lack."""
     done = migrate_lake(lake, dry_run=dry_run)
     if as_json:
-        print(json.dumps({"ContractVersion": CONTRACT_VERSION, "DryRun": dry_run, "Changes": done}, indent=2))
+        print_document({"ContractVersion": CONTRACT_VERSION, "DryRun": dry_run, "Changes": done})
         return
     for line in done:
         print(("would be done: " if dry_run else "done: ") + line)

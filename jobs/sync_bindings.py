@@ -34,6 +34,7 @@ from catalog.bindings import (
     read_listing,
     record_listing,
 )
+from catalog.commands.output import print_document
 from catalog.imm import pascal
 from catalog.lake import Lake, Row, Scope
 from catalog.moves import carry_marks
@@ -392,15 +393,18 @@ def command(given: dict[str, Any], as_json: bool, **own: Any) -> None:
     done, run = sync_bindings(config)
     if as_json:
         ids = {"TaskId": run.task_id, "RunId": run.run_id} if run else {}
-        counts = {"RowCounts": run.ledger.row_counts} if run else {}
-        print(
-            json.dumps({**ids, "Bindings": [_document(each) for each in done], **counts}, ensure_ascii=False, indent=2)
-        )
+        print_document({**ids, "Bindings": [_document(each) for each in done], **(_lineage(run) if run else {})})
     else:
         print("\n".join(map(_line, done)) or f"Project {config.project} follows no source: `lakealbum bind` lets it.")
     failed = [f"{each.source}: {each.reason}" for each in done if each.reason not in (None, STOPPED)]
     if failed:
         raise SourceError("\n".join(failed))
+
+
+def _lineage(run: Run) -> dict[str, Any]:
+    from jobs.runtime.runs import lineage
+
+    return lineage(run)
 
 
 def _document(done: Synced) -> dict[str, Any]:
