@@ -15,40 +15,39 @@ import jobs.cluster_location_dates
 from catalog.lake import Row
 from jobs.cli.main import lakealbum, run
 from jobs.runtime.lake import Lake
-from tests.catalog.conftest import LakeMaker
+from tests.jobs.albums import Album, photo
 
 ROOT = Path(__file__).parents[3]
 SIGNALS = pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 
 
 @pytest.fixture
-def maker(tmp_path: Path) -> LakeMaker:
-    found = LakeMaker(tmp_path / "lake")
-    found.datasets("ada")
+def album(tmp_path: Path) -> Album:
+    found = Album(tmp_path)
+    found.deliver([photo("2026-03-04", "hangzhou")])
     return found
 
 
-def cluster(maker: LakeMaker, *more: str) -> int:
+def cluster(album: Album) -> int:
     """Runs a small clustering of trips, which starts no JVM."""
     days = ["--gap-days", "1", "--min-days", "1", "--max-days", "15", "--levels", "city"]
-    return run(lakealbum, ["cluster", "location-date", "--lake", maker.root, "--project", "demo", *days, *more])
+    return run(lakealbum, ["cluster", "location-date", "--lake", album.lake, "--project", "demo", *days])
 
 
-def ended(maker: LakeMaker) -> tuple[Row, Row]:
+def ended(album: Album) -> tuple[Row, Row]:
     """The last state of the one task, and the row of the one run."""
-    [task] = maker.lake.read("SELECT * FROM tasks ORDER BY update_time DESC LIMIT 1", "tasks")
-    [ran] = maker.lake.read("SELECT * FROM runs", "runs")
-    return task, ran
+    [ran] = album.rows("runs")
+    return album.rows("tasks", order="update_time")[-1], ran
 
 
 @SIGNALS
 def test_a_signal_ends_the_run_as_cancelled(
-    maker: LakeMaker, sent: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    album: Album, sent: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = signal.getsignal(sent)
     monkeypatch.setattr(jobs.cluster_location_dates, "retry_conflicts", lambda _: os.kill(os.getpid(), sent))
-    assert cluster(maker) == 128 + sent
-    task, ran = ended(maker)
+    assert cluster(album) == 128 + sent
+    task, ran = ended(album)
     assert (task["status"], task["code"], task["message"]) == ("Failed", "Cancelled", f"cancelled by {sent.name}")
     assert task["end_time"] is not None
     assert (ran["status"], ran["message"]) == ("Failed", f"cancelled by {sent.name}")
@@ -60,7 +59,7 @@ def test_a_signal_ends_the_run_as_cancelled(
 
 @SIGNALS
 def test_a_signal_before_the_work_begins_lets_none_begin(
-    maker: LakeMaker, sent: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    album: Album, sent: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = Lake.open
 
@@ -71,14 +70,12 @@ def test_a_signal_before_the_work_begins_lets_none_begin(
     begun: list[object] = []
     monkeypatch.setattr("jobs.runtime.runs.Lake.open", open_and_signal)
     monkeypatch.setattr(jobs.cluster_location_dates, "cluster_location_dates", lambda *given: begun.append(given))
-    assert cluster(maker) == 128 + sent
+    assert cluster(album) == 128 + sent
     assert begun == []
-    assert [row["code"] for row in ended(maker)[:1]] == ["Cancelled"]
+    assert [row["code"] for row in ended(album)[:1]] == ["Cancelled"]
 
 
-def test_a_failure_that_a_signal_caused_is_no_failure_of_its_own(
-    maker: LakeMaker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_that_a_signal_caused_is_no_failure_of_its_own(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> None:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -86,13 +83,11 @@ def test_a_failure_that_a_signal_caused_is_no_failure_of_its_own(
             raise OSError("the JVM is gone")
 
     monkeypatch.setattr(jobs.cluster_location_dates, "retry_conflicts", fail)
-    assert cluster(maker) == 128 + signal.SIGTERM
-    assert ended(maker)[0]["code"] == "Cancelled"
+    assert cluster(album) == 128 + signal.SIGTERM
+    assert ended(album)[0]["code"] == "Cancelled"
 
 
-def test_a_signal_while_the_end_is_written_down_comes_too_late(
-    maker: LakeMaker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_signal_while_the_end_is_written_down_comes_too_late(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
     from jobs.runtime.runs import put_run
 
     def put_and_signal(root: str, row: Row) -> None:
@@ -101,24 +96,24 @@ def test_a_signal_while_the_end_is_written_down_comes_too_late(
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr("jobs.runtime.runs.put_run", put_and_signal)
-    assert cluster(maker) == 0
-    task, ran = ended(maker)
+    assert cluster(album) == 0
+    task, ran = ended(album)
     assert (task["status"], ran["status"]) == ("Succeeded", "Succeeded")
 
 
-def test_ignored_signals_stay_ignored(maker: LakeMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ignored_signals_stay_ignored(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for what runs in the background
     try:
         monkeypatch.setattr(
             jobs.cluster_location_dates, "retry_conflicts", lambda _: os.kill(os.getpid(), signal.SIGINT)
         )
-        assert cluster(maker) == 0
+        assert cluster(album) == 0
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.spark
-def test_a_signal_ends_a_run_that_waits_for_spark(maker: LakeMaker) -> None:
+def test_a_signal_ends_a_run_that_waits_for_spark(album: Album) -> None:
     code = (
         "import sys\n"
         "from jobs.cli.main import run\n"
@@ -132,7 +127,7 @@ def test_a_signal_ends_a_run_that_waits_for_spark(maker: LakeMaker) -> None:
         "job.cluster_location_dates = work\n"
         "sys.exit(run(command))\n"
     )
-    options = ["--lake", maker.root, "--project", "demo", "--gap-days", "1", "--min-days", "1", "--max-days", "15"]
+    options = ["--lake", album.lake, "--project", "demo", "--gap-days", "1", "--min-days", "1", "--max-days", "15"]
     with subprocess.Popen(
         [sys.executable, "-c", code, *options, "--levels", "city"],
         cwd=ROOT,
@@ -152,4 +147,4 @@ def test_a_signal_ends_a_run_that_waits_for_spark(maker: LakeMaker) -> None:
         rest = process.stderr.read()
     assert process.returncode == 128 + signal.SIGTERM, "".join(said) + rest
     assert "Traceback" not in rest
-    assert (ended(maker)[0]["code"], ended(maker)[1]["status"]) == ("Cancelled", "Failed")
+    assert (ended(album)[0]["code"], ended(album)[1]["status"]) == ("Cancelled", "Failed")
