@@ -114,20 +114,22 @@ class LakeAlbumOperator(BaseOperator):
         }
 
     def _log_lines(self, process: subprocess.Popen[str]) -> str:
-        """Writes the job's log into the task's, at its levels. Returns the last line that is for people."""
+        """Writes the job's log into the task's, at its levels. Returns what it said at last that is for people."""
         assert process.stderr is not None
-        last = "it said nothing"
+        said: list[str] = []
         with process.stderr as lines:
             for line in lines:
                 try:
-                    said = json.loads(line)
-                    level = getattr(logging, str(said.pop("level")).upper())
-                    event = " ".join([said.pop("event"), *(f"{key}={said[key]}" for key in said if key != "time")])
-                except (ValueError, AttributeError, KeyError, TypeError):
-                    level, event = logging.INFO, line.rstrip()
-                    last = event or last
-                self.log.log(level, "%s", event)
-        return last
+                    fields = json.loads(line)
+                    level, event = getattr(logging, fields.pop("level").upper()), fields.pop("event")
+                except (ValueError, AttributeError, KeyError, TypeError):  # a line of another log, or for people
+                    self.log.info("%s", line.rstrip())
+                    said.append(line.strip())
+                else:
+                    told = (f"{key}={value}" for key, value in fields.items() if key != "time")
+                    self.log.log(level, "%s", " ".join([event, *told]))
+                    said.clear()
+        return "; ".join(said[-10:]) or "it said nothing"
 
     def _tell_assets(self, context: Context, result: Mapping[str, Any]) -> None:
         told = {} if context["ti"].try_number == 1 else {**(result.get("Inputs") or {})}
