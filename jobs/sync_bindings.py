@@ -163,18 +163,12 @@ def command(given: dict[str, Any], as_json: bool, **own: Any) -> None:
     done, run = sync_bindings(config)
     if as_json:
         ids = {"TaskId": run.task_id, "RunId": run.run_id} if run else {}
-        print_document({**ids, "Bindings": [_document(each) for each in done], **(_lineage(run) if run else {})})
+        print_document({**ids, "Bindings": [_document(each) for each in done], **(run.told() if run else {})})
     else:
         print("\n".join(map(_line, done)) or f"Project {config.project} follows no source: `lakealbum bind` lets it.")
     failed = [f"{each.source}: {each.reason}" for each in done if each.reason not in (None, STOPPED)]
     if failed:
         raise SourceError("\n".join(failed))
-
-
-def _lineage(run: Run) -> dict[str, Any]:
-    from jobs.runtime.runs import lineage
-
-    return lineage(run)
 
 
 def _document(done: Synced) -> dict[str, Any]:

@@ -74,6 +74,13 @@ class Run:
         """Logs a round of something that goes on until no rows are left."""
         log.info("%s: round", what, extra={"round": number, "rows": rows})
 
+    def told(self) -> dict[str, dict[str, int]]:
+        """What JSON tells of it: tables read and written, each with its version, and rows per stage.
+
+        Outputs have the tables alone in which rows changed.
+        """
+        return {"Inputs": self.ledger.inputs, "Outputs": self.ledger.outputs, "RowCounts": self.ledger.row_counts}
+
     def cache_keys(self, keys: DataFrame, stage: str) -> DataFrame:
         """Keeps `keys`, counts them as `stage`, and marks them to be sent to every worker where they are few."""
         keys = self.cache(keys)
@@ -243,20 +250,11 @@ def _first_line(error: BaseException) -> str:
     return text.splitlines()[0][:1000]
 
 
-def lineage(run: Run) -> dict[str, object]:
-    """What a run read, wrote and counted, as JSON shows it: each table with its version, rows per stage.
-
-    Outputs have the tables alone in which rows changed.
-    """
-    ledger = run.ledger
-    return {"Inputs": ledger.inputs, "Outputs": ledger.outputs, "RowCounts": ledger.row_counts}
-
-
 def print_result(run: Run, *, as_json: bool, **more: object) -> None:
     """Prints on stdout what a job did: its task, and its rows per stage."""
     ids = {"TaskId": run.task_id, "EventId": run.event_id, "RequestId": run.request_id, "RunId": run.run_id}
     if as_json:
-        print_document({**ids, **more, **lineage(run)})
+        print_document({**ids, **more, **run.told()})
         return
     for key, value in {**ids, **more}.items():
         print(f"{key}: {value}")
