@@ -83,7 +83,7 @@ def submitted_settings(submitted: str) -> dict[str, str]:
 
 
 def _of_context(text: str) -> Parent:
-    """{"parent": {"run": {"runId": X}, "job": {"namespace": X, "name": X}, "root": ...}}; root may lie beside parent."""
+    """{"parent": {"run": {"runId": X}, "job": {"namespace": X, "name": X}}}, and "root", in the parent or beside it."""
     try:
         context = json.loads(text)
         parent = context["parent"]

@@ -10,7 +10,8 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 
@@ -65,7 +66,7 @@ class Reporter:
         self._loaded.wait(LOAD_SECONDS)
         self._thread.join(WAIT_SECONDS)
         if self._thread.is_alive():
-            log.warning("lineage events were not taken within %s seconds, and are lost", WAIT_SECONDS)
+            log.warning("lineage: events were not taken within %s seconds, and may be lost", WAIT_SECONDS)
         self._thread = None
 
     def _send(self, root: str, parent: Parent | None) -> None:
@@ -74,25 +75,34 @@ class Reporter:
 
             from jobs.runtime.lineage.events import Teller
         except ImportError as error:
-            log.warning("no lineage events are sent: %s; `pip install lakealbum[lineage]`", error)
+            log.warning("lineage: nothing is told: %s; `pip install lakealbum[lineage]`", error)
             return
         finally:
             self._loaded.set()
-        nominal_time = find_nominal_time(os.environ)
-        teller = Teller(root, os.environ.get(NAMESPACE) or DEFAULT_NAMESPACE, parent, nominal_time)
-        try:
-            # The folder that a job runs in says nothing of its source code, of which the client would tell.
-            client = OpenLineageClient(config={"facets": {"source_code_location": {"disabled": True}}})
+        # The folder that a job runs in says nothing of its source code, of which the client would tell.
+        config = {"facets": {"source_code_location": {"disabled": True}}}
+        namespace = os.environ.get(NAMESPACE) or DEFAULT_NAMESPACE
+        teller = Teller(root, namespace, parent, find_nominal_time(os.environ))
+        with _never_failing("nothing is told"):
+            client = OpenLineageClient(config=config)
             while (state := self._states.get()) is not None:
-                client.emit(teller.event(state))
+                with _never_failing(f"status {state.run['status']} of run {state.run['run_id']} is not told"):
+                    client.emit(teller.event(state))
             client.close(WAIT_SECONDS)
-        except Exception as error:  # whatever a client, its transports and the network come up with
-            log.warning("a lineage event was not taken, and the rest is not sent: %r", error)
+
+
+@contextmanager
+def _never_failing(what: str) -> Iterator[None]:
+    """Logs whatever a client, its transports and the network come up with: lineage fails no run."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("lineage: %s: %r", what, error)
 
 
 def _find_parent() -> Parent | None:
     try:
         return find_parent(os.environ, submitted_settings(SUBMITTED))
     except ValueError as error:
-        log.warning("lineage events have no parent: %s", error)
+        log.warning("lineage: events have no parent: %s", error)
         return None
