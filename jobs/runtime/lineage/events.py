@@ -47,7 +47,10 @@ SUBTYPES = {"identity": "IDENTITY", "transformation": "TRANSFORMATION", "aggrega
 """Changes of which the value is in the result; others decide which rows there are."""
 ALL_ACCEPTED = "every_row_accepted"
 """The assertion that no row of a source was refused."""
-FIELDS = sorted({name for table in ("files", "file_features", "figures") for name in TABLES[table].names}, key=len)
+_FIELDS = sorted(
+    {name for table in ("files", "file_features", "figures") for name in TABLES[table].names}, key=len, reverse=True
+)
+"""Columns that reasons may begin with, the longest first."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ def _assertions(
         ALL_ACCEPTED, total == accepted, severity="warn", expected=str(total), actual=str(accepted)
     )
     for reason, refused in sorted((reason, number) for reason, number in rows.items() if reason and number):
-        column = next((name for name in reversed(FIELDS) if reason.startswith(f"{name}_")), None)
+        column = next((name for name in _FIELDS if reason.startswith(f"{name}_")), None)
         yield data_quality_assertions_dataset.Assertion(
             reason,
             False,
