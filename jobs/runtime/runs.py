@@ -132,8 +132,8 @@ def run_job(
         if config.dry_run:
             yield run
             return
-        run.lineage = Reporter(lake.root)
         record = _Record(config, job, task, run)
+        run.lineage = Reporter(lake.root)
         record.write("Running")
         log.info("started", extra={"job": job, "run_id": run_id, "task_id": task["task_id"], "lake": config.lake})
         with closing(run.lineage), notifying(config.lake, task, config.notify), record.heartbeat():
