@@ -9,7 +9,7 @@ import os
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -26,6 +26,8 @@ from jobs.cli.options import JobConfig
 from jobs.runtime.cancellation import Cancellation
 from jobs.runtime.commits import Ledger
 from jobs.runtime.lake import Lake
+from jobs.runtime.lineage.reporting import Reporter
+from jobs.runtime.lineage.states import RunState
 from jobs.runtime.progress import Progress, configure_logging
 from jobs.runtime.session import keep, open_session
 from schemas.errors import Cancelled, LakeAlbumError
@@ -55,6 +57,7 @@ class Run:
     dry_run: bool
     progress: Progress
     ledger: Ledger = field(default_factory=Ledger)
+    lineage: Reporter = field(default_factory=Reporter)
 
     def clock(self) -> Column:
         """The run's time, as a column."""
@@ -161,9 +164,10 @@ def run_job(
         if config.run_id:
             refuse_repeated_run(CatalogLake(config.lake), config.run_id)
         record = _Record(config, job, task, run)
+        run.lineage = Reporter(lake.root)
         record.write("Running")
         log.info("started", extra={"job": job, "run_id": run_id, "task_id": task["task_id"], "lake": config.lake})
-        with notifying(config.lake, task, config.notify), record.heartbeat():
+        with closing(run.lineage), notifying(config.lake, task, config.notify), record.heartbeat():
             try:
                 cancellation.begin()
                 yield run
@@ -197,7 +201,9 @@ class _Record:
                 return
             self.done = status != "Running"
             self._append_task(status, code, message)
-            put_run(self.config.lake, self._run_row(status, message))
+            row = self._run_row(status, message)
+            put_run(self.config.lake, row)
+            self.run.lineage.tell(RunState(row, self.task, self.run.ledger.sources, code))
 
     def _append_task(self, status: str, code: str | None = None, message: str | None = None) -> None:
         now = datetime.now(UTC)
