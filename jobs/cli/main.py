@@ -8,7 +8,7 @@ import sys
 import click
 
 from schemas.errors import LakeAlbumError
-from schemas.version import VERSION
+from schemas.version import full_version
 
 KINDS = "location-date, similar-images, figures"
 # verb -> (module that holds its click command, name of the command, one line of help)
@@ -78,8 +78,16 @@ class LazyGroup(click.Group):
             formatter.write_dl([(verb, text) for verb, (_, _, text) in VERBS.items()])
 
 
+def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        click.echo(full_version())
+        ctx.exit()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(VERSION, message="%(version)s")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version and exit."
+)
 def lakealbum() -> None:
     """Turn a lake of photo and video metadata into albums."""
 
