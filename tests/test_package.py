@@ -49,7 +49,9 @@ def python(site: Path, code: str, folder: Path) -> str:
 def files_under(folder: Path, *suffixes: str) -> dict[str, bytes]:
     """The files of a folder, links followed."""
     found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found if not suffixes or path.suffix in suffixes}
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in found if not suffixes or path.suffix in suffixes
+    }
 
 
 def test_site_packages_get_one_package_and_a_path(site: Path) -> None:
@@ -79,7 +81,9 @@ def test_the_version_is_told_once_with_the_commit_of_the_build(site: Path, hosti
 
 
 def test_every_interpreter_of_the_environment_finds_the_packages(site: Path, tmp_path: Path) -> None:
-    code = "import jobs.runtime.conf as module\nprint(module.__file__, *sorted(p.name for p in module.CONF.glob('*.xml')))"
+    code = (
+        "import jobs.runtime.conf as module\nprint(module.__file__, *sorted(p.name for p in module.CONF.glob('*.xml')))"
+    )
     assert python(site, code, tmp_path) == f"{site}/lakealbum/jobs/runtime/conf.py pom.xml\n"
 
 
