@@ -125,6 +125,12 @@ def test_help_of_files_loads_no_job_and_a_clustering_no_other() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.parametrize("job", ["index_files", "cluster_location_dates", "maintain"])
+def test_a_job_loads_what_only_some_runs_need_when_they_need_it(job: str) -> None:
+    code = f"import sys, jobs.{job}\nlate = {{'pandas', 'scipy.spatial'}} & set(sys.modules)\nassert not late, late"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_a_sync_loads_spark_only_for_what_changed() -> None:
     code = "import sys, jobs.sync_bindings\nassert not {'pyspark', 'delta', 'PIL'} & set(sys.modules), sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
