@@ -32,7 +32,7 @@ from jobs.runtime.progress import Progress, configure_logging
 from jobs.runtime.session import keep, open_session
 from schemas.errors import Cancelled, LakeAlbumError
 from schemas.settings import LakeSettings
-from schemas.version import VERSION
+from schemas.version import full_version
 from transforms.tables.keyed import with_columns
 
 HEARTBEAT_SECONDS = 30.0
@@ -221,7 +221,7 @@ class _Record:
             "project_name": self.config.project,
             "parameters": self.parameters,
             "config_hash": hashlib.sha256(self.parameters.encode()).hexdigest(),
-            "code_version": VERSION,
+            "code_version": full_version(),
             "inputs": dict(ledger.inputs),
             "outputs": dict(ledger.outputs),
             "row_counts": dict(ledger.row_counts),
