@@ -50,7 +50,7 @@ def _json(rows: pa.RecordBatchReader, out: IO[bytes]) -> None:
     names, separator = rows.schema.names, "[\n  "
     for values in _values(rows):
         row = dict(zip(names, values, strict=True))
-        out.write(f"{separator}{json.dumps(row, ensure_ascii=False, default=_plain)}".encode())
+        out.write(f"{separator}{json.dumps(row, ensure_ascii=False, default=plain)}".encode())
         separator = ",\n  "
     out.write(b"[]\n" if separator.startswith("[") else b"\n]\n")
 
@@ -107,14 +107,14 @@ def _text(value: Any) -> str:
         case str():
             return value
         case bool() | int() | float() | Decimal():
-            return json.dumps(value, default=_plain)
+            return json.dumps(value, default=plain)
         case dict() | list():
-            return json.dumps(value, ensure_ascii=False, default=_plain)
+            return json.dumps(value, ensure_ascii=False, default=plain)
         case _:
-            return str(_plain(value))
+            return str(plain(value))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What JSON has for a value that it has no type for: times as RFC 3339, bytes in hex, whole decimals as numbers."""
     match value:
         case datetime():
