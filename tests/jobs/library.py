@@ -110,7 +110,9 @@ def _faces(pictures: list[Row]) -> Iterator[Row]:
     """One to three faces in every other picture of ada's that is no copy."""
     noise = np.random.default_rng(11)
     looks = {name: _unit(noise.standard_normal(64)) for name in BORN}
-    originals = [row for row in pictures if row["dataset_name"] == "ada" and "address" in row and "-b" not in row["uri"]]
+    originals = [
+        row for row in pictures if row["dataset_name"] == "ada" and "address" in row and "-b" not in row["uri"]
+    ]
     for place, picture in enumerate(originals[::2]):
         for name in list(BORN)[: 1 + place % 3]:
             embedding = _unit(looks[name] + _unit(noise.standard_normal(64)) * 0.4)
