@@ -79,7 +79,7 @@ SPARK = Engine(
     table="CREATE OR REPLACE TEMPORARY VIEW {name} AS SELECT * FROM delta.`{uri}`;\n",
     quote="`",
     view=_SPARK_VIEW,
-    kept=_SPARK_VIEW,
+    kept=_SPARK_VIEW + "CACHE LAZY TABLE {name};\n",
     map_size="cardinality",
 )
 POLARS = Engine(

@@ -59,8 +59,9 @@ def polars_reader(lake: Lake) -> Read:
 
 
 def spark_reader(lake: Lake, spark: SparkSession) -> Read:
-    for _, statement in view_statements(lake.root, SPARK):
-        spark.sql(statement.rstrip().removesuffix(";"))
+    for statement in script(lake.root, SPARK).split(";\n"):
+        if statement.strip():
+            spark.sql(statement)
     return lambda sql: spark.sql(sql).toArrow().to_pylist(maps_as_pydicts="strict")
 
 
@@ -71,6 +72,7 @@ def read(request: pytest.FixtureRequest, lake: Lake) -> Iterator[Read]:
             pytest.skip("starts Spark: --no-spark leaves it out")
         spark = request.getfixturevalue("spark")
         yield spark_reader(lake, spark)
+        spark.catalog.clearCache()
         for name in (*TABLES, *VIEWS):
             spark.catalog.dropTempView(name)
     else:
