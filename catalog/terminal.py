@@ -192,10 +192,10 @@ def notifications(documents: list[Document]) -> None:
     _print_table(documents, columns, numeric=("Tries",))
 
 
-def rows(names: list[str], values: list[list[str]], numeric: Iterable[str]) -> None:
+def rows(names: list[str], values: list[list[str]]) -> None:
     """Rows of any query: a column a name."""
     columns: dict[str, Show] = {name: partial(_text_of, name) for name in names}
-    _print_table([dict(zip(names, row, strict=True)) for row in values], columns, numeric=numeric)
+    _print_table([dict(zip(names, row, strict=True)) for row in values], columns)
 
 
 def checks(documents: list[Document]) -> None:

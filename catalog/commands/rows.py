@@ -31,8 +31,7 @@ def write_rows(rows: pa.RecordBatchReader, format_: str, out: Path | None) -> No
 
 
 def _table(rows: pa.RecordBatchReader, out: IO[bytes]) -> None:
-    numeric = [field.name for field in rows.schema if _is_number(field.type)]
-    terminal.rows(rows.schema.names, [list(map(_shown, values)) for values in _values(rows)], numeric)
+    terminal.rows(rows.schema.names, [list(map(_shown, values)) for values in _values(rows)])
 
 
 def _csv(rows: pa.RecordBatchReader, out: IO[bytes]) -> None:
@@ -94,10 +93,8 @@ def _values(rows: pa.RecordBatchReader) -> Iterator[Sequence[Any]]:
 
 
 def _shown(value: Any) -> str:
-    """A value in a table: numbers with their thousands, nothing for null."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return f"{value:,.6g}" if isinstance(value, float) else _text(value)
+    """A value in a table: numbers with few digits."""
+    return f"{value:.6g}" if isinstance(value, float) else _text(value)
 
 
 def _text(value: Any) -> str:
@@ -126,7 +123,3 @@ def plain(value: Any) -> Any:
         case bytes():
             return value.hex()
     return str(value)
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
