@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 
 from catalog.commits import append
 from catalog.figures import Change, FigureQuery, query_figures, update_person
@@ -42,6 +43,15 @@ STAYS = (
 )
 BORN = {"Ada": 1980, "Ben": 1978, "Kim": 2012}
 """Who is in the pictures, the first at the most; how old somebody is follows."""
+COUNTRIES = {
+    "Portugal": (-9.5, 37.0, -6.2, 42.1),
+    "Spain": (-6.2, 36.0, 3.3, 43.7),
+    "France": (-1.6, 43.7, 7.5, 50.5),
+    "Germany": (6.0, 47.5, 15.0, 54.8),
+    "Japan": (130.0, 31.5, 141.5, 41.5),
+    "Australia": (114.0, -38.0, 153.0, -12.0),
+}
+"""West, south, east and north of countries, roughly."""
 REFUSED = {"phone-export.jsonl": {"bad_time": 5, "duplicate_uri": 3}, "old-disk.csv": {"latitude_out_of_range": 2}}
 
 
@@ -52,6 +62,7 @@ def make_library(root: Path) -> Album:
     album.deliver(pictures)
     album.deliver_faces(list(_faces(pictures)))
     _record_delivery(album, len(pictures))
+    append(album.lake, TABLES["areas"], [_area(name, *sides) for name, sides in COUNTRIES.items()])
     album.cluster(levels=("country", "city"), max_days=30)
     album.cluster_similar_images()
     album.cluster_figures()
@@ -127,6 +138,21 @@ def _faces(pictures: list[Row]) -> Iterator[Row]:
                 "gender": "male" if name == "Ben" else "female",
                 "embedding": [round(float(value), 6) for value in embedding],
             }
+
+
+def _area(name: str, *sides: float) -> Row:
+    """A country, as a box."""
+    return {
+        "area_id": f"boxes:{name}",
+        "level": "country",
+        "code": name,
+        "name": name,
+        "names": {"en": name},
+        "geometry": shapely.to_wkb(shapely.box(*sides)),
+        "tiles": [],
+        "source": "boxes",
+        "run_id": RUN,
+    }
 
 
 def _unit(row: np.ndarray) -> np.ndarray:
