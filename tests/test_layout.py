@@ -95,13 +95,14 @@ def test_a_query_loads_neither_spark_nor_pandas_nor_pydantic() -> None:
     code = (
         "import sys, jobs.cli.main, click\n"
         "from jobs.cli.main import lakealbum\n"
-        "verbs = 'bind bindings calibrate files query update delete undelete explain tasks'.split()\n"
+        "verbs = 'bind bindings calibrate files query update delete undelete explain tasks views sql check'.split()\n"
         "for verb in verbs:\n"
         "    lakealbum.get_command(click.Context(lakealbum), verb)\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"pyspark", "py4j", "delta", "pandas", "pydantic"} & set(loaded.stdout.split())
+    assert not {"duckdb", "polars"} & set(loaded.stdout.split())
     assert {"catalog", "deltalake"} <= set(loaded.stdout.split())
 
 
