@@ -19,6 +19,7 @@ from schemas.contract import TIMESTAMP, Contract
 from schemas.datasets import DATASETS
 from schemas.errors import LakeError, NotFound, UsageError
 from schemas.lake import CONTRACT_VERSION, TABLES, bucket_of, check_name, table_uri
+from schemas.locations import lake_root
 from schemas.settings import LakeSettings
 
 Row = dict[str, Any]
@@ -40,11 +41,10 @@ class Lake:
     def __init__(self, root: str) -> None:
         """Opens the lake at a directory or an object-store URI.
 
-        Raises LakeError where there is no lake, or one of another version's contracts.
+        Raises LakeError where there is no lake, or one of another version's contracts; UsageError for a root that
+        `lake_root` refuses.
         """
-        if "://" not in root and "%" in root:
-            raise LakeError(f"lake {root!r}: delta-rs takes the % for an escape; use a path without one")
-        self.root = root
+        self.root = root = lake_root(root)
         self._kept: dict[str, _Kept] = {}
         datasets = self._open(DATASETS.name)
         if datasets is None:

@@ -17,7 +17,7 @@ from catalog.create import ensure_lake, is_lake
 from catalog.lake import Lake
 from catalog.projects import Namespaces
 from schemas.errors import UsageError
-from schemas.lake import absolute_uri
+from schemas.locations import absolute_uri
 from schemas.settings import LakeSettings
 from serve import keys as key_file
 from serve.app import App, Limits

@@ -29,7 +29,8 @@ from catalog.upkeep import commits_after, committed_at
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import LakeError, UsageError
-from schemas.lake import CONTRACT_VERSION, absolute_uri, table_uri
+from schemas.lake import CONTRACT_VERSION, table_uri
+from schemas.locations import absolute_uri
 from schemas.settings import LakeSettings
 from transforms.tables.arrow_tables import ArrowBatches, gather_tables
 from transforms.tables.frames import to_frame
