@@ -18,7 +18,7 @@ from schemas.binding_files import BINDING_FILES
 from schemas.bindings import BINDINGS
 from schemas.errors import NotFound, UsageError
 from schemas.lake import CLUSTER_NAMESPACE, bucket_of
-from schemas.locations import absolute_uri, source_uri
+from schemas.locations import absolute_uri, lake_root, source_uri
 from schemas.settings import LakeSettings
 
 PREFIX = "Binding-"
@@ -36,6 +36,7 @@ def bind(root: str, scope: Scope, source: str, options: Mapping[str, Any]) -> Ro
     """
     if len(scope.datasets) != 1:
         raise UsageError(f"--dataset: exactly one is accepted by bind, not {len(scope.datasets)}")
+    root = lake_root(root)
     ensure_lake(root, LakeSettings())
     lake = Lake(root)
     source = absolute_uri(source_uri(check_text(source))).rstrip("/")

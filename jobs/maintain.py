@@ -43,6 +43,7 @@ from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
 from schemas.followers import CLUSTERED, FOLLOWERS
 from schemas.lake import CONTRACT_VERSION, TABLES, table_uri
+from schemas.locations import lake_root
 from schemas.rejected import REJECTED
 
 log = logging.getLogger("lakealbum")
@@ -439,7 +440,7 @@ def command(given: dict[str, Any], as_json: bool, **own: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def migrate(lake: str, dry_run: bool, as_json: bool) -> None:
     """Move a lake to this version's table contracts, and add what its tables lack."""
-    done = migrate_lake(lake, dry_run=dry_run)
+    done = migrate_lake(lake_root(lake), dry_run=dry_run)
     if as_json:
         print(json.dumps({"ContractVersion": CONTRACT_VERSION, "DryRun": dry_run, "Changes": done}, indent=2))
         return

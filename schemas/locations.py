@@ -12,7 +12,11 @@ _S3 = re.compile(r"s3[an]?://", re.IGNORECASE)
 _SECRETS = (
     *("access_key", "secret_key", "session_token", "awsaccesskeyid", "googleaccessid", "ossaccesskeyid"),
     *("signature", "sig", "token", "security-token"),
-    *(f"x-{store}-{name}" for store in ("amz", "goog", "oss") for name in ("signature", "credential", "security-token")),
+    *(
+        f"x-{store}-{name}"
+        for store in ("amz", "goog", "oss")
+        for name in ("signature", "credential", "security-token")
+    ),
 )
 _SIGNED = re.compile(rf"(?i)([?&](?:{'|'.join(map(re.escape, _SECRETS))})=)[^&\s\"'<>]+")
 _PASSWORD = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s\"'@:]*:[^/\s\"'@]*@")
@@ -48,8 +52,8 @@ def lake_root(location: str) -> str:
     refused = _NOT_IN_ROOTS if "://" in location else "%"
     if found := [character for character in refused if character in location]:
         raise UsageError(
-            f"lake {redact(location)!r}: Spark and delta-rs would not find it at the same place, for its "
-            f"{' and '.join(found)}; a {'URI' if '://' in location else 'path'} without {', '.join(refused)} is accepted"
+            f"lake {redact(location)!r}: Spark and delta-rs would look for it at two places, for its "
+            f"{' and '.join(found)}; a root without {', '.join(refused)} is accepted"
         )
     return absolute_uri(location) if "://" in location else location
 

@@ -17,7 +17,7 @@ from catalog.create import ensure_lake, is_lake
 from catalog.lake import Lake
 from catalog.projects import Namespaces
 from schemas.errors import UsageError
-from schemas.locations import absolute_uri
+from schemas.locations import absolute_uri, lake_root
 from schemas.settings import LakeSettings
 from serve import keys as key_file
 from serve.app import App, Limits
@@ -97,7 +97,12 @@ def serve(
     if notifications:
         Notifier(lake, Topics.read(notifications))  # what is wrong with it is said now
         told = ("--notifications", str(notifications))
-    run_server(make_app(absolute_uri(lake), credentials, threads=workers, jobs=not no_jobs, told=told), host, port, tls)
+    run_server(
+        make_app(absolute_uri(lake_root(lake)), credentials, threads=workers, jobs=not no_jobs, told=told),
+        host,
+        port,
+        tls,
+    )
 
 
 def make_app(root: str, credentials: str, *, threads: int = 16, jobs: bool = True, told: Sequence[str] = ()) -> App:

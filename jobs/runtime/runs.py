@@ -21,10 +21,13 @@ from catalog.notifications import notifying
 from catalog.tasks import append_task_state, put_run
 from jobs.cli.options import JobConfig
 from jobs.runtime.commits import Ledger
+from jobs.runtime.failures import as_ours, reason_of
 from jobs.runtime.lake import Lake
 from jobs.runtime.progress import Progress, configure_logging
 from jobs.runtime.session import keep, open_session
+from jobs.runtime.stores import check_spark_reaches, needs_s3
 from schemas.errors import LakeAlbumError
+from schemas.locations import redact
 from schemas.settings import LakeSettings
 from schemas.version import VERSION
 from transforms.tables.keyed import with_columns
@@ -92,7 +95,8 @@ def run_job(
     `task_name` is what the task's id begins with, where that is not its type. `asked` are columns of the task of a
     request that was accepted before (serve.worker): its ids and when it was asked.
 
-    A failure is written to both, with the kind of error and what it says, and raised again. A dry run leaves
+    A failure is written to both, with the kind of error and its innermost cause, and raised again, what a worker
+    raised as the error that it was. A dry run leaves
     neither. Progress and heartbeats are written by a thread of their own, every 30 seconds.
     """
     configure_logging()
@@ -120,7 +124,10 @@ def run_job(
 
         def start_spark() -> SparkSession:
             progress.stage("starting Spark", progress.percent)
-            return open_session(f"lakealbum {job}", geometry=geometry)
+            s3 = needs_s3([config.lake, *getattr(config, "source", ())])
+            spark = open_session(f"lakealbum {job}", geometry=geometry, s3=s3)
+            check_spark_reaches(config.lake)
+            return spark
 
         create = None if config.dry_run else create
         lake = Lake.open(config.lake, start_spark=start_spark, create=create, driver_rows=config.driver_rows)
@@ -136,9 +143,13 @@ def run_job(
             try:
                 yield run
             except BaseException as error:
-                code = error.code if isinstance(error, LakeAlbumError) else type(error).__name__
-                record.write("Failed", code=code, message=_first_line(error))
-                log.error("failed", extra={"job": job, "run_id": run_id, "code": code, "reason": _first_line(error)})
+                ours = as_ours(error)
+                told = ours or error
+                code, reason = told.code if isinstance(told, LakeAlbumError) else type(told).__name__, reason_of(told)
+                record.write("Failed", code=code, message=reason)
+                log.error("failed", extra={"job": job, "run_id": run_id, "code": code, "reason": reason})
+                if ours is not None:
+                    raise ours from error
                 raise
             record.write("Succeeded")
             log.info("succeeded", extra={"job": job, "run_id": run_id, **run.ledger.row_counts})
@@ -149,7 +160,7 @@ class _Record:
 
     def __init__(self, config: JobConfig, job: str, task: dict[str, object], run: Run) -> None:
         self.config, self.job, self.task, self.run = config, job, task, run
-        self.parameters = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+        self.parameters = redact(json.dumps(config.model_dump(mode="json"), sort_keys=True))
         self.lock = threading.Lock()
         self.done = False
 
@@ -206,11 +217,6 @@ class _Record:
         finally:
             stop.set()
             thread.join()
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:1000]
 
 
 def print_result(run: Run, *, as_json: bool, **more: object) -> None:
