@@ -34,7 +34,7 @@ def absolute_uri(location: str) -> str:
     """
     if "://" not in location:
         return os.path.abspath(location)
-    uri = _S3.sub("s3://", location, count=1) if _S3.match(location) else location
+    uri = one_scheme(location)
     user, at, _ = urlsplit(uri).netloc.rpartition("@")
     if at and (":" in user or uri.startswith("s3://")):
         raise UsageError(
@@ -44,10 +44,16 @@ def absolute_uri(location: str) -> str:
     return uri
 
 
-def lake_root(location: str) -> str:
-    """The root of a lake: a path as it is, a URI as `absolute_uri` gives it. Raises UsageError where the two engines would read it apart.
+def one_scheme(uri: str) -> str:
+    """A URI as it is, but any of Hadoop's schemes for S3 as `s3://`."""
+    return _S3.sub("s3://", uri, count=1) if _S3.match(uri) else uri
 
-    delta-rs takes a % for an escape, everywhere, and in URIs what follows # or ? for no part of the path.
+
+def lake_root(location: str) -> str:
+    """The root of a lake: a path as it is, a URI as `absolute_uri` gives it.
+
+    Raises UsageError where the two engines would look for it at two places: delta-rs takes a % for an escape, everywhere,
+    and in URIs what follows # or ? for no part of the path.
     """
     refused = _NOT_IN_ROOTS if "://" in location else "%"
     if found := [character for character in refused if character in location]:

@@ -75,8 +75,8 @@ def with_s3(settings: Mapping[str, str], environment: Mapping[str, str]) -> dict
         wanted |= {f"spark.delta.logStore.{scheme}.impl": LOG_STORE for scheme in ("s3", "s3a")}
     else:
         log.warning(
-            "on S3, of two writers of a table one may overwrite the other's commit: give spark-submit --jars %s, or run "
-            "the jobs of a lake one after the other, and no edits meanwhile",
+            "on S3, of two writers of a table one may overwrite the other's commit: give spark-submit --jars %s, or "
+            "run the jobs of a lake one after the other, and no edits meanwhile",
             LOG_STORE_JAR,
         )
     given = SparkConf()

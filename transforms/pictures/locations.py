@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from schemas.errors import SourceError
-from schemas.locations import absolute_uri
+from schemas.locations import one_scheme
 
 
 def is_local(location: str) -> bool:
@@ -28,7 +28,7 @@ def resolve(uri: str) -> tuple[fs.FileSystem, str]:
     """The file system of a uri and the path in it, percent-decoded."""
     if is_local(uri):
         return fs.LocalFileSystem(), local_path(uri)
-    parts = urlsplit(absolute_uri(uri), allow_fragments=False)
+    parts = urlsplit(one_scheme(uri), allow_fragments=False)
     filesystem, base = _filesystem(f"{parts.scheme}://{parts.netloc}/?{parts.query}".removesuffix("?"))
     return filesystem, base.rstrip("/") + unquote(parts.path)
 
