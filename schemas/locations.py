@@ -52,8 +52,8 @@ def one_scheme(uri: str) -> str:
 def lake_root(location: str) -> str:
     """The root of a lake: a path as it is, a URI as `absolute_uri` gives it.
 
-    Raises UsageError where the two engines would look for it at two places: delta-rs takes a % for an escape, everywhere,
-    and in URIs what follows # or ? for no part of the path.
+    Raises UsageError where the two engines would look for it at two places: delta-rs takes a % for an escape,
+    everywhere, and in URIs what follows # or ? for no part of the path.
     """
     refused = _NOT_IN_ROOTS if "://" in location else "%"
     if found := [character for character in refused if character in location]:

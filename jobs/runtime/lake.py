@@ -16,16 +16,18 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, QueryBuilder
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from catalog.create import ensure_lake
+from catalog.create import ensure_lake, is_lake
 from catalog.sql import all_of, equals, one_of
 from catalog.storage import storage_options
 from catalog.upkeep import commits_after, committed_at
+from jobs.runtime.failures import reason_of
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import LakeError, UsageError
@@ -67,6 +69,7 @@ class Lake:
     start_spark: Callable[[], SparkSession] = field(compare=False, repr=False)
     driver_rows: int = DRIVER_ROWS
     _frames: dict[tuple[str, int], DataFrame] = field(default_factory=dict, compare=False, repr=False)
+    _logs: dict[str, DeltaTable] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def open(
@@ -79,10 +82,12 @@ class Lake:
     ) -> Lake:
         """Opens the lake at `root`; makes it first, with the settings `create`, where those are given."""
         root = absolute_uri(root)
-        if create is not None and not DeltaTable.is_deltatable(
-            table_uri(root, "datasets"), storage_options=storage_options(root)
-        ):
-            ensure_lake(root, create)
+        if create is not None:
+            try:
+                if not is_lake(root):
+                    ensure_lake(root, create)
+            except (DeltaError, OSError) as error:
+                raise LakeError(f"no lake can be made at {root!r}: {reason_of(error)}") from error
         return cls(root, read_settings(root), start_spark, driver_rows)
 
     @cached_property
@@ -95,11 +100,22 @@ class Lake:
         return table_uri(self.root, contract.name)
 
     def log(self, contract: Contract) -> DeltaTable:
-        """A table's transaction log, at its latest version."""
-        return DeltaTable(self.uri(contract), storage_options=storage_options(self.root))
+        """A table's transaction log, at its latest version; in an object store the same object each time, moved there.
+
+        There each opening reads the log anew, two requests an entry; what is new of a log that is known takes one or two.
+        """
+        if contract.name in self._logs:
+            self._logs[contract.name].update_incremental()
+            return self._logs[contract.name]
+        log = DeltaTable(self.uri(contract), storage_options=storage_options(self.root))
+        if "://" in self.root:
+            self._logs[contract.name] = log
+        return log
 
     def at(self, contract: Contract, version: int) -> DeltaTable:
         """A table's transaction log, at a version."""
+        if contract.name in self._logs and self._logs[contract.name].version() == version:
+            return self._logs[contract.name]
         return DeltaTable(self.uri(contract), version=version, storage_options=storage_options(self.root))
 
     def version(self, contract: Contract) -> int:
@@ -345,10 +361,12 @@ def spark_schema(contract: Contract) -> StructType:
 def read_settings(root: str) -> LakeSettings:
     """The settings of the lake at `root`. LakeError where there is none, or one of another version."""
     uri = table_uri(root, DATASETS.name)
-    options = storage_options(root)
-    if not DeltaTable.is_deltatable(uri, storage_options=options):
-        raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
-    properties = DeltaTable(uri, storage_options=options).metadata().configuration
+    try:
+        properties = DeltaTable(uri, storage_options=storage_options(root)).metadata().configuration
+    except TableNotFoundError:
+        raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one") from None
+    except (DeltaError, OSError) as error:
+        raise LakeError(f"the lake at {root!r} cannot be opened: {reason_of(error)}") from error
     version = properties.get("lakealbum.contractVersion", "none")
     if version != str(CONTRACT_VERSION):
         raise LakeError(
@@ -390,6 +408,6 @@ def _select(table: DeltaTable, columns: Iterable[str], condition: str) -> pa.Rec
 
 
 def _batches(table: DeltaTable, schema: pa.Schema, condition: str = "TRUE") -> Iterator[pa.RecordBatch]:
-    """The rows of a table that satisfy a condition, with the columns of a schema."""
-    for batch in _select(table, (f'"{name}"' for name in schema.names), condition):
-        yield batch.cast(schema)
+    """The rows of a table, as it is now, that satisfy a condition, with the columns of a schema."""
+    selected = _select(table, (f'"{name}"' for name in schema.names), condition)
+    return (batch.cast(schema) for batch in selected)
