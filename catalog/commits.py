@@ -18,9 +18,9 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from catalog.create import ensure_table
 from catalog.lake import Row
-from catalog.storage import storage_options
+from catalog.storage import storage_options, store_reason
 from schemas.contract import Contract
-from schemas.errors import Conflict, SchemaMismatch
+from schemas.errors import Conflict, LakeError, SchemaMismatch
 from schemas.lake import table_uri
 
 Result = TypeVar("Result")
@@ -179,13 +179,18 @@ def to_arrow(contract: Contract, rows: Sequence[Row]) -> pa.Table:
 
 
 def until_committed(contract: Contract, write: Callable[[], Result]) -> Result:
-    """The result of `write`, tried again while other writers take the version that it would commit as."""
+    """The result of `write`, tried again while other writers take the version that it would commit as.
+
+    Raises Conflict where they do so ATTEMPTS times, LakeError where the store refuses the write.
+    """
     for attempt in range(ATTEMPTS):
         try:
             return write()
         except CommitFailedError as error:
             lost_to = error
             time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.01 * 2**attempt)))
+        except OSError as error:
+            raise LakeError(f"table {contract.name} cannot be written: {store_reason(error)}") from error
     raise Conflict(f"table {contract.name}: {ATTEMPTS} attempts to commit lost to other writers; try again ({lost_to})")
 
 

@@ -14,7 +14,7 @@ from deltalake import DeltaTable, QueryBuilder
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from catalog.sql import all_of, equals, from_microseconds, one_of
-from catalog.storage import storage_options
+from catalog.storage import storage_options, store_reason
 from schemas.contract import TIMESTAMP, Contract
 from schemas.datasets import DATASETS
 from schemas.errors import LakeError, NotFound, UsageError
@@ -144,7 +144,7 @@ class Lake:
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
-            raise LakeError(f"lake {self.root!r}: table {table} cannot be opened: {error}") from error
+            raise LakeError(f"lake {self.root!r}: table {table} cannot be opened: {store_reason(error)}") from error
 
 
 @dataclass(frozen=True)

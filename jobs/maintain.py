@@ -165,8 +165,10 @@ def _tidy_tasks(run: Run, config: Maintain, catalog: Catalog, lost: list[Any], k
 
 
 def _tidy_table(run: Run, config: Maintain, contract: Contract, held: Need | None) -> TableUpkeep:
-    partitions = upkeep.partitions_of(run.lake.root, contract)
     frees = config.frees(contract)
+    if not frees and not upkeep.has_had_files(run.lake.root, contract):
+        return TableUpkeep(contract.name, 0, 0)  # a VACUUM would list its folder, and commit twice
+    partitions = upkeep.partitions_of(run.lake.root, contract)
     untidy = [partition for partition in partitions if partition.is_untidy or (frees and partition.deleted)]
     done = TableUpkeep(
         contract.name,

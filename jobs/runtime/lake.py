@@ -25,9 +25,8 @@ from pyspark.sql.types import StructType
 
 from catalog.create import ensure_lake, is_lake
 from catalog.sql import all_of, equals, one_of
-from catalog.storage import storage_options
+from catalog.storage import storage_options, store_reason
 from catalog.upkeep import commits_after, committed_at
-from jobs.runtime.failures import reason_of
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import LakeError, UsageError
@@ -87,7 +86,7 @@ class Lake:
                 if not is_lake(root):
                     ensure_lake(root, create)
             except (DeltaError, OSError) as error:
-                raise LakeError(f"no lake can be made at {root!r}: {reason_of(error)}") from error
+                raise LakeError(f"no lake can be made at {root!r}: {store_reason(error)}") from error
         return cls(root, read_settings(root), start_spark, driver_rows)
 
     @cached_property
@@ -102,7 +101,7 @@ class Lake:
     def log(self, contract: Contract) -> DeltaTable:
         """A table's transaction log, at its latest version; in an object store the same object each time, moved there.
 
-        There each opening reads the log anew, two requests an entry; what is new of a log that is known takes one or two.
+        There each opening reads the log anew, two requests an entry; to ask what is new takes one or two in all.
         """
         if contract.name in self._logs:
             self._logs[contract.name].update_incremental()
@@ -366,7 +365,7 @@ def read_settings(root: str) -> LakeSettings:
     except TableNotFoundError:
         raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one") from None
     except (DeltaError, OSError) as error:
-        raise LakeError(f"the lake at {root!r} cannot be opened: {reason_of(error)}") from error
+        raise LakeError(f"the lake at {root!r} cannot be opened: {store_reason(error)}") from error
     version = properties.get("lakealbum.contractVersion", "none")
     if version != str(CONTRACT_VERSION):
         raise LakeError(

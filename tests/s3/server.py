@@ -19,7 +19,7 @@ KEY, SECRET, REGION = "tests", "tests-secret", "eu-west-1"
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: where it listens, the folder that it serves (a folder in it is a bucket), its log of requests."""
+    """A running server: where it listens, the folder whose folders are its buckets, its log of requests."""
 
     endpoint: str
     folder: Path
