@@ -156,16 +156,16 @@ def vacuum_abandoned(root: str, contract: Contract) -> None:
 def commits_after(table: DeltaTable, version: int) -> Iterator[dict[str, Any]]:
     """The entries of a table's log above a version, as far as they are still there, the newest first.
 
-    delta-rs reads the log as it is, but numbers its entries down from the version that `table` is at: so `table` is
-    moved to the latest version, and the log read again if that has moved meanwhile.
+    `table` is at the latest version, as it was opened. delta-rs reads the log as it is, but numbers its entries down
+    from the version that `table` is at: so that is moved on, and the log read again if there was something new.
     """
-    while True:
-        table.update_incremental()
-        until = table.version()
-        entries = table.history(until - version) if until > version else []
+    while (until := table.version()) > version:
+        entries = table.history(until - version)
         table.update_incremental()
         if table.version() == until:
             break
+    else:
+        return
     yield from (entry for entry in entries if entry.get("version", -1) > version)
 
 

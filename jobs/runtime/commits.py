@@ -68,7 +68,7 @@ APP_ID = "lakealbum"
 MAINTENANCE = "maintenance after "
 """How the `userMetadata` of a maintenance commit begins; the token of the last job's commit follows."""
 RECENT = 10
-"""Log entries that are looked through for a token before all are."""
+"""Log entries that are looked through for a token, after the last one, and before all are."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,7 @@ class Mark:
         """The mark of a table at its latest version."""
         count = table.transaction_version(APP_ID) or 0
         for entries in (1, RECENT, table.version() + 1) if count else ():
-            after = max(table.version() - entries, -1)
-            for entry in commits_after(table, after):
+            for entry in table.history(entries):
                 metadata = (entry.get("userMetadata") or "").removeprefix(MAINTENANCE)
                 if metadata.startswith("{") and (token := json.loads(metadata))["count"] == count:
                     return cls(count, token["consumed"])

@@ -87,7 +87,11 @@ class Lake:
                     ensure_lake(root, create)
             except (DeltaError, OSError) as error:
                 raise LakeError(f"no lake can be made at {root!r}: {store_reason(error)}") from error
-        return cls(root, read_settings(root), start_spark, driver_rows)
+        datasets = _open_datasets(root)
+        lake = cls(root, _settings_of(root, datasets), start_spark, driver_rows)
+        if "://" in root:
+            lake._logs[DATASETS.name] = datasets
+        return lake
 
     @cached_property
     def spark(self) -> SparkSession:
@@ -359,20 +363,27 @@ def spark_schema(contract: Contract) -> StructType:
 
 def read_settings(root: str) -> LakeSettings:
     """The settings of the lake at `root`. LakeError where there is none, or one of another version."""
-    uri = table_uri(root, DATASETS.name)
+    return _settings_of(root, _open_datasets(root))
+
+
+def _open_datasets(root: str) -> DeltaTable:
     try:
-        properties = DeltaTable(uri, storage_options=storage_options(root)).metadata().configuration
+        return DeltaTable(table_uri(root, DATASETS.name), storage_options=storage_options(root))
     except TableNotFoundError:
         raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one") from None
     except (DeltaError, OSError) as error:
         raise LakeError(f"the lake at {root!r} cannot be opened: {store_reason(error)}") from error
+
+
+def _settings_of(root: str, datasets: DeltaTable) -> LakeSettings:
+    properties = datasets.metadata().configuration
     version = properties.get("lakealbum.contractVersion", "none")
     if version != str(CONTRACT_VERSION):
         raise LakeError(
             f"the lake at {root!r} has table contracts of version {version}; this LakeAlbum knows version "
             f"{CONTRACT_VERSION}: run `lakealbum migrate --lake {root}`, or the LakeAlbum that wrote it"
         )
-    return LakeSettings.from_properties(properties, uri)
+    return LakeSettings.from_properties(properties, table_uri(root, DATASETS.name))
 
 
 def check_datasets(lake: Lake, project: str, names: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests."""
     if find_program() is None:
-        pytest.skip("no S3 server: .ci/s3-server.sh builds one (versitygw; it needs Go, and minutes)")
+        pytest.skip("no S3 server: .ci/s3.sh builds one (versitygw; it needs Go, and minutes)")
     with serve(tmp_path_factory.mktemp("s3")) as server:
         yield server
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BUILT = Path.home() / ".cache" / "lakealbum" / "bin" / "versitygw"
-"""Where `.ci/s3-server.sh` builds it."""
+"""Where `.ci/s3.sh` builds it."""
 KEY, SECRET, REGION = "tests", "tests-secret", "eu-west-1"
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
+
 import pytest
 
 from jobs.runtime.jars import LOG_STORE_JAR
-from jobs.runtime.stores import S3A, needs_s3, s3_settings
+from jobs.runtime.stores import LOG_STORE, S3A, needs_s3, s3_settings
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_lake_or_a_source_on_s3_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,5 +45,9 @@ def test_python_workers_get_the_credentials() -> None:
     assert found == {f"spark.executorEnv.{name}" for name in given if name != "HOME"}
 
 
-def test_the_log_store_is_part_of_the_configuration() -> None:
-    assert LOG_STORE_JAR.is_file()
+def test_the_log_store_is_made_of_its_source() -> None:
+    """`java/build` puts the source beside the class; .ci/s3.sh compiles it again and compares."""
+    name = f"{LOG_STORE.replace('.', '/')}.java"
+    with zipfile.ZipFile(LOG_STORE_JAR) as jar:
+        assert jar.read(name) == Path(ROOT, "java", name).read_bytes(), "run java/build"
+        assert name.replace(".java", ".class") in jar.namelist()
