@@ -173,7 +173,7 @@ class _Kept:
         """Whether no commit has followed, and, on a disk, the last one is still the same file."""
         following = self.entry.with_name(f"{self.table.version() + 1:020}.json")
         if self.store is not None:
-            return self.store.get_file_info([following.as_posix()])[0].type.name == "NotFound"
+            return bool(self.store.get_file_info([following.as_posix()])[0].type.name == "NotFound")
         return self.state is not None and not following.exists() and _state(self.entry) == self.state
 
 
