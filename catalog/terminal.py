@@ -11,6 +11,7 @@ from catalog.imm import Document
 from catalog.lake import Row
 from catalog.times import days_text
 from schemas.cluster_kinds import GROUPS, PEOPLE, TRIPS
+from schemas.column_lineage import TableLineage, in_words
 
 FIELD_NAMES = {
     "title": "title",
@@ -220,6 +221,14 @@ def explanation(document: Document) -> None:
         unsaid = _ALIKE | _UNSAID.get(name, set())
         rows = [{key: row[key] for key in row if key not in unsaid} for row in document[name]]
         _print_table(rows, {key: _field(key) for key in dict.fromkeys(key for row in rows for key in row)})
+
+
+def column_lineage(lineage: TableLineage) -> None:
+    """Where each column of a table comes from, and what decides which rows it has."""
+    rows = [{"Column": name, "From": in_words(origins)} for name, origins in lineage.columns.items()]
+    if lineage.rows:
+        rows.append({"Column": "(which rows)", "From": in_words(lineage.rows)})
+    _print_table(rows, {"Column": _field("Column"), "From": _field("From")})
 
 
 def _of_faces(shown: int, faces: int) -> str:

@@ -127,7 +127,7 @@ def _judge(run: Run, config: BuildAreas, raws: list[DataFrame]) -> DataFrame:
 
 
 def _store_refusals(run: Run, config: BuildAreas, judged: DataFrame) -> None:
-    count_verdicts(run, judged)
+    count_verdicts(run, judged, sources=config.source)
     uri = ", ".join(absolute_uri(uri) for uri in config.source)
     among_equals = F.row_number().over(Window.partitionBy("reason", "row").orderBy("area_id"))
     about = {

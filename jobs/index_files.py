@@ -122,7 +122,7 @@ def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, stage: in
     untold = untold_columns(raw)
     judged = run.cache(_judge(run, config, raw, uri))
     run.progress.stage(f"storing {uri}", stage)
-    count = count_verdicts(run, judged, suffixes=are_read_here)
+    count = count_verdicts(run, judged, sources=(uri,), suffixes=are_read_here)
     if run.lake.is_few(FILE_FEATURES, count, FILE_FEATURES.names):
         judged = run.lake.frame(from_frame(judged))  # what follows is then computed without a Spark job
     refusals = refused(judged).withColumn("reject_time", run.clock())

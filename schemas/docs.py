@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
+from schemas.column_lineage import LINEAGE, in_words
 from schemas.contract import TIMESTAMP, Contract
 from schemas.lake import CONTRACT_VERSION, TABLES
 from schemas.reasons import REASONS
@@ -22,6 +23,11 @@ of them yourself, but through `lakealbum`. Instants are in UTC, to the microseco
 
 Filter on `bucket` too where you ask for one dataset: it is CRC-32 of the project's name, a line feed and the dataset's
 name, modulo the lake's bucket count (property `lakealbum.buckets` of `datasets`), and spares reading the other folders.
+
+"Comes from" says of which columns each column is computed, and how: identity (as it is), transformation (of values of a
+row), aggregation (of many rows), filter and join (what decides which rows there are, or count). `source` stands for
+what a job reads: files or faces, under the lake's names, or areas. `lakealbum explain --columns TABLE` says the same,
+and [lineage.md](lineage.md) how a data catalog gets to know it.
 """
 
 
@@ -68,9 +74,24 @@ def _table(contract: Contract) -> str:
     feed = "; change feed on" if contract.change_feed else ""
     merged = "; deletion vectors on" if contract.merged else ""
     facts.append(f"- Written by `{contract.writer}/`{feed}{merged}; rows are kept {contract.retention}")
-    columns = ((f"`{c.name}`", type_name(c.type), "" if c.nullable else "never", c.comment) for c in contract.columns)
+    lineage = LINEAGE[contract.name]
+    if lineage.rows:
+        facts.append(f"- **Rows** come from {in_words(lineage.rows)}")
+    if lineage.maker:
+        facts.append(f"- **Columns** are made by {lineage.maker}")
+    columns = (
+        (
+            f"`{c.name}`",
+            type_name(c.type),
+            "" if c.nullable else "never",
+            c.comment,
+            *(() if lineage.maker else (in_words(lineage.columns[c.name]),)),
+        )
+        for c in contract.columns
+    )
     lines = [f"## {contract.name}", "", f"One row per {contract.row}. {contract.notes}".strip(), "", *facts, ""]
-    return "\n".join(lines) + "\n" + _grid(("column", "type", "null", "meaning"), columns)
+    head = ("column", "type", "null", "meaning", *(() if lineage.maker else ("comes from",)))
+    return "\n".join(lines) + "\n" + _grid(head, columns)
 
 
 def _codes(names: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from catalog.commands.output import print_document
 from catalog.create import ensure_lake, is_lake
 from catalog.lake import Lake
 from catalog.projects import Namespaces
@@ -207,7 +208,7 @@ def list_keys(as_json: bool, credentials: str) -> None:
         for key in KeyFile(credentials).all().values()
     ]
     if as_json:
-        click.echo(json.dumps({"AccessKeys": rows}, ensure_ascii=False, indent=2))
+        print_document({"AccessKeys": rows})
         return
     for row in rows:
         named = ", ".join(policy if isinstance(policy, str) else "a policy of its own" for policy in row["Policies"])

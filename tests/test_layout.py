@@ -74,6 +74,11 @@ def test_the_door_imports_no_jobs_but_in_the_worker() -> None:
     assert not [path for path in doors if "jobs" in imported(path)]
 
 
+def test_the_client_of_lineage_is_imported_in_its_room_alone() -> None:
+    room = ROOT / "jobs" / "runtime" / "lineage"
+    assert {path.parent for path in MODULES if "openlineage" in imported(path)} == {room}
+
+
 TRANSFORMS = [
     path for path in MODULES if path.relative_to(ROOT).parts[0] == "transforms" and path.name != "__init__.py"
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
 
-from schemas.errors import LakeAlbumError
+from schemas.errors import Cancelled, LakeAlbumError
 from schemas.version import VERSION
 
 KINDS = "location-date, similar-images, figures"
@@ -85,7 +86,7 @@ def lakealbum() -> None:
 
 
 def run(command: click.Command, arguments: list[str] | None = None, name: str | None = None) -> int:
-    """Runs a command and returns its exit code: 0 done, 1 failed, 2 bad usage or configuration.
+    """Runs a command and returns its exit code: 0 done, 1 failed, 2 bad usage or configuration, 130 or 143 cancelled.
 
     Errors that a user can act on are printed as one line on stderr, without a traceback.
     """
@@ -95,9 +96,12 @@ def run(command: click.Command, arguments: list[str] | None = None, name: str | 
     except LakeAlbumError as error:
         click.echo(f"lakealbum: {error}", err=True)
         return error.exit_code
+    except Cancelled as cancelled:
+        click.echo(f"lakealbum: {cancelled}", err=True)
+        return cancelled.exit_code
     except click.exceptions.Abort:
         click.echo("lakealbum: interrupted", err=True)
-        return 1
+        return 128 + signal.SIGINT
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -97,7 +97,7 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--notify", metavar="URL", help="Tell the end of the task to this address, signed."),
         click.option("--user-data", help="Data kept with the task, up to 2,048 bytes."),
         click.option("--dry-run", is_flag=True, default=None, help="Compute and count, write nothing."),
-        click.option("--run-id", help="Id of the run.  [default: made up]"),
+        click.option("--run-id", envvar="LAKEALBUM_RUN_ID", help="Id of the run, its own.  [default: made up]"),
         click.option("--set", multiple=True, metavar="KEY=VALUE", help="Set one key of the configuration."),
         click.option("--config", type=click.Path(path_type=Path), help=CONFIG_HELP),
     ):

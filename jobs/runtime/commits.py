@@ -169,10 +169,20 @@ class Ledger:
     row_counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
     """What one of the rows of a stage says, where that is worth printing."""
+    sources: dict[str, dict[str | None, int]] = field(default_factory=dict)
+    """Sources read, and the rows of each by the reason why they were refused, None for accepted ones; none where rows
+    of several sources were judged together."""
 
     def read(self, contract: Contract, version: int) -> None:
         """Notes a table read at a version."""
         self.inputs[contract.name] = version
+
+    def judged(self, sources: Sequence[str], rows: Mapping[str | None, int]) -> None:
+        """Notes the sources that rows came from, and what was refused."""
+        for source in sources:
+            verdicts = self.sources.setdefault(source, {})
+            for reason, number in rows.items() if len(sources) == 1 else ():
+                verdicts[reason] = verdicts.get(reason, 0) + number
 
     def count(self, stage: str, rows: int, *, example: str | None = None) -> None:
         """Notes the rows of a stage, and logs them."""
