@@ -54,6 +54,7 @@ from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
 from schemas.followers import CLUSTERED, FOLLOWERS
 from schemas.lake import CONTRACT_VERSION, TABLES, table_uri
+from schemas.locations import lake_root
 from schemas.rejected import REJECTED
 from schemas.runs import RUNS
 
@@ -183,8 +184,10 @@ def _tell_lost(run: Run, catalog: Catalog, task: Row) -> None:
 
 
 def _tidy_table(run: Run, config: Maintain, contract: Contract, held: Need | None) -> TableUpkeep:
-    partitions = upkeep.partitions_of(run.lake.root, contract)
     frees = config.frees(contract)
+    if not frees and not upkeep.has_had_files(run.lake.root, contract):
+        return TableUpkeep(contract.name, 0, 0)  # a VACUUM would list its folder, and commit twice
+    partitions = upkeep.partitions_of(run.lake.root, contract)
     untidy = [partition for partition in partitions if partition.is_untidy or (frees and partition.deleted)]
     here = contract.writer == "catalog" or (not frees and _is_small(run.lake, contract, partitions))
     done = TableUpkeep(
@@ -483,7 +486,7 @@ def command(given: dict[str, Any], as_json: bool, **own: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def migrate(lake: str, dry_run: bool, as_json: bool) -> None:
     """Move a lake to this version's table contracts, and add what its tables lack."""
-    done = migrate_lake(lake, dry_run=dry_run)
+    done = migrate_lake(lake_root(lake), dry_run=dry_run)
     if as_json:
         print_document({"ContractVersion": CONTRACT_VERSION, "DryRun": dry_run, "Changes": done})
         return

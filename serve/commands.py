@@ -18,7 +18,7 @@ from catalog.create import ensure_lake, is_lake
 from catalog.lake import Lake
 from catalog.projects import Namespaces
 from schemas.errors import UsageError
-from schemas.lake import absolute_uri
+from schemas.locations import absolute_uri, lake_root
 from schemas.settings import LakeSettings
 from serve import keys as key_file
 from serve.app import App, Limits
@@ -117,7 +117,9 @@ def serve(
         Notifier(lake, Topics.read(notifications))  # what is wrong with it is said now
         told = ("--notifications", str(notifications))
     readable = Sources.of(sources, sync_every)
-    app = make_app(absolute_uri(lake), credentials, threads=workers, jobs=not no_jobs, told=told, sources=readable)
+    app = make_app(
+        absolute_uri(lake_root(lake)), credentials, threads=workers, jobs=not no_jobs, told=told, sources=readable
+    )
     run_server(app, host, port, tls)
 
 
