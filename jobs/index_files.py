@@ -244,8 +244,9 @@ def _valid_dataset(config: IndexFiles) -> Column:
 
 def _new_dataset(run: Run) -> dict[str, Column]:
     nothing = F.lit(None).cast("string")
+    unsaid = ("template_id", "description", "faces", "faces_set_by", "faces_run_id")
     times = {"create_time": run.clock(), "update_time": run.clock()}
-    return {"template_id": nothing, "description": nothing, **times}
+    return {**dict.fromkeys(unsaid, nothing), **times}
 
 
 @click.command("index")

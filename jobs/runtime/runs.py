@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import logging
+import os
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
@@ -74,6 +76,16 @@ class Run:
         count = keys.count()
         self.ledger.count(stage, count)
         return F.broadcast(keys) if count <= BROADCAST_ROWS else keys
+
+
+def user_name() -> str:
+    """Who starts runs here: LAKEALBUM_USER, else the name of the account, else its number."""
+    if named := os.environ.get("LAKEALBUM_USER"):
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as containers have it
+        return f"uid {os.getuid()}"
 
 
 @contextmanager
@@ -177,6 +189,7 @@ class _Record:
             "job": self.job,
             "project_name": self.config.project,
             "parameters": self.parameters,
+            "started_by": user_name(),
             "config_hash": hashlib.sha256(self.parameters.encode()).hexdigest(),
             "code_version": VERSION,
             "inputs": dict(ledger.inputs),
