@@ -21,7 +21,7 @@ from jobs.cli.options import JobConfig, build_config, job_options
 from jobs.clusters.members import Changed, MemberSteps, derive_cluster_events, find_changed
 from jobs.clusters.scope import Scope, end_clustering, load_edits, pin_scope
 from jobs.people.faces import EVIDENCE, group_faces_of
-from jobs.people.models import Profiles
+from jobs.people.profiles import Profiles
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
 from schemas.cluster_kinds import PEOPLE

@@ -46,7 +46,7 @@ VERBS = {
         "explain",
         "Say why a cluster of any kind exists: run, inputs, evidence, events.",
     ),
-    "report": ("jobs.similar_images.report", "report", "Write a page to review clusters on (similar-images)."),
+    "report": ("jobs.pages.command", "report", "Write a page to review clusters on (similar-images, figures)."),
     "tasks": ("catalog.commands.tasks", "tasks", "List tasks, or get one."),
     "serve": ("serve.commands", "serve", "Answer the SDK of Alibaba Cloud IMM from a lake."),
     "keys": ("serve.commands", "keys", "Create, list, disable and delete the access keys of `serve`."),

@@ -14,7 +14,8 @@ from catalog.sql import all_of, equals
 from jobs.clusters.members import Changed
 from jobs.clusters.scope import Evidence, Scope
 from jobs.people.erasures import read_erased
-from jobs.people.models import Profiles, models_of
+from jobs.people.models import models_of
+from jobs.people.profiles import Profiles
 from jobs.people.waiting import count_waiting
 from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
