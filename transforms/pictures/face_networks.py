@@ -118,8 +118,8 @@ def _read_scrfd(answers: list[NDArray[Any]], level: int, stride: int, side: int)
 
 def _cells(side: int, stride: int, *, each: int) -> NDArray[np.float32]:
     """Column and row of the cells of a level, row by row, each so many times."""
-    row, column = np.mgrid[: side // stride, : side // stride].astype(np.float32)
-    return np.repeat(np.stack([column.ravel(), row.ravel()], axis=1), each, axis=0)
+    row, column = np.mgrid[: side // stride, : side // stride]
+    return np.asarray(np.repeat(np.stack([column.ravel(), row.ravel()], axis=1), each, axis=0), np.float32)
 
 
 class Embedder:
