@@ -60,12 +60,16 @@ class DetectorForm(_Part):
 
 
 class EmbedderForm(_Part):
-    """How the embedder is asked: (value - mean) / deviation of each colour."""
+    """How the embedder is asked: (value - mean) / deviation of each colour.
+
+    `length`: lengths of the vectors of faces that tell nothing, and of clear ones.
+    """
 
     colours: Literal["rgb", "bgr"]
     mean: float
     deviation: float = Field(gt=0)
     dimensions: int = Field(gt=0)
+    length: tuple[float, float]
 
 
 class FaceModel(_Part):

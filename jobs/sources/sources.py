@@ -48,6 +48,8 @@ SMALL_SOURCE = 32 << 20
 """Bytes of a source up to which compiling its plans takes longer than to interpret them."""
 PICTURES_PER_TASK = 1000
 """Half a minute's work, so that a task that is lost costs little."""
+FACES = ("faces", "faces_model")
+"""Columns of pictures that are no file's: faces are never kept with refused rows."""
 HEADERS_PER_TASK = 10_000
 """Some seconds' work."""
 
@@ -146,13 +148,14 @@ def _read_photos(spark: SparkSession, uri: str, reading: Reading, listed: Callab
 
 
 def read_photos(spark: SparkSession, pictures: pa.Table, reading: Reading) -> DataFrame:
-    """The rows of some photos and videos (`LISTING_SCHEMA`), as `read_source` gives them."""
+    """The rows of some photos and videos (`LISTING_SCHEMA`, and `KNOWN`), as `read_source` gives them; and `FACES`."""
     per_task = PICTURES_PER_TASK if reading.hashes else HEADERS_PER_TASK
     tasks = max(spark.sparkContext.defaultParallelism, pictures.num_rows // per_task)
     files = spark.createDataFrame(pictures).repartition(tasks, "shot_group").sortWithinPartitions("shot_group", "uri")
     read = read_pictures(files, reading)
-    rows = read.withColumn(ROW, row_json(read.drop(*PIXEL_FEATURES)))
+    rows = read.withColumn(ROW, row_json(read.drop(*PIXEL_FEATURES, *FACES)))
     rows = rows.drop(*(() if reading.hashes else PIXEL_FEATURES), *(() if reading.turned else ["turned_hashes"]))
+    rows = rows if reading.faces else rows.drop(*FACES)
     return rows.withColumnsRenamed({"error_code": REASON, "error_message": MESSAGE})
 
 
