@@ -25,12 +25,14 @@ def alike_people(
     """
     groups = Groups.of_looks(sums, count, profile)
     means = groups.vectors / (groups.weight * GRID)[:, None]
-    found = []
+    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
     for start in range(0, len(means), _BLOCK):
         alike = means[start : start + _BLOCK] @ means.T
         alike[np.arange(len(alike))[:, None] + start >= np.arange(len(means))] = -1.0
         rows, others = np.nonzero(alike >= least)
         found.append((rows + start, others, alike[rows, others]))
-    i, j, likeness = (np.concatenate(each) if each else np.zeros(0) for each in zip(*found, strict=True))
+    if not found:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+    i, j, likeness = (np.concatenate(each) for each in zip(*found, strict=True))
     order = np.lexsort((j, i, -likeness))
     return i[order], j[order], likeness[order]
