@@ -275,7 +275,7 @@ def fit_kmeans(vectors: NDArray[np.float32], people: int) -> Iterator[Fit]:
 
 
 def fit_immich(vectors: NDArray[np.float32], people: int) -> Iterator[Fit]:
-    """Immich's rule with its defaults: distance 0.5, three faces (server/src/services/person.service.ts, v1.120).
+    """Immich's rule with its defaults: distance 0.5, three faces (its server/src/services/person.service.ts).
 
     A face that has two others within the distance founds a person, unless one of the three nearest, or else the nearest
     face of a person, is within it: then the face is that person's. Faces with fewer wait until all have been seen.

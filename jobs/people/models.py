@@ -30,8 +30,8 @@ def models_of(faces: Rows) -> list[str | None]:
     several = models.filter(pc.greater(models["count_all"], 1)).sort_by([(name, "ascending") for name in DATASET_KEY])
     if len(several):
         _refuse_several(found.join(several.slice(0, 1), list(DATASET_KEY), join_type="left semi"))
-    models: list[str | None] = pc.unique(found["model"]).to_pylist()
-    return models
+    named: list[str | None] = pc.unique(found["model"]).to_pylist()
+    return named
 
 
 def _refuse_several(counts: pa.Table) -> None:
