@@ -15,7 +15,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ from catalog.bindings import (
     read_listing,
     record_listing,
 )
+from catalog.face_scans import pending_pictures, wanted_family
 from catalog.imm import pascal
 from catalog.lake import Lake, Row, Scope
 from catalog.moves import carry_marks
@@ -52,8 +53,6 @@ if TYPE_CHECKING:
     from jobs.runtime.runs import Run
 
 STOPPED = "it is stopped"
-FEW_PICTURES = 1_000
-"""Files up to which reading them takes less time than planning for many."""
 _NO_URIS = pa.chunked_array([], pa.string())
 _DURATION = re.compile(r"(\d+)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -102,11 +101,13 @@ class _Work:
     """What the source is now, where it is a table."""
     uris: pa.ChunkedArray = field(default_factory=lambda: _NO_URIS)
     """The files that a folder holds now."""
+    faces: bool = False
+    """Whether pictures that are there are still to be looked at for faces."""
 
     @property
     def needs_run(self) -> bool:
         """Whether there is more to do than to write down what was listed."""
-        return self.plan.needs_run or self.version != self.binding["source_version"]
+        return self.plan.needs_run or self.faces or self.version != self.binding["source_version"]
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,21 @@ def _look(lake: Lake, config: SyncBindings, binding: Row, now: datetime) -> _Wor
     plan = plan_sync(scan, known, source=source, now=now, grace=config.patience, allow_mass_removal=allowed)
     counts = {"new": plan.new.num_rows, "changed": plan.changed.num_rows, "missing": plan.waiting}
     done = _outcome(binding, listed=plan.listed, removed=plan.expired.num_rows, **counts)
-    return _Work(binding, plan, done, uris=scan.files["uri"])
+    uris = scan.files["uri"]
+    return _Work(binding, plan, done, uris=uris, faces=_lacks_faces(lake, binding, options, uris))
+
+
+def _lacks_faces(lake: Lake, binding: Row, options: Mapping[str, Any], uris: pa.ChunkedArray) -> bool:
+    """Whether a dataset wants faces, and files of a folder that are there were not looked at by its models."""
+    from jobs.people.face_models import DEFAULT_FAMILY, read_family
+
+    project, dataset = binding["project_name"], binding["dataset_name"]
+    kept = wanted_family(lake, project, dataset)
+    if not options.get("faces", kept is not None):
+        return False
+    family = options.get("face_models") or kept or DEFAULT_FAMILY
+    pending = pending_pictures(lake, project, dataset, read_family(family).model)
+    return bool(pc.any(pc.is_in(pending, value_set=uris.combine_chunks())).as_py())
 
 
 def _do(lake: Lake, config: SyncBindings, work: list[_Work], done: dict[str, Synced], now: datetime) -> Run:
@@ -179,11 +194,9 @@ def _do(lake: Lake, config: SyncBindings, work: list[_Work], done: dict[str, Syn
 def _sync_folder(run: Run, work: _Work) -> _Seen:
     """Moves, reads and removes files."""
     from jobs.bindings.moves import find_moves, follow_moves, move_files
-    from jobs.index_files import take_in
+    from jobs.index_files import catch_up, choose_faces, take_in_pictures
     from jobs.places.locating import refresh_file_places
     from jobs.runtime.commits import retry_conflicts
-    from jobs.runtime.session import planned_for_few_rows
-    from jobs.sources.sources import read_photos
 
     plan, binding = work.plan, work.binding
     whose = {"project": binding["project_name"], "dataset": binding["dataset_name"]}
@@ -198,12 +211,13 @@ def _sync_folder(run: Run, work: _Work) -> _Seen:
     changed = plan.to_read["uri"].to_pylist()
     pictures = list_touched(work.uris, changed=changed, gone=plan.expired["uri"].to_pylist())
     pictures = _without_moved(pictures, moves["moved_to"])
+    index = _index_config(run, binding)
+    family = choose_faces(run, index)
     if pictures.num_rows:
         run.progress.stage(f"{binding['source']}: reading {pictures.num_rows:,} files", 20)
-        index = _index_config(run, binding)
-        with planned_for_few_rows(run.lake.spark) if pictures.num_rows <= FEW_PICTURES else nullcontext():
-            raw = read_photos(run.lake.spark, pictures, index.reading)
-            take_in(run, index, raw, binding["source"], stage=60)
+        take_in_pictures(run, index, pictures, binding["source"], family=family, stage=60)
+    if family and work.faces:
+        catch_up(run, index, family, among=work.uris)
     work.done.removed = _remove(run, binding, gone["uri"])
     run.progress.stage(f"{binding['source']}: finding places", 90)
     retry_conflicts(lambda: refresh_file_places(run))

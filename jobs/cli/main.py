@@ -27,6 +27,7 @@ VERBS = {
         "List and get the sources that datasets follow; stop, resume or delete one.",
     ),
     "sync": ("jobs.sync_bindings", "command", "Read again what changed in the sources that datasets follow."),
+    "models": ("jobs.cli.models", "models", "List the models that find faces, or install one on this machine."),
     "locate": ("jobs.locate_files", "command", "Find the address, time zone and local day of files that lack them."),
     "remove": ("jobs.remove_files", "command", "Delete the metadata of files."),
     "files": ("jobs.cli.files", "files", "Get, update or delete what is known of files, by their URIs."),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
@@ -107,6 +111,53 @@ def read_family(name: str) -> FaceModel:
         return FaceModel.model_validate(values)
     except ValidationError as error:
         raise UsageError(f"{FAMILIES / name}.yaml: {error}") from None
+
+
+def model_folder() -> Path:
+    """Where this machine keeps models: LAKEALBUM_MODELS, or lakealbum/models in the user's cache."""
+    if named := os.environ.get("LAKEALBUM_MODELS"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lakealbum" / "models"
+
+
+def state_of(file: ModelFile) -> Literal["installed", "missing", "altered"]:
+    """Whether a file is there, and the one that it should be."""
+    path = model_folder() / file.name
+    if not path.is_file():
+        return "missing"
+    return "installed" if _is_right(path, file) else "altered"
+
+
+def installed(family: str, file: ModelFile) -> Path:
+    """The path of a file of a family. Raises UsageError where it is missing, or not the one that it should be."""
+    path = model_folder() / file.name
+    match state_of(file):
+        case "missing":
+            raise UsageError(
+                f"{file.name} of the face models {family} is not in {model_folder()}: "
+                f"`lakealbum models install {family}` puts it there"
+            )
+        case "altered":
+            raise UsageError(
+                f"{path} is not the file that the face models {family} name: its SHA-256 is not {file.sha256}; "
+                f"`lakealbum models install {family}` puts the right one there"
+            )
+    return path
+
+
+def check_installed(family: str) -> None:
+    """Raises UsageError where a file of a family is missing or altered, or the runtime is not there."""
+    for file in read_family(family).files.both:
+        installed(family, file)
+    if find_spec("onnxruntime") is None:
+        raise UsageError("faces need ONNX Runtime: pip install 'lakealbum[faces]'")
+
+
+def _is_right(path: Path, file: ModelFile) -> bool:
+    if path.stat().st_size != file.bytes:
+        return False
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256
 
 
 def profile_of(model: str) -> Profile | None:

@@ -76,7 +76,7 @@ def read_source(
         raise UsageError(f"--format {format!r}: {', '.join(FORMATS)} is accepted")
     format = format or detect_format(spark, uri)
     if format == "photos":
-        return _read_photos(spark, uri, reading, listed)
+        return read_photos(spark, list_photos(uri, listed), reading)
     try:
         if format == "delta":
             return _with_rows(spark.read.format("delta").load(uri))
@@ -133,7 +133,11 @@ def detect_format(spark: SparkSession, uri: str) -> Format:
     return format
 
 
-def _read_photos(spark: SparkSession, uri: str, reading: Reading, listed: Callable[[Listing], None]) -> DataFrame:
+def list_photos(uri: str, listed: Callable[[Listing], None] = lambda listing: None) -> pa.Table:
+    """The photos and videos of a folder (LISTING_SCHEMA); `listed` is told of what else there is.
+
+    Raises SourceError where it can't be listed, or holds none.
+    """
     try:
         listing = list_pictures(uri)
     except OSError as error:
@@ -144,7 +148,7 @@ def _read_photos(spark: SparkSession, uri: str, reading: Reading, listed: Callab
         raise SourceError(
             f"{uri} holds no photo or video; files ending in {', '.join(sorted(MEDIA_SUFFIXES))} are read"
         )
-    return read_photos(spark, pictures, reading)
+    return pictures
 
 
 def read_photos(spark: SparkSession, pictures: pa.Table, reading: Reading) -> DataFrame:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pyspark import SparkFiles
 
-from schemas.errors import UsageError
+from schemas.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -24,6 +27,7 @@ class DetectorRecipe:
     """How a detector is asked and read: `kind` of answers, pixels of a side, least score, overlap of one face."""
 
     path: str
+    sha256: str
     kind: Literal["yunet", "scrfd"]
     side: int
     least_score: float
@@ -35,6 +39,7 @@ class EmbedderRecipe:
     """How an embedder is asked: order of colours, then (value - mean) / deviation."""
 
     path: str
+    sha256: str
     colours: Literal["rgb", "bgr"]
     mean: float
     deviation: float
@@ -80,7 +85,7 @@ class Detector:
 
     def __init__(self, recipe: DetectorRecipe, *, threads: int = 1, device: Device = "cpu") -> None:
         self.recipe = recipe
-        self._session = _open(recipe.path, threads, device)
+        self._session = _open(recipe, threads, device)
         self._input = self._session.get_inputs()[0].name
 
     def find(self, pixels: NDArray[np.uint8]) -> Boxes:
@@ -94,7 +99,7 @@ class Detector:
         planes = pixels.transpose(2, 0, 1)[None].astype(np.float32)
         if self.recipe.kind == "yunet":  # blue, green, red, as they are
             return np.ascontiguousarray(planes[:, ::-1])
-        return (planes - 127.5) / 128
+        return np.asarray((planes - 127.5) / 128, np.float32)
 
 
 def _read_yunet(answers: list[NDArray[Any]], level: int, stride: int, side: int) -> Boxes:
@@ -119,7 +124,8 @@ def _read_scrfd(answers: list[NDArray[Any]], level: int, stride: int, side: int)
 def _cells(side: int, stride: int, *, each: int) -> NDArray[np.float32]:
     """Column and row of the cells of a level, row by row, each so many times."""
     row, column = np.mgrid[: side // stride, : side // stride]
-    return np.asarray(np.repeat(np.stack([column.ravel(), row.ravel()], axis=1), each, axis=0), np.float32)
+    cells: NDArray[np.float32] = np.stack([column.ravel(), row.ravel()], axis=1).astype(np.float32)
+    return np.repeat(cells, each, axis=0)
 
 
 class Embedder:
@@ -127,7 +133,7 @@ class Embedder:
 
     def __init__(self, recipe: EmbedderRecipe, *, threads: int = 1, device: Device = "cpu") -> None:
         self.recipe = recipe
-        self._session = _open(recipe.path, threads, device)
+        self._session = _open(recipe, threads, device)
         self._input = self._session.get_inputs()[0].name
 
     def embed(self, face: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -138,7 +144,7 @@ class Embedder:
         return np.asarray(self._session.run(None, {self._input: blob})[0], np.float32).reshape(-1)
 
 
-def _open(path: str, threads: int, device: Device) -> onnxruntime.InferenceSession:
+def _open(recipe: DetectorRecipe | EmbedderRecipe, threads: int, device: Device) -> onnxruntime.InferenceSession:
     try:
         import onnxruntime
     except ImportError as error:
@@ -153,4 +159,15 @@ def _open(path: str, threads: int, device: Device) -> onnxruntime.InferenceSessi
     options.inter_op_num_threads = 1
     options.log_severity_level = _ONLY_FATAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # Spark has a worker on every core
-    return onnxruntime.InferenceSession(path, options, providers=[_PROVIDERS[device]])
+    return onnxruntime.InferenceSession(_read(recipe), options, providers=[_PROVIDERS[device]])
+
+
+def _read(recipe: DetectorRecipe | EmbedderRecipe) -> bytes:
+    """The file of a network: where the recipe says, or where Spark put it on this worker; checked."""
+    path = Path(recipe.path)
+    if not path.exists():
+        path = Path(SparkFiles.get(path.name))
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != recipe.sha256:
+        raise SourceError(f"{path} is not the model that it should be: its SHA-256 is another than {recipe.sha256}")
+    return content

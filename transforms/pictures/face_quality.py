@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 SIGNS: dict[str, tuple[float, float]] = {
-    "score": (0.78, 0.91),
+    "score": (0.78, 0.90),
     "length": (6.0, 10.0),
     "side": (10.0, 50.0),
     "sharpness": (0.10, 0.38),
