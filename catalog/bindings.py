@@ -17,7 +17,8 @@ from catalog.sql import all_of, check_text, equals, literal
 from schemas.binding_files import BINDING_FILES
 from schemas.bindings import BINDINGS
 from schemas.errors import NotFound, UsageError
-from schemas.lake import CLUSTER_NAMESPACE, absolute_uri, bucket_of
+from schemas.lake import CLUSTER_NAMESPACE, bucket_of
+from schemas.locations import absolute_uri, lake_root, source_uri
 from schemas.settings import LakeSettings
 
 PREFIX = "Binding-"
@@ -35,9 +36,10 @@ def bind(root: str, scope: Scope, source: str, options: Mapping[str, Any]) -> Ro
     """
     if len(scope.datasets) != 1:
         raise UsageError(f"--dataset: exactly one is accepted by bind, not {len(scope.datasets)}")
+    root = lake_root(root)
     ensure_lake(root, LakeSettings())
     lake = Lake(root)
-    source = absolute_uri(check_text(source)).rstrip("/")
+    source = absolute_uri(source_uri(check_text(source))).rstrip("/")
     dataset = scope.datasets[0]
     wanted = json.dumps(dict(options), sort_keys=True, ensure_ascii=False)
     for other in list_bindings(lake, scope):

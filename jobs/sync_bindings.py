@@ -23,6 +23,7 @@ import click
 from pydantic import Field
 
 from catalog.bindings import INCREMENTAL, change_binding, get_binding, list_bindings, read_listing, record_listing
+from catalog.commands.output import print_document
 from catalog.imm import pascal
 from catalog.lake import Lake, Row, Scope
 from jobs.bindings.work import Seen, Synced, Work, listing_after, look_at_folder, look_at_table, outcome, scope_of
@@ -87,7 +88,7 @@ def _look(lake: Lake, config: SyncBindings, binding: Row, now: datetime) -> Work
     known = read_listing(lake, binding)
     if json.loads(binding["options"])["format"] == "photos":
         allowed = config.allow_mass_removal
-        return look_at_folder(binding, known, now=now, grace=config.patience, allow_mass_removal=allowed)
+        return look_at_folder(lake, binding, known, now=now, grace=config.patience, allow_mass_removal=allowed)
     return look_at_table(binding, known, now=now, grace=config.patience)
 
 
@@ -163,10 +164,7 @@ def command(given: dict[str, Any], as_json: bool, **own: Any) -> None:
     done, run = sync_bindings(config)
     if as_json:
         ids = {"TaskId": run.task_id, "RunId": run.run_id} if run else {}
-        counts = {"RowCounts": run.ledger.row_counts} if run else {}
-        print(
-            json.dumps({**ids, "Bindings": [_document(each) for each in done], **counts}, ensure_ascii=False, indent=2)
-        )
+        print_document({**ids, "Bindings": [_document(each) for each in done], **(run.told() if run else {})})
     else:
         print("\n".join(map(_line, done)) or f"Project {config.project} follows no source: `lakealbum bind` lets it.")
     failed = [f"{each.source}: {each.reason}" for each in done if each.reason not in (None, STOPPED)]

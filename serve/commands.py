@@ -15,11 +15,12 @@ from typing import Any
 
 import click
 
+from catalog.commands.output import print_document
 from catalog.create import ensure_lake, is_lake
 from catalog.lake import Lake
 from catalog.projects import Namespaces
 from schemas.errors import UsageError
-from schemas.lake import absolute_uri
+from schemas.locations import absolute_uri, lake_root
 from schemas.settings import LakeSettings
 from serve import keys as key_file
 from serve.app import App, Limits
@@ -120,7 +121,9 @@ def serve(
         Notifier(lake, Topics.read(notifications))  # what is wrong with it is said now
         told = ("--notifications", str(notifications))
     readable = Sources.of(sources, sync_every)
-    app = make_app(absolute_uri(lake), credentials, threads=workers, jobs=not no_jobs, told=told, sources=readable)
+    app = make_app(
+        absolute_uri(lake_root(lake)), credentials, threads=workers, jobs=not no_jobs, told=told, sources=readable
+    )
     run_server(app, host, port, tls)
 
 
@@ -242,7 +245,7 @@ def list_keys(as_json: bool, credentials: str) -> None:
         for key in KeyFile(credentials).all().values()
     ]
     if as_json:
-        click.echo(json.dumps({"AccessKeys": rows}, ensure_ascii=False, indent=2))
+        print_document({"AccessKeys": rows})
         return
     for row in rows:
         named = ", ".join(policy if isinstance(policy, str) else "a policy of its own" for policy in row["Policies"])

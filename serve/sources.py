@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from schemas.errors import UsageError
-from schemas.lake import absolute_uri
+from schemas.locations import absolute_uri
 
 SYNC_SECONDS = 600
 """How often sources are read again, unless the command line says otherwise."""

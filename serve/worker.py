@@ -15,6 +15,7 @@ import fcntl
 import logging
 import os
 import select
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -161,6 +162,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser.add_argument("--once", action="store_true", help="End when nothing is left to do.")
     options = parser.parse_args(None if arguments is None else list(arguments))
     configure_logging()
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))  # the next worker does what this one was at
     with only_worker(options.lake):
         topics = Topics.read(options.notifications) if options.notifications else Topics()
         notifier = Notifier(options.lake, topics)
