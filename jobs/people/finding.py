@@ -7,6 +7,7 @@ again, and its faces have the ids that they had.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -49,27 +50,25 @@ def recipe(spark: SparkSession, family: str, *, threads: int, device: Device) ->
 
     Workers that do not see this machine's files are sent them by Spark, each once.
     """
+    found = recipe_here(family)
+    for part in (found.detector, found.embedder):
+        spark.sparkContext.addFile(part.path)
+    return replace(found, threads=threads, device=device)
+
+
+def recipe_here(family: str) -> FaceRecipe:
+    """How this machine looks for faces by a family, in one thread. Raises as `recipe` does."""
     model = read_family(family)
-    paths = [installed(family, file) for file in model.files.both]
-    for path in paths:
-        spark.sparkContext.addFile(str(path))
     detector, embedder = model.detector, model.embedder
+    paths = [str(installed(family, file)) for file in model.files.both]
+    digests = [file.sha256 for file in model.files.both]
     return FaceRecipe(
         model=model.model,
         detector=DetectorRecipe(
-            str(paths[0]),
-            model.files.detector.sha256,
-            detector.kind,
-            detector.side,
-            detector.least_score,
-            detector.overlap,
+            paths[0], digests[0], detector.kind, detector.side, detector.least_score, detector.overlap
         ),
-        embedder=EmbedderRecipe(
-            str(paths[1]), model.files.embedder.sha256, embedder.colours, embedder.mean, embedder.deviation
-        ),
+        embedder=EmbedderRecipe(paths[1], digests[1], embedder.colours, embedder.mean, embedder.deviation),
         length=embedder.length,
-        threads=threads,
-        device=device,
     )
 
 
