@@ -113,14 +113,11 @@ def main() -> None:
             without, _ = cpu(lambda listing=listing: read_all(listing, None))  # type: ignore[misc]
             reader -= setup
             count = len(paths)
-            parts = ", ".join(
-                f"{stage} {milliseconds:.0f} ms" for stage, milliseconds in stages(paths, detector, embedder)
-            )
-            print(f"{name}: {parts}")
+            print(f"{name}:", ", ".join(f"{stage} {ms:.0f} ms" for stage, ms in stages(paths, detector, embedder)))
             print(
-                f"{name}: plain loop {count / plain:.1f} pictures a CPU second ({faces} faces), reader "
-                f"{count / reader:.1f} ({found} faces): {plain / reader:.2f} of it; without faces {count / without:.1f}; "
-                f"loading the networks {setup:.2f} s a task",
+                f"{name}: pictures a CPU second: plain loop {count / plain:.2f} ({faces} faces), reader "
+                f"{count / reader:.2f} ({found} faces), {plain / reader:.2f} of that; without faces "
+                f"{count / without:.1f}; loading the networks {setup:.2f} s a task",
                 flush=True,
             )
 

@@ -42,7 +42,8 @@ MOST_PICTURES = 20_000
 LOOKED, FOUND, ERASED = "faces.pictures", "faces.found", "faces.erased"
 """Stages: pictures that were looked at, faces that were found, and those of them that stay out."""
 
-_TOLD = ("content_hash", "perceptual_hash", "perceptual_hash_quality", "faces", "faces_model")
+LOOKS = ("uri", "content_hash", "perceptual_hash", "perceptual_hash_quality", "faces")
+"""Columns of pictures that were looked at."""
 
 
 def recipe(spark: SparkSession, family: str, *, threads: int, device: Device) -> FaceRecipe:
@@ -120,14 +121,18 @@ def with_known(run: Run, pictures: pa.Table, *, project: str, dataset: str, mode
     return with_columns(pictures, {KNOWN: pa.array(values, pa.string())})
 
 
-def store_faces(run: Run, pictures: DataFrame, *, listed: pa.Table, project: str, dataset: str, model: str) -> None:
-    """Stores the faces of pictures that were looked at (rows of read_photos for `listed`), and that they were.
+def fetch_looks(pictures: DataFrame) -> pa.Table:
+    """What `store_faces` wants of pictures (rows of read_photos), those that could be read."""
+    readable = pictures.where(F.col(REASON).isNull() & (F.col("media_type") == "image"))
+    return from_frame(readable.select(*LOOKS))
+
+
+def store_faces(run: Run, rows: pa.Table, *, listed: pa.Table, project: str, dataset: str, model: str) -> None:
+    """Stores the faces of pictures that were looked at (LOOKS, read for `listed`), and that they were.
 
     What was found in them before by another model, or in another content, goes; a face that is where one was keeps its
     id. Faces that were erased stay out.
     """
-    readable = pictures.where(F.col(REASON).isNull() & (F.col("media_type") == "image"))
-    rows = from_frame(readable.select("uri", *_TOLD))
     if KNOWN in listed.column_names:
         known_of = left_join(rows.select(["uri"]), listed, on=("uri",), columns=(KNOWN,))[KNOWN]
         rows = rows.filter(pc.invert(pc.fill_null(pc.equal(rows["content_hash"], known_of), False)))

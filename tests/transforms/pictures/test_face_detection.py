@@ -68,7 +68,7 @@ def test_a_face_is_aligned_to_the_template() -> None:
 
 
 def test_answers_of_scrfd_are_read() -> None:
-    """A face of 40 x 64 about (100, 204) in the 25 x 12 th cell of the level of 8: distances and landmarks in strides."""
+    """A face of 40 x 64 about (96, 200), a cell of the level of 8: distances and landmarks are in strides."""
     side, least = 640, 0.5
     answers = [
         np.zeros((2 * (side // stride) ** 2, width), np.float32) for width in (1, 4, 10) for stride in (8, 16, 32)
