@@ -106,8 +106,8 @@ class IndexFiles(JobConfig):
 
     @model_validator(mode="after")
     def _faces_need_pictures(self) -> IndexFiles:
-        if not (self.source or self.again):
-            raise ValueError("a SOURCE must be given; --again may stand without one")
+        if not (self.source or self.again or self.faces is False):
+            raise ValueError("a SOURCE must be given; --again and --no-faces may stand without one")
         if (self.faces or self.again) and not self.hashes:
             raise ValueError("faces need whole files: --faces and --again without --no-hashes are accepted")
         if (self.faces or self.again) and self.rows == "figures":
