@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 from PIL import Image, ImageEnhance, ImageOps
 
 from catalog.erasures import plan_erasure, record_erasure
 from catalog.face_scans import pending_pictures, wanted_family
 from catalog.lake import Lake, Scope
+from jobs.bindings.work import _lacks_faces
+from jobs.index_files import IndexFiles, choose_faces
 from jobs.people.finding import ERASED, LOOKED, LOOKS, portions, recipe_here, store_faces, switch_faces, with_known
 from jobs.remove_files import RemoveFiles
 from jobs.runtime.commits import InjectedFailure
 from jobs.runtime.runs import Run, run_job
+from schemas.errors import UsageError
 from tests.jobs.albums import PROJECT, Album
 from tests.transforms.pictures.real_faces import GROUP, MAN, MODELS, colours, needs_faces
 from transforms.pictures.face_networks import FaceRecipe
@@ -157,3 +163,63 @@ def test_portions_keep_shots_together() -> None:
     seen = [set(part["shot_group"].to_pylist()) for part in parts]
     assert not seen[0] & seen[1]
     assert not seen[1] & seen[2]
+
+
+@needs_faces
+def test_what_a_dataset_wants_is_asked_for_once_and_kept(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
+    find(album)
+
+    def choose(**asked: Any) -> str | None:
+        told = {"lake": album.lake, "project": PROJECT, "dataset": ("ada",), "source": ("unused",), **asked}
+        config = IndexFiles.model_validate(told)
+        with run_job(config, job="test", task_type="FileIndexing") as run:
+            return choose_faces(run, config)
+
+    assert choose() is None
+    assert choose(faces=False) is None
+    assert [row["faces_set_by"] for row in album.rows("datasets")] == [None]
+    with pytest.raises(UsageError, match="faces are not looked for in dataset 'ada'; --faces asks for it"):
+        choose(again=True)
+    assert choose(faces=True) == "yunet-sface"
+    assert choose() == choose(again=True, source=()) == "yunet-sface"
+    assert choose(hashes=False) is None
+    monkeypatch.setenv("LAKEALBUM_MODELS", str(album.root))
+    with pytest.raises(UsageError, match=r"is not in .*: `lakealbum models install yunet-sface` puts it there"):
+        choose()
+    assert choose(faces=False, source=()) is None
+    assert [row["faces"] for row in album.rows("datasets")] == [None]
+    with pytest.raises(UsageError, match="exactly one --dataset"):
+        choose(faces=True, dataset=())
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"source": ()}, "a SOURCE must be given; --again and --no-faces may stand without one"),
+        ({"faces": True, "hashes": False}, "faces need whole files"),
+        ({"faces": True, "rows": "figures"}, "have no pictures"),
+        ({"again": True, "faces": False}, "not accepted with --no-faces"),
+    ],
+)
+def test_options_that_make_no_sense_together_are_refused(asked: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        IndexFiles.model_validate({"lake": "lake", "dataset": ("ada",), "source": ("unused",), **asked})
+
+
+@needs_faces
+def test_a_source_whose_pictures_lack_faces_is_read_although_nothing_changed(album: Album) -> None:
+    find(album)
+    lake, uris = Lake(album.lake), list_pictures(str(album.root / "pictures")).pictures["uri"]
+    bound, wanting = (
+        {"project_name": PROJECT, "dataset_name": "ada", "options": json.dumps(options)}
+        for options in ({}, {"faces": True})
+    )
+    assert not _lacks_faces(lake, bound, uris)
+    assert not _lacks_faces(lake, wanting, uris)
+    lost = album.rows("face_scans")[0]["uri"]
+    DeltaTable(f"{album.lake}/face_scans").delete(f"uri = '{lost}'")
+    lake = Lake(album.lake)
+    assert not _lacks_faces(lake, bound, uris)
+    assert _lacks_faces(lake, wanting, uris)
+    assert not _lacks_faces(lake, wanting | {"options": '{"faces": true, "hashes": false}'}, uris)
+    assert not _lacks_faces(lake, wanting, pa.chunked_array([["file:///elsewhere.jpg"]]))
