@@ -26,7 +26,7 @@ from catalog.create import is_lake
 from catalog.face_scans import pending_pictures, wanted_family
 from catalog.lake import Lake as Catalog
 from jobs.cli.main import run as run_command
-from jobs.cli.options import JobConfig, build_config, job_options
+from jobs.cli.options import JobConfig, Sources, build_config, job_options
 from jobs.people.erasures import read_erased
 from jobs.people.face_models import DEFAULT_FAMILY, check_installed, read_family
 from jobs.people.finding import portions, recipe, store_faces, switch_faces, with_known
@@ -52,7 +52,7 @@ from schemas.errors import UsageError
 from schemas.figures import FIGURES
 from schemas.file_features import FEATURES, FILE_FEATURES
 from schemas.files import FILES
-from schemas.lake import absolute_uri
+from schemas.locations import absolute_uri
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
 from transforms.people.erasures import drop_erased, refuse_erased
@@ -78,7 +78,7 @@ SHOWN_NAMES = 20
 class IndexFiles(JobConfig):
     """What `index` can be asked."""
 
-    source: tuple[str, ...] = Field(default=(), description="files, directories or tables to read")
+    source: Sources = Field(default=(), description="files, directories or tables to read")
     rows: Literal["files", "figures"] = Field(default="files", description="what a row of the source is")
     format: Format | None = Field(default=None, description="format of the source; detected where not given")
     map: dict[str, str] = Field(default={}, description="source column -> field of the lake, dots reach into structs")
@@ -193,7 +193,9 @@ def take_in_pictures(
     few = planned_for_few_rows(spark) if pictures.num_rows <= FEW_PICTURES else nullcontext()
     with few:
         if family is None:
-            take_in(run, config, _mapped(read_photos(spark, pictures, config.reading), config), uri, stage=stage)
+            take_in(
+                run, config, _mapped(read_photos(spark, pictures, config.reading, root=uri), config), uri, stage=stage
+            )
             return
         dataset = str(config.only_dataset)
         looks = recipe(spark, family, threads=config.faces_threads, device=config.faces_device)
@@ -201,7 +203,7 @@ def take_in_pictures(
         for portion in portions(pictures, parallelism=spark.sparkContext.defaultParallelism):
             run.progress.stage(f"{uri}: {done:,} of {pictures.num_rows:,} files", stage)
             known = with_known(run, portion, project=config.project, dataset=dataset, model=looks.model)
-            raw = run.cache(read_photos(spark, known, replace(config.reading, faces=looks)))
+            raw = run.cache(read_photos(spark, known, replace(config.reading, faces=looks), root=uri))
             take_in(run, config, _mapped(raw.drop(*FACES), config), uri, stage=stage)
             store_faces(run, raw, listed=known, project=config.project, dataset=dataset, model=looks.model)
             done += portion.num_rows
@@ -237,7 +239,7 @@ def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, stage: in
     untold = untold_columns(raw)
     judged = run.cache(_judge(run, config, raw, uri))
     run.progress.stage(f"storing {uri}", stage)
-    count = count_verdicts(run, judged, suffixes=are_read_here)
+    count = count_verdicts(run, judged, sources=(uri,), suffixes=are_read_here)
     if run.lake.is_few(FILE_FEATURES, count, FILE_FEATURES.names):
         judged = run.lake.frame(from_frame(judged))  # what follows is then computed without a Spark job
     refusals = refused(judged).withColumn("reject_time", run.clock())

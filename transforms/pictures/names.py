@@ -2,11 +2,12 @@
 
 The date comes first: year, month, day, together or apart. A time of day may follow, in six digits or in pairs, with a
 word between (`at`, `um`, `à`); AM and PM are understood. What names no day, or no time of day that there is, is not
-taken.
+taken. Two programs have forms of their own: Telegram's desktop writes the day first, behind an `@`; WeChat and Facebook
+count milliseconds since 1970.
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from transforms.pictures.evidence import Said, Taken, moment
 
@@ -18,19 +19,35 @@ _APART = (
     r"(?:[-_. \u202f\u00a0]?(?P<fraction>\d{3})(?!\d))?(?:[ \u202f\u00a0]?(?P<half>[AaPp])\.?[Mm]\b)?"
 )
 _NAME = re.compile(f"{_DATE}(?:{_TOGETHER}|{_APART}|(?!\\d))", re.ASCII)
+_DAY_FIRST = re.compile(
+    r"@(?P<day>\d\d)-(?P<month>\d\d)-(?P<year>\d{4})_(?P<hour>\d\d)-(?P<minute>\d\d)-(?P<second>\d\d)", re.ASCII
+)
+_MILLISECONDS = re.compile(r"(?:mmexport|wx_camera_|FB_IMG_)(\d{13})(?!\d)", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UTC = re.compile(r"PXL_|\d{8}_\d{9}_iOS\b")
+"""Names whose clock is UTC's: those of Pixel phones, and of OneDrive's uploads from iOS."""
 _NUMBERED = re.compile(r"(?:IMG|VID|AUD|PTT)-\d{8}-WA\d+")  # WhatsApp: the day, and a number
 
 
 def read_name(name: str) -> Said:
     """What a file's name says of the time it was taken.
 
-    Pixel's `PXL_` names are UTC, all others the camera's wall clock. A day alone is told as `name_day`, at noon.
+    Names of Pixel phones and of OneDrive on iOS are UTC, counted milliseconds are an instant, all others are the
+    camera's wall clock. A day alone is told as `name_day`, at noon.
 
     >>> [taken.text for name in ("PXL_20250615_143621025.jpg", "Screenshot 2024-01-02 at 3.04.05 PM.png", "IMG_1.jpg")
     ...  for taken in read_name(name).times]
     ['2025-06-15T14:36:21.025Z', '2024-01-02T15:04:05']
     """
     stem = name.rpartition(".")[0] or name
+    if counted := _MILLISECONDS.match(stem):
+        instant = _EPOCH + timedelta(milliseconds=int(counted[1]))
+        text = instant.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+        return Said(times=(Taken(text, "instant", "name"),)) if _usable(instant) else Said()
+    if told := _DAY_FIRST.search(stem):
+        parts = (told[name] for name in ("year", "month", "day", "hour", "minute", "second"))
+        taken = _usable(moment(*map(int, parts)))
+        return Said(times=(Taken(taken.isoformat(), "local", "name"),)) if taken else Said()
     is_numbered = _NUMBERED.match(stem) is not None
     for match in _NAME.finditer(stem):
         day = (int(match["year"]), int(match["month"]), int(match["day"]))
@@ -43,7 +60,7 @@ def read_name(name: str) -> Said:
         if taken:
             fraction = match["millis"] or match["fraction"]
             text = taken.isoformat() + (f".{fraction}" if fraction else "")
-            if stem.startswith("PXL_"):
+            if _UTC.match(stem):
                 return Said(times=(Taken(text + "Z", "instant", "name"),))
             return Said(times=(Taken(text, "local", "name"),))
     return Said()

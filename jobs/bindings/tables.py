@@ -1,0 +1,61 @@
+"""A table that is followed: read anew where its version changed, and its rows that went."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from catalog.bindings import LISTING_SCHEMA
+from catalog.lake import Row
+from jobs.bindings.storing import index_config, remove_live
+from jobs.bindings.work import Seen, Work, whole, without
+from jobs.index_files import read_rows, take_in
+from jobs.places.locating import refresh_file_places
+from jobs.runtime.commits import retry_conflicts
+from jobs.runtime.runs import Run
+from schemas.errors import SourceError
+from schemas.files import FILES
+
+
+def sync_table(run: Run, work: Work, *, now: datetime, grace: timedelta, allow_mass_removal: bool) -> Seen:
+    """Reads a table anew where it changed, and removes the files of rows that have been missing for long enough."""
+    plan, binding = work.plan, work.binding
+    missing, back = plan.missing, plan.missing.slice(0, 0)
+    if work.version != binding["source_version"]:
+        run.progress.stage(f"reading {binding['source']}", 10)
+        index = index_config(run, binding)
+        kind = index.format or "delta"
+        raw = read_rows(run, index, binding["source"], kind)
+        good = take_in(run, index, raw, binding["source"], stage=60)
+        listed, lacking = _rows_gone(run, good, binding)
+        if len(lacking) > listed and not allow_mass_removal:
+            raise SourceError(
+                f"{binding['source']} has {listed:,} rows, and lacks {len(lacking):,} that it had: more than half are "
+                "gone. None was removed; --allow-mass-removal takes it for true"
+            )
+        known = pc.is_in(missing["uri"], value_set=lacking)
+        back, missing = missing.filter(pc.invert(known)), missing.filter(known)
+        fresh = lacking.filter(pc.invert(pc.is_in(lacking, value_set=missing["uri"].combine_chunks())))
+        since = pa.repeat(pa.scalar(now, missing.schema.field("missing_since").type), len(fresh))
+        added = pa.table({"uri": fresh, "missing_since": since})
+        missing = pa.concat_tables([missing, added], promote_options="default").cast(LISTING_SCHEMA)
+        work.done.listed = listed
+    expired = missing.filter(pc.less_equal(missing["missing_since"], pa.scalar(now - grace)))
+    work.done.removed = remove_live(run, binding, expired["uri"])
+    run.progress.stage(f"{binding['source']}: finding places", 90)
+    retry_conflicts(lambda: refresh_file_places(run))
+    work.done.missing = missing.num_rows - expired.num_rows
+    return Seen(without(missing, expired["uri"]), [*expired["uri"].to_pylist(), *back["uri"].to_pylist()])
+
+
+def _rows_gone(run: Run, good: DataFrame, binding: Row) -> tuple[int, pa.Array]:
+    """How many rows a table has, and the files that came of rows that it has no more."""
+    whose = (F.col("project_name") == binding["project_name"]) & (F.col("dataset_name") == binding["dataset_name"])
+    files = run.lake.read(FILES, run.lake.version(FILES)).where(whose & F.col("deleted_time").isNull())
+    came = files.where(F.col("source") == binding["source"]).select("uri")
+    rows = good.where(whose).select("uri")
+    return rows.count(), whole(came.join(rows, "uri", how="left_anti").toArrow()["uri"])
