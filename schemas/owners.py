@@ -30,8 +30,8 @@ OWNERS: dict[str, Owner] = {
         ("index", "sync", "locate", "remove"), "with the files; after `boundaries` by the next `locate`"
     ),
     "file_features": Owner(("index", "sync"), _BY_SOURCE),
-    "figures": Owner(("index --rows figures", "index --faces", "sync", "remove", "erase figure"), _BY_SOURCE),
-    "face_scans": Owner(("index --faces", "sync", "remove"), _BY_SOURCE),
+    "figures": Owner(("index --rows figures", "remove", "erase figure"), _BY_SOURCE),
+    "face_scans": Owner(("index", "sync", "remove"), "with the faces: after each portion of pictures"),
     "areas": Owner(("boundaries",), "as of the last `boundaries` of each source"),
     "area_index": Owner(("boundaries",), "with the areas: the same run builds it"),
     "place_days": Owner((TRIPS,), f"as of the last `{TRIPS}` of any dataset of the project"),
