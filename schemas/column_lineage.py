@@ -392,7 +392,7 @@ _SIMILAR_IMAGE_MEMBERS = TableLineage(
     rows=_GROUPED + by_filter(FILES, "deleted_time"),
 )
 _FACES = (
-    by_join(FIGURES, "embedding", "boundary", "head_pose", "face_quality")
+    by_join(FIGURES, "embedding", "model", "boundary", "head_pose", "face_quality")
     + by_join(FILES, "uri", "deleted_time")
     + by_join(CLUSTER_EDITS, "action", "object_id", "other_id", "figure_id", "figure_digests", "sequence")
 )
@@ -426,7 +426,7 @@ _FIGURE_MEMBERS = TableLineage(
     {
         **same(FIGURES, *FACE_KEY, "uri"),
         "object_id": identity(FIGURE_CLUSTERS, "object_id"),
-        "confidence": transformation(FIGURES, "embedding"),
+        "confidence": transformation(FIGURES, "embedding", "model"),
         "role": transformation(FIGURES, "boundary", "head_pose", "face_quality") + by_join(CLUSTER_EDITS, "action"),
         **RUN,
     },
