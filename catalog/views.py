@@ -418,8 +418,8 @@ FROM cluster_events AS e
 LEFT JOIN runs AS r ON r.run_id = e.run_id
 UNION ALL
 SELECT kind, project_name, dataset_name, object_id, edit_time AS happened, action AS what,
-  coalesce(title, uri, figure_id) AS why, other_id, CAST(NULL AS VARCHAR) AS run_id,
-  CAST(NULL AS VARCHAR) AS job, CAST(NULL AS VARCHAR) AS parameters
+  coalesce(title, uri, figure_id) AS why, other_id, CAST(NULL AS STRING) AS run_id,
+  CAST(NULL AS STRING) AS job, CAST(NULL AS STRING) AS parameters
 FROM cluster_edits"""
 
 
