@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable, WriterProperties
 
 from catalog.commits import open_or_create
 from catalog.lake import Lake, Row
@@ -30,8 +30,15 @@ TOO_MANY_FILES = 8
 TOO_MANY_DELETED = 0.05
 """Or once this share of its rows is marked as deleted: Delta's spark.databricks.delta.optimize.maxDeletedRowsRatio."""
 
+WITHOUT_FILES = frozenset(
+    {"CREATE TABLE", "SET TBLPROPERTIES", "ADD CONSTRAINT", "DROP CONSTRAINT", "ADD COLUMN", "CHANGE COLUMN"}
+)
+"""Operations that write and remove no file."""
+
 ABANDONED_AFTER = timedelta(hours=1)
 """A delta-rs writer commits within seconds of writing a file."""
+
+WRITER = WriterProperties(compression="ZSTD")
 
 LOST = "Lost"
 _LOST_MESSAGE = "no sign of life for {minutes} minutes: it was killed, or its machine lost; run it again"
@@ -73,6 +80,19 @@ def partitions_of(root: str, contract: Contract) -> list[Partition]:
     return [Partition(bucket, *values) for bucket, values in sorted(sums.items(), key=lambda item: item[0] or 0)]
 
 
+def has_had_files(root: str, contract: Contract) -> bool:
+    """Whether a table has files, or may have had some: whether there can be any to delete or join.
+
+    A table that was only made, or given properties and checks, has had none; where its log has lost its first entries,
+    none can tell.
+    """
+    table = DeltaTable(table_uri(root, contract.name), storage_options=storage_options(root))
+    if table.file_uris():
+        return True
+    entries = table.history()
+    return len(entries) <= table.version() or any(entry.get("operation") not in WITHOUT_FILES for entry in entries)
+
+
 def running_tasks(lake: Lake, now: datetime) -> tuple[list[Row], list[Row]]:
     """The last states of tasks that say Running: those that live, and those not heard of for five minutes."""
     states = [{name: row[name] for name in TASKS.names} for row in lake.read(_RUNNING, TASKS.name)]
@@ -108,21 +128,54 @@ def expire_tasks(root: str, before: datetime, keep: list[Row]) -> None:
     open_or_create(root, TASKS).delete(_old(before, keep))
 
 
-def compact(root: str, contract: Contract) -> None:
-    """Joins the files of a table that delta-rs writes."""
-    open_or_create(root, contract).optimize.compact()
+def compact(root: str, contract: Contract, buckets: Sequence[int | None], *, mark: str) -> None:
+    """Joins the files of partitions.
+
+    ZORDER rewrites a partition whole, which is what OPTIMIZE alone comes to for buckets below 1 GiB; for the price of
+    a sort it brings the rows of a dataset together, so that a query of one skips the other pages of the file.
+    """
+    optimize = open_or_create(root, contract).optimize
+    how: dict[str, Any] = {"target_size": FILE_BYTES, "writer_properties": WRITER, "commit_properties": marked(mark)}
+    if contract.partition_by:
+        how["partition_filters"] = [("bucket", "in", [str(bucket) for bucket in buckets])]
+    if contract.sort_by:
+        optimize.z_order(contract.sort_by[:2], **how)
+    else:
+        optimize.compact(**how)
 
 
 def checkpoint(root: str, contract: Contract) -> None:
-    """Writes a checkpoint of a table that delta-rs writes, and drops log entries past their retention."""
+    """Writes a checkpoint of a table, and drops log entries past their retention."""
     table = open_or_create(root, contract)
     table.create_checkpoint()
     table.cleanup_metadata()
 
 
-def vacuum(root: str, contract: Contract, hours: int, *, dry_run: bool) -> int:
-    """Deletes (or just counts) files that a delta-rs table has not needed for so many hours; how many."""
-    return len(open_or_create(root, contract).vacuum(hours, dry_run=dry_run, enforce_retention_duration=False))
+def stale_files(root: str, contract: Contract, hours: int) -> list[str]:
+    """The files that a table has not needed for so many hours. Of a table of jobs, also those that no log entry names:
+    change data, and what a writer left that was killed, if they are as old.
+    """
+    full = contract.writer == "jobs"
+    table = open_or_create(root, contract)
+    return list(table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=full))
+
+
+def vacuum(root: str, contract: Contract, hours: int, *, mark: str) -> None:
+    """Deletes them."""
+    full = contract.writer == "jobs"
+    table = open_or_create(root, contract)
+    how: dict[str, Any] = {"enforce_retention_duration": False, "full": full, "commit_properties": marked(mark)}
+    table.vacuum(hours, dry_run=False, **how)
+
+
+def is_deletion_vector(path: str) -> bool:
+    """Whether a file of a table marks rows as deleted, in some version."""
+    return path.endswith(".bin")
+
+
+def marked(mark: str) -> CommitProperties:
+    """What a commit of maintenance carries."""
+    return CommitProperties(custom_metadata={"userMetadata": mark})
 
 
 def vacuum_abandoned(root: str, contract: Contract) -> None:
@@ -138,16 +191,16 @@ def vacuum_abandoned(root: str, contract: Contract) -> None:
 def commits_after(table: DeltaTable, version: int) -> Iterator[dict[str, Any]]:
     """The entries of a table's log above a version, as far as they are still there, the newest first.
 
-    delta-rs reads the log as it is, but numbers its entries down from the version that `table` is at: so `table` is
-    moved to the latest version, and the log read again if that has moved meanwhile.
+    `table` is at the latest version, as it was opened. delta-rs reads the log as it is, but numbers its entries down
+    from the version that `table` is at: so that is moved on, and the log read again if there was something new.
     """
-    while True:
-        table.update_incremental()
-        until = table.version()
-        entries = table.history(until - version) if until > version else []
+    while (until := table.version()) > version:
+        entries = table.history(until - version)
         table.update_incremental()
         if table.version() == until:
             break
+    else:
+        return
     yield from (entry for entry in entries if entry.get("version", -1) > version)
 
 

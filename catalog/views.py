@@ -16,8 +16,9 @@ from schemas.errors import UsageError
 from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figure_members import FIGURE_MEMBERS
 from schemas.files import FILES
-from schemas.lake import TABLES, absolute_uri, table_uri
+from schemas.lake import TABLES, table_uri
 from schemas.location_date_clusters import LOCATION_DATE_CLUSTERS
+from schemas.locations import absolute_uri
 from schemas.similar_image_clusters import SIMILAR_IMAGE_CLUSTERS
 from schemas.similar_image_members import SIMILAR_IMAGE_MEMBERS
 

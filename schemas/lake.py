@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import uuid
 import zlib
@@ -19,6 +18,7 @@ from schemas.contract import LEVELS, Contract
 from schemas.dataset_state import DATASET_STATE
 from schemas.datasets import DATASETS
 from schemas.errors import UsageError
+from schemas.face_scans import FACE_SCANS
 from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
@@ -51,6 +51,7 @@ TABLES: dict[str, Contract] = {
         FILE_PLACES,
         FILE_FEATURES,
         FIGURES,
+        FACE_SCANS,
         AREAS,
         AREA_INDEX,
         PLACE_DAYS,
@@ -87,11 +88,6 @@ def check_name(kind: str, name: str) -> str:
             f"{kind} {name!r} is not a name: 1 to 128 of A-Z a-z 0-9 _ - are accepted, the first a letter or _"
         )
     return name
-
-
-def absolute_uri(location: str) -> str:
-    """A URI as it is; a path made absolute, as SQL, and lineage that others read, need it."""
-    return location if "://" in location else os.path.abspath(location)
 
 
 def table_uri(lake: str, table: str) -> str:

@@ -16,7 +16,7 @@ from catalog.lake import Lake, Row, Scope
 from catalog.terminal import bindings as print_bindings
 from jobs.bindings.scanning import detect_kind
 from schemas.errors import UsageError
-from schemas.lake import absolute_uri
+from schemas.locations import absolute_uri, source_uri
 
 
 @click.command("bind")
@@ -44,7 +44,7 @@ def bind(
     if not lake:
         raise UsageError("--lake must be given, or LAKEALBUM_LAKE set: a directory or an object-store URI")
     asked = dict(map(_option, options))
-    asked["format"] = format or detect_kind(absolute_uri(source))
+    asked["format"] = format or detect_kind(absolute_uri(source_uri(source)))
     asked |= {name: list(globs) for name, globs in (("include", include), ("exclude", exclude)) if globs}
     if asked["format"] != "photos" and (include or exclude):
         raise UsageError(f"--include and --exclude are about folders of photos; {source} is {asked['format']}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import signal
 import sys
 
 import click
 
+from jobs.cli.lazy import LazyGroup
 from schemas.errors import Cancelled, LakeAlbumError
-from schemas.version import VERSION
+from schemas.version import full_version
 
 KINDS = "location-date, similar-images, figures"
 # verb -> (module that holds its click command, name of the command, one line of help)
@@ -28,6 +28,7 @@ VERBS = {
         "List and get the sources that datasets follow; stop, resume or delete one.",
     ),
     "sync": ("jobs.sync_bindings", "command", "Read again what changed in the sources that datasets follow."),
+    "models": ("jobs.cli.models", "models", "List the models that find faces, or install one on this machine."),
     "locate": ("jobs.locate_files", "command", "Find the address, time zone and local day of files that lack them."),
     "remove": ("jobs.remove_files", "command", "Delete the metadata of files."),
     "files": ("jobs.cli.files", "files", "Get, update or delete what is known of files, by their URIs."),
@@ -50,7 +51,7 @@ VERBS = {
     "views": ("catalog.commands.sql", "views", "Print views over the tables for DuckDB, Spark or Polars."),
     "sql": ("catalog.commands.sql", "sql", "Answer a SELECT over the tables and views."),
     "check": ("catalog.commands.check", "check", "Test the tables: members, events, orphans, constraints."),
-    "report": ("jobs.similar_images.report", "report", "Write a page to review clusters on (similar-images)."),
+    "report": ("jobs.pages.command", "report", "Write a page to review clusters on (similar-images, figures)."),
     "tasks": ("catalog.commands.tasks", "tasks", "List tasks, or get one."),
     "serve": ("serve.commands", "serve", "Answer the SDK of Alibaba Cloud IMM from a lake."),
     "keys": ("serve.commands", "keys", "Create, list, disable and delete the access keys of `serve`."),
@@ -64,26 +65,21 @@ VERBS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in VERBS:
-            return None
-        module, attribute, _ = VERBS[name]
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(verb, text) for verb, (_, _, text) in VERBS.items()])
+def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        click.echo(full_version())
+        ctx.exit()
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(VERSION, message="%(version)s")
+@click.group(cls=LazyGroup, elsewhere=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def lakealbum() -> None:
     """Turn a lake of photo and video metadata into albums."""
 

@@ -7,11 +7,11 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import click
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from catalog.commands.arguments import pairs
 from catalog.commands.options import lake_options
@@ -19,6 +19,7 @@ from catalog.webhooks import Webhook
 from jobs.runtime.conf import CONF
 from schemas.errors import UsageError
 from schemas.lake import check_name
+from schemas.locations import lake_root, source_uri
 
 CONFIG_HELP = (
     "YAML file with the job's configuration; conf/NAME.yaml is LakeAlbum's own, unless there is such a file here."
@@ -46,6 +47,11 @@ class JobConfig(BaseModel):
         default=None, exclude=True, description="where the task's end is told to: https://host/path"
     )
 
+    @field_validator("lake")
+    @classmethod
+    def _lake_is_a_root(cls, value: str) -> str:
+        return lake_root(value)
+
     @field_validator("project")
     @classmethod
     def _project_is_a_name(cls, value: str) -> str:
@@ -69,6 +75,10 @@ class JobConfig(BaseModel):
         if value is not None and len(value.encode()) > 2048:
             raise ValueError(f"has {len(value.encode()):,} bytes; up to 2,048 are accepted")
         return value
+
+
+Sources = Annotated[tuple[str, ...], AfterValidator(lambda uris: tuple(map(source_uri, uris)))]
+"""Files, folders or tables that a job reads."""
 
 
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -68,7 +68,7 @@ APP_ID = "lakealbum"
 MAINTENANCE = "maintenance after "
 """How the `userMetadata` of a maintenance commit begins; the token of the last job's commit follows."""
 RECENT = 10
-"""Log entries that are looked through for a token before all are."""
+"""Log entries that are looked through for a token, after the last one, and before all are."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Mark:
     def of(cls, table: DeltaLog) -> Mark:
         """The mark of a table at its latest version."""
         count = table.transaction_version(APP_ID) or 0
-        for after in (max(table.version() - RECENT, -1), -1) if count else ():
-            for entry in commits_after(table, after):
+        for entries in (1, RECENT, table.version() + 1) if count else ():
+            for entry in table.history(entries):
                 metadata = (entry.get("userMetadata") or "").removeprefix(MAINTENANCE)
                 if metadata.startswith("{") and (token := json.loads(metadata))["count"] == count:
                     return cls(count, token["consumed"])
@@ -101,12 +101,16 @@ class Mark:
 
 @dataclass(frozen=True)
 class Step:
-    """One commit to be made: the table as pinned, and the version that it consumes of each table that it follows."""
+    """One commit to be made: the table as pinned, and the version that it consumes of each table that it follows.
+
+    `base` is the version that is pinned; `log` was there then, and in an object store may have moved on since.
+    """
 
     lake: Lake
     contract: Contract
     run_id: str
     log: DeltaLog
+    base: int
     mark: Mark
     consumes: Mapping[str, int] = field(default_factory=dict)
     dry_run: bool = False
@@ -126,12 +130,7 @@ class Step:
             if not follows(TABLES[name], contract):
                 raise ValueError(f"{contract.name} does not follow {name}: schemas.followers says what follows what")
         log = lake.log(contract)
-        return cls(lake, contract, run_id, log, Mark.of(log), consumes or {}, dry_run)
-
-    @property
-    def base(self) -> int:
-        """The version that is pinned."""
-        return int(self.log.version())
+        return cls(lake, contract, run_id, log, int(log.version()), Mark.of(log), consumes or {}, dry_run)
 
     def current(self) -> DataFrame:
         """The table as it was pinned, as a frame."""
@@ -390,11 +389,15 @@ def _find_commit(step: Step, token: str) -> tuple[int, dict[str, str]]:
     raise Conflict(f"another run changed table {step.contract.name} first")
 
 
+def maintenance_mark(lake: Lake, contract: Contract) -> str:
+    """The `userMetadata` of maintenance: it passes on the mark of the last commit by a job."""
+    return MAINTENANCE + json.dumps(asdict(Mark.of(lake.log(contract))))
+
+
 @contextmanager
 def maintenance_of(lake: Lake, contract: Contract) -> Iterator[None]:
-    """Inside, Spark's commits to the table pass its mark on, so that it outlives the log entry of the job's commit."""
-    metadata = MAINTENANCE + json.dumps(asdict(Mark.of(lake.log(contract))))
-    with session_settings(lake.spark, {USER_METADATA: metadata}):
+    """Inside, Spark's commits to the table carry its maintenance_mark."""
+    with session_settings(lake.spark, {USER_METADATA: maintenance_mark(lake, contract)}):
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import logging
@@ -25,14 +26,17 @@ from catalog.tasks import append_task_state, put_run, refuse_repeated_run
 from jobs.cli.options import JobConfig
 from jobs.runtime.cancellation import Cancellation
 from jobs.runtime.commits import Ledger
+from jobs.runtime.failures import as_ours, reason_of
 from jobs.runtime.lake import Lake
 from jobs.runtime.lineage.reporting import Reporter
 from jobs.runtime.lineage.states import RunState
 from jobs.runtime.progress import Progress, configure_logging
 from jobs.runtime.session import keep, open_session
+from jobs.runtime.stores import check_spark_reaches, needs_s3
 from schemas.errors import Cancelled, LakeAlbumError
+from schemas.locations import redact
 from schemas.settings import LakeSettings
-from schemas.version import VERSION
+from schemas.version import full_version
 from transforms.tables.keyed import with_columns
 
 HEARTBEAT_SECONDS = 30.0
@@ -104,6 +108,16 @@ def airflow_tags(environment: Mapping[str, str]) -> dict[str, str]:
     return {f"airflow.{name}": text for name, text in sorted(told.items()) if text and name != "dag_email"}
 
 
+def user_name() -> str:
+    """Who starts runs here: LAKEALBUM_USER, else the name of the account, else its number."""
+    if named := os.environ.get("LAKEALBUM_USER"):
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as containers have it
+        return f"uid {os.getuid()}"
+
+
 @contextmanager
 def run_job(
     config: JobConfig,
@@ -120,9 +134,9 @@ def run_job(
     `task_name` is what the task's id begins with, where that is not its type. `asked` are columns of the task of a
     request that was accepted before (serve.worker): its ids and when it was asked.
 
-    A failure is written to both, with the kind of error and what it says, and raised again; SIGTERM and SIGINT are one
-    (Cancelled). The id of a run that ended, or is under way, is refused. A dry run leaves neither. Progress and
-    heartbeats are written by a thread of their own, every 30 seconds.
+    A failure is written to both, with the kind of error and its innermost cause, and raised again, what a worker raised
+    as the error that it was; SIGTERM and SIGINT are one (Cancelled). The id of a run that ended, or is under way, is
+    refused. A dry run leaves neither. Progress and heartbeats are written by a thread of their own, every 30 seconds.
     """
     configure_logging()
     run_id = config.run_id or str(uuid.uuid4())
@@ -149,8 +163,10 @@ def run_job(
 
         def start_spark() -> SparkSession:
             progress.stage("starting Spark", progress.percent)
-            session = open_session(f"lakealbum {job}", geometry=geometry)
+            s3 = needs_s3([config.lake, *getattr(config, "source", ())])
+            session = open_session(f"lakealbum {job}", geometry=geometry, s3=s3)
             cancellation.listen()
+            check_spark_reaches(config.lake)
             return session
 
         create = None if config.dry_run else create
@@ -173,10 +189,11 @@ def run_job(
                 yield run
             except BaseException as error:
                 cancellation.end()
-                cause = Cancelled(cancellation.came) if cancellation.came else error
+                cause = Cancelled(cancellation.came) if cancellation.came else as_ours(error) or error
                 code = cause.code if isinstance(cause, LakeAlbumError | Cancelled) else type(cause).__name__
-                record.write("Failed", code=code, message=_first_line(cause))
-                log.error("failed", extra={"job": job, "run_id": run_id, "code": code, "reason": _first_line(cause)})
+                reason = reason_of(cause)
+                record.write("Failed", code=code, message=reason)
+                log.error("failed", extra={"job": job, "run_id": run_id, "code": code, "reason": reason})
                 if cause is error:
                     raise
                 raise cause from error
@@ -190,7 +207,7 @@ class _Record:
 
     def __init__(self, config: JobConfig, job: str, task: dict[str, object], run: Run) -> None:
         self.config, self.job, self.task, self.run = config, job, task, run
-        self.parameters = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+        self.parameters = redact(json.dumps(config.model_dump(mode="json"), sort_keys=True))
         self.lock = threading.Lock()
         self.done = False
 
@@ -220,8 +237,9 @@ class _Record:
             "job": self.job,
             "project_name": self.config.project,
             "parameters": self.parameters,
+            "started_by": user_name(),
             "config_hash": hashlib.sha256(self.parameters.encode()).hexdigest(),
-            "code_version": VERSION,
+            "code_version": full_version(),
             "inputs": dict(ledger.inputs),
             "outputs": dict(ledger.outputs),
             "row_counts": dict(ledger.row_counts),
@@ -249,11 +267,6 @@ class _Record:
         finally:
             stop.set()
             thread.join()
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:1000]
 
 
 def print_result(run: Run, *, as_json: bool, **more: object) -> None:

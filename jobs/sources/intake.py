@@ -13,7 +13,7 @@ from jobs.runtime.commits import Step, put_rows, retry_conflicts
 from jobs.runtime.lake import Rows, bucket
 from jobs.runtime.runs import Run
 from schemas.contract import Contract
-from schemas.lake import absolute_uri
+from schemas.locations import absolute_uri
 from transforms.tables.frames import from_frame
 
 Settle = Callable[[DataFrame, DataFrame], DataFrame]

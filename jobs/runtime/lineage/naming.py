@@ -5,11 +5,10 @@ from __future__ import annotations
 import uuid
 from urllib.parse import unquote, urlsplit
 
-from schemas.lake import CLUSTER_NAMESPACE, absolute_uri
+from schemas.lake import CLUSTER_NAMESPACE
+from schemas.locations import absolute_uri
 
 FILE = "file"
-_ALIASES = {"s3a": "s3", "s3n": "s3"}
-"""Schemes that Hadoop reads an object store by, and the store's own."""
 _KEYED = ("s3", "gs", "oss", "abfs", "abfss", "wasb", "wasbs")
 """Schemes of object stores: an object's name is its key, which begins with no slash."""
 
@@ -28,9 +27,8 @@ def name_dataset(location: str) -> tuple[str, str]:
     parts = urlsplit(uri)
     if parts.scheme == FILE:
         return FILE, unquote(parts.path).rstrip("/") or "/"
-    scheme = _ALIASES.get(parts.scheme, parts.scheme)
     path = parts.path.rstrip("/")
-    return f"{scheme}://{parts.netloc}", (path.lstrip("/") if scheme in _KEYED else path) or "/"
+    return f"{parts.scheme}://{parts.netloc}", (path.lstrip("/") if parts.scheme in _KEYED else path) or "/"
 
 
 def run_uuid(root: str, run_id: str) -> str:

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
-from jobs.runtime.conf import CONF
-from jobs.runtime.jars import POM, Jars, jar_settings, read_pins
-from schemas.version import VERSION
+from jobs.runtime.jars import LOG_STORE_JAR, Jars, jar_settings, read_pins
 
 ROOT = Path(__file__).parents[3]
 
@@ -87,17 +83,25 @@ def test_python_packages_and_jars_are_of_one_version() -> None:
     assert f'"apache-sedona=={sedona}"' in wanted
 
 
-@pytest.mark.slow
-def test_the_wheel_has_every_configuration_and_the_pinned_jars(tmp_path: Path) -> None:
-    source = tmp_path / "source"  # setuptools leaves things where it builds
-    for package in ("jobs", "transforms", "schemas", "catalog", "conf"):
-        shutil.copytree(ROOT / package, source / package, symlinks=True)
-    for name in ("pyproject.toml", "pom.xml", "README.md", "LICENSE", "NOTICE"):
-        shutil.copy(ROOT / name, source / name)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(source)]
-    subprocess.run(command, check=True)
-    with zipfile.ZipFile(tmp_path / f"lakealbum-{VERSION}-py3-none-any.whl") as wheel:
-        packed = {name: wheel.read(name) for name in wheel.namelist() if name.startswith("conf/")}
-    files = {str(path.relative_to(ROOT)): path.read_bytes() for path in CONF.rglob("*") if path.is_file()}
-    assert packed == files
-    assert packed["conf/pom.xml"] == POM.read_bytes()
+def test_the_jars_for_s3_come_where_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pins = read_pins(s3=True)
+    names = {package.split(":")[1] for package in pins.packages}
+    assert names - {package.split(":")[1] for package in read_pins().packages} == {
+        "hadoop-aws",
+        "s3",
+        "s3-transfer-manager",
+        "sts",
+    }
+    assert {"software.amazon.awssdk:bundle", "software.amazon.awssdk:netty-nio-client"} <= set(pins.excludes)
+    assert jar_settings(geometry=False, s3=True)["spark.jars"] == str(LOG_STORE_JAR)
+    (tmp_path / "delta.jar").touch()
+    monkeypatch.setenv("LAKEALBUM_JARS", str(tmp_path))
+    assert jar_settings(geometry=False, s3=True)["spark.jars"] == f"{tmp_path / 'delta.jar'},{LOG_STORE_JAR}"
+
+
+def test_hadoop_for_s3_is_that_of_spark() -> None:
+    pins = dict(package.split(":")[1:] for package in read_pins(s3=True).packages)
+    import pyspark
+
+    there = Path(pyspark.__file__).parent / "jars" / f"hadoop-client-api-{pins['hadoop-aws']}.jar"
+    assert there.is_file(), "hadoop-aws must be of the version of Spark's own Hadoop"
