@@ -268,7 +268,7 @@ CHECKS = (
     Check(
         "file",
         "what is told of a file is of a file in `files`",
-        tuple(_orphans(table, "files", ("uri",)) for table in ("file_places", "file_features")),
+        tuple(_orphans(table, "files", ("uri",)) for table in ("file_places", "file_features", "face_scans")),
     ),
     Check(
         "member",
