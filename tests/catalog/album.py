@@ -158,7 +158,7 @@ def _files(maker: LakeMaker) -> None:
     maker.insert(
         "file_notes",
         [
-            maker.file_edit("noted.jpg", custom_id="noted", custom_labels={"by": "caller"}, album="Best"),
+            maker.file_edit("noted.jpg", album="Best"),
             maker.file_edit("a.jpg", album="Best"),
             maker.file_edit("going.jpg", removed_time=NOON),
             maker.file_edit("b.jpg", removed_time=NOON - timedelta(days=1)),

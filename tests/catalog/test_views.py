@@ -112,11 +112,9 @@ def columns_of(view: str, but: tuple[str, ...] = ()) -> tuple[str, ...]:
 def test_live_files_are_those_of_queries(lake: Lake, read: Read) -> None:
     rows = query_files(lake, FileQuery(SCOPE, max_results=100)).rows
     for row in rows:
-        place, said = row["place"] or {}, row["said"] or {}
+        place = row["place"] or {}
         row |= {name: place.get(name) for name in (*LEVELS, "time_zone")}
-        row["custom_id"] = said.get("custom_id") or row["custom_id"]
-        row["custom_labels"] = said.get("custom_labels") or row["custom_labels"]
-    assert {"noted", "mine", "source", None} == {row["custom_id"] for row in rows if row["uri"] in SAID}
+    assert {row["custom_id"] for row in rows if row["uri"] in SAID} == {"mine", "source", None}
     same(read("SELECT * FROM live_files"), rows, (*TABLES["files"].names, *LEVELS, "time_zone"))
 
 
