@@ -77,7 +77,20 @@ assert found == [("China", "Hangzhou", 3)], f"three pictures in Hangzhou expecte
 print("spark-submit: areas, and three pictures in one of them, as expected")
 PY
 
-submit jobs/cluster_similar_images.py "${lake[@]}"
+export OPENLINEAGE__TRANSPORT__TYPE=file OPENLINEAGE__TRANSPORT__APPEND=true
+export OPENLINEAGE__TRANSPORT__LOG_FILE_PATH=$work/events.jsonl
+task=0b2f6d4e-9c3a-5f10-8e77-1d2c3b4a5968
+submit --conf spark.openlineage.parentJobNamespace=airflow --conf spark.openlineage.parentJobName=nightly.similar \
+    --conf "spark.openlineage.parentRunId=$task" jobs/cluster_similar_images.py "${lake[@]}"
+"$venv/bin/python" - "$work/events.jsonl" << 'PY'
+import json, sys
+
+events = [json.loads(line) for line in open(sys.argv[1])]
+assert [event["eventType"] for event in events] == ["START", "COMPLETE"], events
+assert {event["run"]["facets"]["parent"]["job"]["name"] for event in events} == {"nightly.similar"}, events
+assert any(output["name"].endswith("/similar_image_clusters") for output in events[1]["outputs"]), events[1]
+print("spark-submit: the run told its start and end, and its parent, as expected")
+PY
 ./lakealbum query similar-images "${lake[@]}" --json > "$work/similar.json"
 "$venv/bin/python" - "$work/similar.json" << 'PY'
 import json, pathlib, sys

@@ -7,6 +7,7 @@ commits, since each of them adds a file.
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -17,9 +18,9 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from catalog.create import ensure_table
 from catalog.lake import Row
-from catalog.storage import storage_options
+from catalog.storage import storage_options, store_reason
 from schemas.contract import Contract
-from schemas.errors import Conflict, SchemaMismatch
+from schemas.errors import Conflict, LakeError, SchemaMismatch
 from schemas.lake import table_uri
 
 Result = TypeVar("Result")
@@ -28,16 +29,27 @@ ATTEMPTS = 60
 COMPACT_EVERY = 50
 _LONGEST_PAUSE = 0.2  # seconds; a commit takes a tenth of it
 _NO_RETRY = CommitProperties(max_commit_retries=0)
+_OPEN = threading.local()
 
 
 def open_or_create(root: str, contract: Contract) -> DeltaTable:
-    """The newest version of a table, made from its contract if it is not there; several may try at once."""
+    """The newest version of a table, made from its contract if it is not there; several may try at once.
+
+    In an object store each thread keeps what it has opened: opening reads the log anew, two requests an entry.
+    """
     uri, options = table_uri(root, contract.name), storage_options(root)
+    kept: dict[str, DeltaTable] = _OPEN.__dict__
+    if uri in kept:
+        kept[uri].update_incremental()
+        return kept[uri]
     try:
-        return DeltaTable(uri, storage_options=options)
+        table = DeltaTable(uri, storage_options=options)
     except TableNotFoundError:
         ensure_table(root, contract)
-    return DeltaTable(uri, storage_options=options)
+        table = DeltaTable(uri, storage_options=options)
+    if "://" in root:
+        kept[uri] = table
+    return table
 
 
 def append(root: str, contract: Contract, rows: Sequence[Row]) -> None:
@@ -167,13 +179,18 @@ def to_arrow(contract: Contract, rows: Sequence[Row]) -> pa.Table:
 
 
 def until_committed(contract: Contract, write: Callable[[], Result]) -> Result:
-    """The result of `write`, tried again while other writers take the version that it would commit as."""
+    """The result of `write`, tried again while other writers take the version that it would commit as.
+
+    Raises Conflict where they do so ATTEMPTS times, LakeError where the store refuses the write.
+    """
     for attempt in range(ATTEMPTS):
         try:
             return write()
         except CommitFailedError as error:
             lost_to = error
             time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.01 * 2**attempt)))
+        except OSError as error:
+            raise LakeError(f"table {contract.name} cannot be written: {store_reason(error)}") from error
     raise Conflict(f"table {contract.name}: {ATTEMPTS} attempts to commit lost to other writers; try again ({lost_to})")
 
 

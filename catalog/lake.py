@@ -14,11 +14,12 @@ from deltalake import DeltaTable, QueryBuilder
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from catalog.sql import all_of, equals, from_microseconds, one_of
-from catalog.storage import storage_options
+from catalog.storage import storage_options, store_reason
 from schemas.contract import TIMESTAMP, Contract
 from schemas.datasets import DATASETS
 from schemas.errors import LakeError, NotFound, UsageError
 from schemas.lake import CONTRACT_VERSION, TABLES, bucket_of, check_name, table_uri
+from schemas.locations import lake_root
 from schemas.settings import LakeSettings
 
 Row = dict[str, Any]
@@ -40,11 +41,10 @@ class Lake:
     def __init__(self, root: str) -> None:
         """Opens the lake at a directory or an object-store URI.
 
-        Raises LakeError where there is no lake, or one of another version's contracts.
+        Raises LakeError where there is no lake, or one of another version's contracts; UsageError for a root that
+        `lake_root` refuses.
         """
-        if "://" not in root and "%" in root:
-            raise LakeError(f"lake {root!r}: delta-rs takes the % for an escape; use a path without one")
-        self.root = root
+        self.root = root = lake_root(root)
         self._kept: dict[str, _Kept] = {}
         datasets = self._open(DATASETS.name)
         if datasets is None:
@@ -144,34 +144,37 @@ class Lake:
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
-            raise LakeError(f"lake {self.root!r}: table {table} cannot be opened: {error}") from error
+            raise LakeError(f"lake {self.root!r}: table {table} cannot be opened: {store_reason(error)}") from error
 
 
 @dataclass(frozen=True)
 class _Kept:
     """A table as it was opened, and how its log's last entry looked: opening it anew reads the log anew.
 
-    In an object store nothing tells as cheaply that a log has not grown; there a table is opened each time.
+    In an object store it takes two requests an entry, and to ask for the entry that would follow one or two in all.
     """
 
     table: DeltaTable
-    entry: Path | None
-    following: Path | None
+    store: Any | None
+    entry: Path
     state: tuple[int, int] | None
 
     @classmethod
     def of(cls, table: DeltaTable, root: str, name: str) -> _Kept:
+        entry = f"_delta_log/{table.version():020}.json"
         if "://" in root:
-            return cls(table, None, None, None)
-        log, version = Path(root, name, "_delta_log"), table.version()
-        entry = log / f"{version:020}.json"
-        return cls(table, entry, log / f"{version + 1:020}.json", _state(entry))
+            from deltalake.fs import DeltaStorageHandler  # a tenth of a second, for object stores alone
+
+            store = DeltaStorageHandler(table_uri(root, name), storage_options(root))
+            return cls(table, store, Path(entry), None)
+        return cls(table, None, Path(root, name, entry), _state(Path(root, name, entry)))
 
     def is_newest(self) -> bool:
-        """Whether no commit has followed, and the last one is still the same file."""
-        if self.entry is None or self.following is None or self.state is None:
-            return False
-        return not self.following.exists() and _state(self.entry) == self.state
+        """Whether no commit has followed, and, on a disk, the last one is still the same file."""
+        following = self.entry.with_name(f"{self.table.version() + 1:020}.json")
+        if self.store is not None:
+            return bool(self.store.get_file_info([following.as_posix()])[0].type.name == "NotFound")
+        return self.state is not None and not following.exists() and _state(self.entry) == self.state
 
 
 def _state(entry: Path) -> tuple[int, int] | None:

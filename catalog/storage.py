@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+
+from schemas.locations import redact
 
 PREFIX = "LAKEALBUM_STORAGE_"
+_ANSWER = re.compile(r"<Code>([^<]*)</Code>\s*(?:<Message>([^<]*)</Message>)?")
 
 
 def storage_options(root: str) -> dict[str, str] | None:
@@ -15,3 +19,16 @@ def storage_options(root: str) -> dict[str, str] | None:
     if "://" not in root:
         return None
     return {key[len(PREFIX) :].lower(): value for key, value in os.environ.items() if key.startswith(PREFIX)}
+
+
+def store_reason(error: BaseException) -> str:
+    """Why a store could not be reached, or refused something, in one line: its own answer, else the innermost cause.
+
+    >>> store_reason(OSError("Generic S3 error\n -> <Error><Code>NoSuchBucket</Code><Message>None.</Message></Error>"))
+    'NoSuchBucket: None.'
+    """
+    if answer := _ANSWER.search(str(error)):
+        return ": ".join(filter(None, answer.groups()))
+    told = (re.sub(r"^[\W_]+", "", line).strip() for line in str(error).splitlines())
+    lines = [line for line in told if line] or [type(error).__name__]
+    return redact("; ".join(dict.fromkeys((lines[0], lines[-1]))))[:500]

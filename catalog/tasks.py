@@ -10,8 +10,8 @@ from catalog.commits import append, replace
 from catalog.lake import Lake, Row
 from catalog.paging import Order, Page, Pager, Sorting, check_among, check_max_results
 from catalog.sql import all_of, equals, literal, one_of
-from catalog.times import ANY_TIME, TimeRange
-from schemas.errors import NotFound
+from catalog.times import ANY_TIME, TimeRange, utc
+from schemas.errors import Conflict, NotFound, UsageError
 from schemas.lake import check_name
 from schemas.runs import RUNS
 from schemas.tasks import TASKS
@@ -98,6 +98,29 @@ def beat_tasks(lake: Lake, task_ids: Sequence[str], now: datetime) -> None:
 def put_run(root: str, row: Row) -> None:
     """Records a run, in place of what was recorded of it: a row of `runs`."""
     replace(root, RUNS, [row])
+
+
+def refuse_repeated_run(lake: Lake, run_id: str, now: datetime | None = None) -> None:
+    """Raises where a run has this id that ended (UsageError) or is under way (Conflict); its row would be lost.
+
+    A run that was killed may be run again under its id, once its task is not heard of any more.
+    """
+    if not lake.has(RUNS.name):
+        return
+    rows = lake.read(f"SELECT task_id, status, end_time FROM runs WHERE {equals('run_id', run_id)}", RUNS.name)
+    for row in rows:
+        if row["status"] != "Running":
+            raise UsageError(
+                f"--run-id {run_id!r} is that of a run that ended {row['status']} at {utc(row['end_time'])}: "
+                "each run has an id of its own, each try of a task, too"
+            )
+        where = f"task_id = {literal(row['task_id'])} AND status = 'Running'"
+        if lake.read(f"SELECT task_id FROM ({_states(equals('task_id', row['task_id']), now)}) WHERE {where}", "tasks"):
+            minutes = STALE_AFTER // timedelta(minutes=1)
+            raise Conflict(
+                f"--run-id {run_id!r} is that of a run that is under way, or was killed in the last {minutes} minutes: "
+                "give another, or wait"
+            )
 
 
 def _states(condition: str, now: datetime | None) -> str:

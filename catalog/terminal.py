@@ -11,6 +11,7 @@ from catalog.imm import Document
 from catalog.lake import Row
 from catalog.times import days_text
 from schemas.cluster_kinds import GROUPS, PEOPLE, TRIPS
+from schemas.column_lineage import TableLineage, in_words
 
 FIELD_NAMES = {
     "title": "title",
@@ -192,6 +193,28 @@ def notifications(documents: list[Document]) -> None:
     _print_table(documents, columns, numeric=("Tries",))
 
 
+def rows(names: list[str], values: list[list[str]]) -> None:
+    """Rows of any query: a column a name."""
+    columns: dict[str, Show] = {name: partial(_text_of, name) for name in names}
+    _print_table([dict(zip(names, row, strict=True)) for row in values], columns)
+
+
+def checks(documents: list[Document]) -> None:
+    """Tests of the data, a line each; then the rows that break them."""
+    columns: dict[str, Show] = {
+        "Test": lambda d: d["Name"],
+        "What must hold": lambda d: d["Holds"],
+        "Tables": lambda d: f"{len(set(d['Tables'])):,}",
+        "Result": lambda d: "ok" if d["Passed"] else f"{sum(f['Rows'] for f in d['Findings']):,} rows break it",
+    }
+    _print_table(documents, columns, numeric=("Tables",))
+    for document in documents:
+        for finding in document["Findings"]:
+            _heading(f"{document['Name']}: {finding['Rows']:,} rows of {finding['Table']}")
+            rows = finding["Examples"]
+            _print_table(rows, {name: _field(name) for name in rows[0]})
+
+
 def task(document: Document) -> None:
     """All that is known of a task, a line each."""
     _print_fields(document)
@@ -220,6 +243,14 @@ def explanation(document: Document) -> None:
         unsaid = _ALIKE | _UNSAID.get(name, set())
         rows = [{key: row[key] for key in row if key not in unsaid} for row in document[name]]
         _print_table(rows, {key: _field(key) for key in dict.fromkeys(key for row in rows for key in row)})
+
+
+def column_lineage(lineage: TableLineage) -> None:
+    """Where each column of a table comes from, and what decides which rows it has."""
+    rows = [{"Column": name, "From": in_words(origins)} for name, origins in lineage.columns.items()]
+    if lineage.rows:
+        rows.append({"Column": "(which rows)", "From": in_words(lineage.rows)})
+    _print_table(rows, {"Column": _field("Column"), "From": _field("From")})
 
 
 def _of_faces(shown: int, faces: int) -> str:

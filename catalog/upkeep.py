@@ -30,6 +30,11 @@ TOO_MANY_FILES = 8
 TOO_MANY_DELETED = 0.05
 """Or once this share of its rows is marked as deleted: Delta's spark.databricks.delta.optimize.maxDeletedRowsRatio."""
 
+WITHOUT_FILES = frozenset(
+    {"CREATE TABLE", "SET TBLPROPERTIES", "ADD CONSTRAINT", "DROP CONSTRAINT", "ADD COLUMN", "CHANGE COLUMN"}
+)
+"""Operations that write and remove no file."""
+
 ABANDONED_AFTER = timedelta(hours=1)
 """A delta-rs writer commits within seconds of writing a file."""
 
@@ -73,6 +78,19 @@ def partitions_of(root: str, contract: Contract) -> list[Partition]:
         for place, value in enumerate((1, size, records or 0, deleted.get(name, 0))):
             sums[bucket][place] += value
     return [Partition(bucket, *values) for bucket, values in sorted(sums.items(), key=lambda item: item[0] or 0)]
+
+
+def has_had_files(root: str, contract: Contract) -> bool:
+    """Whether a table has files, or may have had some: whether there can be any to delete or join.
+
+    A table that was only made, or given properties and checks, has had none; where its log has lost its first entries,
+    none can tell.
+    """
+    table = DeltaTable(table_uri(root, contract.name), storage_options=storage_options(root))
+    if table.file_uris():
+        return True
+    entries = table.history()
+    return len(entries) <= table.version() or any(entry.get("operation") not in WITHOUT_FILES for entry in entries)
 
 
 def running_tasks(lake: Lake, now: datetime) -> tuple[list[Row], list[Row]]:
@@ -173,16 +191,16 @@ def vacuum_abandoned(root: str, contract: Contract) -> None:
 def commits_after(table: DeltaTable, version: int) -> Iterator[dict[str, Any]]:
     """The entries of a table's log above a version, as far as they are still there, the newest first.
 
-    delta-rs reads the log as it is, but numbers its entries down from the version that `table` is at: so `table` is
-    moved to the latest version, and the log read again if that has moved meanwhile.
+    `table` is at the latest version, as it was opened. delta-rs reads the log as it is, but numbers its entries down
+    from the version that `table` is at: so that is moved on, and the log read again if there was something new.
     """
-    while True:
-        table.update_incremental()
-        until = table.version()
-        entries = table.history(until - version) if until > version else []
+    while (until := table.version()) > version:
+        entries = table.history(until - version)
         table.update_incremental()
         if table.version() == until:
             break
+    else:
+        return
     yield from (entry for entry in entries if entry.get("version", -1) > version)
 
 

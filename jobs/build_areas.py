@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from catalog.commands.arguments import pairs
 from jobs.cli.main import run as run_command
-from jobs.cli.options import JobConfig, build_config, job_options
+from jobs.cli.options import JobConfig, Sources, build_config, job_options
 from jobs.places.area_indexes import refresh_area_index
 from jobs.places.area_sources import AreaFormat, detect_area_format, read_areas
 from jobs.runtime.commits import Step, replace_rows, retry_conflicts
@@ -27,7 +27,7 @@ from jobs.runtime.session import use_geometry
 from jobs.sources.intake import count_verdicts, put
 from schemas.areas import AREAS
 from schemas.errors import SourceError
-from schemas.lake import absolute_uri
+from schemas.locations import absolute_uri
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
 from transforms.places.areas import (
@@ -49,7 +49,7 @@ PARTS_PER_CORE = 4
 class BuildAreas(JobConfig):
     """What `boundaries` can be asked. Fields of areas are Spark SQL expressions over the source's columns."""
 
-    source: tuple[str, ...] = Field(min_length=1, description="files or folders to load")
+    source: Sources = Field(description="files or folders to load")
     name: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="name of the source")
     version: str | None = Field(default=None, description="release of the source")
     format: AreaFormat | None = Field(default=None, description="geoparquet, geojson or shapefile")
@@ -127,7 +127,7 @@ def _judge(run: Run, config: BuildAreas, raws: list[DataFrame]) -> DataFrame:
 
 
 def _store_refusals(run: Run, config: BuildAreas, judged: DataFrame) -> None:
-    count_verdicts(run, judged)
+    count_verdicts(run, judged, sources=config.source)
     uri = ", ".join(absolute_uri(uri) for uri in config.source)
     among_equals = F.row_number().over(Window.partitionBy("reason", "row").orderBy("area_id"))
     about = {

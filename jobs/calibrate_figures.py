@@ -5,7 +5,6 @@ figures, labels -> a configuration
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from typing import Any
 
 import click
 
-from catalog import imm
 from catalog.commands.options import in_lake
+from catalog.commands.output import print_json
 from catalog.lake import Lake, Scope
 from catalog.terminal import printable
 from jobs.cli.main import run as run_command
@@ -108,7 +107,7 @@ def command(lake: Lake, scope: Scope, as_json: bool, labels: Path, out: Path) ->
     found = fit(read_libraries(lake, scope, labels))
     out.write_text(as_yaml(found), encoding="utf-8")
     if as_json:
-        click.echo(json.dumps(imm.answer(_document(found)), indent=2))
+        print_json(_document(found))
         return
     for name, (old, new) in found.changes.items():
         click.echo(f"{name:<16} {old:>7} -> {new}")

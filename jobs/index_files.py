@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 
 from catalog.commands.arguments import pairs
 from jobs.cli.main import run as run_command
-from jobs.cli.options import JobConfig, build_config, job_options
+from jobs.cli.options import JobConfig, Sources, build_config, job_options
 from jobs.people.erasures import read_erased
 from jobs.people.waiting import WAITING, count_waiting
 from jobs.places.locating import refresh_file_places
@@ -35,7 +35,7 @@ from schemas.errors import UsageError
 from schemas.figures import FIGURES
 from schemas.file_features import FEATURES, FILE_FEATURES
 from schemas.files import FILES
-from schemas.lake import absolute_uri
+from schemas.locations import absolute_uri
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
 from transforms.people.erasures import drop_erased, refuse_erased
@@ -58,7 +58,7 @@ SHOWN_NAMES = 20
 class IndexFiles(JobConfig):
     """What `index` can be asked."""
 
-    source: tuple[str, ...] = Field(min_length=1, description="files, directories or tables to read")
+    source: Sources = Field(description="files, directories or tables to read")
     rows: Literal["files", "figures"] = Field(default="files", description="what a row of the source is")
     format: Format | None = Field(default=None, description="format of the source; detected where not given")
     map: dict[str, str] = Field(default={}, description="source column -> field of the lake, dots reach into structs")
@@ -122,7 +122,7 @@ def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, stage: in
     untold = untold_columns(raw)
     judged = run.cache(_judge(run, config, raw, uri))
     run.progress.stage(f"storing {uri}", stage)
-    count = count_verdicts(run, judged, suffixes=are_read_here)
+    count = count_verdicts(run, judged, sources=(uri,), suffixes=are_read_here)
     if run.lake.is_few(FILE_FEATURES, count, FILE_FEATURES.names):
         judged = run.lake.frame(from_frame(judged))  # what follows is then computed without a Spark job
     refusals = refused(judged).withColumn("reject_time", run.clock())

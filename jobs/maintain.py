@@ -9,7 +9,6 @@ not mind it: one that loses a race to maintenance is done again, maintenance tha
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sys
@@ -25,8 +24,11 @@ from pydantic import Field, field_validator
 from pyspark.sql import SparkSession
 
 from catalog import upkeep
+from catalog.commands.output import print_document
 from catalog.create import ensure_table, repair_table
 from catalog.lake import Lake as Catalog
+from catalog.lake import Row
+from catalog.sql import equals
 from catalog.storage import storage_options
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
@@ -39,6 +41,7 @@ from jobs.runtime.commits import (
     reach_failure_point,
 )
 from jobs.runtime.lake import Lake
+from jobs.runtime.lineage.states import RunState
 from jobs.runtime.runs import Run, print_result, run_job
 from jobs.runtime.session import session_settings
 from schemas.cluster_edits import CLUSTER_EDITS
@@ -51,7 +54,9 @@ from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
 from schemas.followers import CLUSTERED, FOLLOWERS
 from schemas.lake import CONTRACT_VERSION, TABLES, table_uri
+from schemas.locations import lake_root
 from schemas.rejected import REJECTED
+from schemas.runs import RUNS
 
 log = logging.getLogger("lakealbum")
 
@@ -163,6 +168,7 @@ def _tidy_tasks(run: Run, config: Maintain, catalog: Catalog, lost: list[Any], k
     if not run.dry_run:
         for state in lost:
             upkeep.fail_lost_task(config.lake, state)
+            _tell_lost(run, catalog, state)
             log.warning("lost task", extra={"task_id": state["task_id"], "last_seen": state["update_time"]})
         if expired:
             upkeep.expire_tasks(config.lake, expires, keep)
@@ -171,9 +177,17 @@ def _tidy_tasks(run: Run, config: Maintain, catalog: Catalog, lost: list[Any], k
     return TaskUpkeep(len(lost), expired)
 
 
+def _tell_lost(run: Run, catalog: Catalog, task: Row) -> None:
+    """Tells of the end of a run that could not tell of it."""
+    for row in catalog.read(f"SELECT * FROM runs WHERE {equals('run_id', task['run_id'])}", RUNS.name):
+        run.lineage.tell(RunState(row, task, {}, code=upkeep.LOST, is_own=False))
+
+
 def _tidy_table(run: Run, config: Maintain, contract: Contract, held: Need | None) -> TableUpkeep:
-    partitions = upkeep.partitions_of(run.lake.root, contract)
     frees = config.frees(contract)
+    if not frees and not upkeep.has_had_files(run.lake.root, contract):
+        return TableUpkeep(contract.name, 0, 0)  # a VACUUM would list its folder, and commit twice
+    partitions = upkeep.partitions_of(run.lake.root, contract)
     untidy = [partition for partition in partitions if partition.is_untidy or (frees and partition.deleted)]
     here = contract.writer == "catalog" or (not frees and _is_small(run.lake, contract, partitions))
     done = TableUpkeep(
@@ -472,9 +486,9 @@ def command(given: dict[str, Any], as_json: bool, **own: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def migrate(lake: str, dry_run: bool, as_json: bool) -> None:
     """Move a lake to this version's table contracts, and add what its tables lack."""
-    done = migrate_lake(lake, dry_run=dry_run)
+    done = migrate_lake(lake_root(lake), dry_run=dry_run)
     if as_json:
-        print(json.dumps({"ContractVersion": CONTRACT_VERSION, "DryRun": dry_run, "Changes": done}, indent=2))
+        print_document({"ContractVersion": CONTRACT_VERSION, "DryRun": dry_run, "Changes": done})
         return
     for line in done:
         print(("would be done: " if dry_run else "done: ") + line)

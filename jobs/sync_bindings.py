@@ -14,7 +14,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -23,12 +23,13 @@ import click
 from pydantic import Field
 
 from catalog.bindings import INCREMENTAL, change_binding, get_binding, list_bindings, read_listing, record_listing
+from catalog.commands.output import print_document
 from catalog.imm import pascal
 from catalog.lake import Lake, Row, Scope
 from jobs.bindings.work import Seen, Synced, Work, listing_after, look_at_folder, look_at_table, outcome, scope_of
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
-from schemas.errors import LakeAlbumError, SourceError
+from schemas.errors import LakeAlbumError, NotFound, SourceError
 
 if TYPE_CHECKING:
     from jobs.runtime.runs import Run
@@ -144,7 +145,8 @@ def _failing(lake: Lake, binding: Row, done: dict[str, Synced], dry_run: bool) -
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         done[binding["binding_id"]] = outcome(binding, reason=reason)
         if not dry_run:
-            change_binding(lake, binding, reason=reason, state="Ready")
+            with suppress(NotFound):  # it was deleted meanwhile
+                change_binding(lake, binding, reason=reason, state="Ready")
         if not isinstance(error, LakeAlbumError):
             raise
 
@@ -162,10 +164,7 @@ def command(given: dict[str, Any], as_json: bool, **own: Any) -> None:
     done, run = sync_bindings(config)
     if as_json:
         ids = {"TaskId": run.task_id, "RunId": run.run_id} if run else {}
-        counts = {"RowCounts": run.ledger.row_counts} if run else {}
-        print(
-            json.dumps({**ids, "Bindings": [_document(each) for each in done], **counts}, ensure_ascii=False, indent=2)
-        )
+        print_document({**ids, "Bindings": [_document(each) for each in done], **(run.told() if run else {})})
     else:
         print("\n".join(map(_line, done)) or f"Project {config.project} follows no source: `lakealbum bind` lets it.")
     failed = [f"{each.source}: {each.reason}" for each in done if each.reason not in (None, STOPPED)]

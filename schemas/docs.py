@@ -1,13 +1,18 @@
-"""docs/tables.md, printed from the contracts: `python -m schemas.docs > docs/tables.md`."""
+"""docs/tables.md, printed from the contracts: `python -m schemas.docs > docs/tables.md`. With --dbt: sources of dbt."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
+from schemas.column_lineage import LINEAGE, in_words
 from schemas.contract import TIMESTAMP, Contract
+from schemas.dbt import dbt_sources
+from schemas.followers import CLUSTERED, FOLLOWERS
 from schemas.lake import CONTRACT_VERSION, TABLES
+from schemas.owners import OWNERS
 from schemas.reasons import REASONS
 from schemas.tasks import TASK_TYPES
 
@@ -22,6 +27,11 @@ of them yourself, but through `lakealbum`. Instants are in UTC, to the microseco
 
 Filter on `bucket` too where you ask for one dataset: it is CRC-32 of the project's name, a line feed and the dataset's
 name, modulo the lake's bucket count (property `lakealbum.buckets` of `datasets`), and spares reading the other folders.
+
+"Comes from" says of which columns each column is computed, and how: identity (as it is), transformation (of values of a
+row), aggregation (of many rows), filter and join (what decides which rows there are, or count). `source` stands for
+what a job reads: files or faces, under the lake's names, or areas. `lakealbum explain --columns TABLE` says the same,
+and [lineage.md](lineage.md) how a data catalog gets to know it.
 """
 
 
@@ -54,12 +64,30 @@ def type_name(kind: pa.DataType) -> str:
 
 
 def _overview() -> str:
-    rows = ((f"[{c.name}](#{c.name})", c.row, f"`{c.writer}/`") for c in TABLES.values())
-    return _grid(("table", "one row per", "written by"), rows)
+    rows = ((f"[{c.name}](#{c.name})", c.row, _owners(c)) for c in TABLES.values())
+    return _grid(("table", "one row per", "owner"), rows)
+
+
+def _owners(contract: Contract) -> str:
+    return _codes(OWNERS[contract.name].verbs).replace("`every job`", "every job")
+
+
+def _flow(contract: Contract) -> list[str]:
+    """Whose the table is, how fresh its rows are, which tables it is made of, and which are made of it."""
+    pairs = [(source.name, target.name) for source, target in (*FOLLOWERS, *CLUSTERED)]
+    above = [source for source, target in pairs if target == contract.name]
+    below = [target for source, target in pairs if source == contract.name]
+    facts = [f"- **Owner**: {_owners(contract)}", f"- **Fresh** {OWNERS[contract.name].fresh}"]
+    facts += [f"- **Made of** {_links(above)}"] if above else []
+    return facts + ([f"- **Made of it**: {_links(below)}"] if below else [])
+
+
+def _links(names: Iterable[str]) -> str:
+    return ", ".join(f"[{name}](#{name})" for name in names)
 
 
 def _table(contract: Contract) -> str:
-    facts = [f"- **Key**: {_codes(contract.key)}"]
+    facts = [*_flow(contract), f"- **Key**: {_codes(contract.key)}"]
     if contract.partition_by:
         facts.append(f"- **Partitioned by** {_codes(contract.partition_by)}")
     if contract.sort_by:
@@ -68,9 +96,24 @@ def _table(contract: Contract) -> str:
     feed = "; change feed on" if contract.change_feed else ""
     merged = "; deletion vectors on" if contract.merged else ""
     facts.append(f"- Written by `{contract.writer}/`{feed}{merged}; rows are kept {contract.retention}")
-    columns = ((f"`{c.name}`", type_name(c.type), "" if c.nullable else "never", c.comment) for c in contract.columns)
+    lineage = LINEAGE[contract.name]
+    if lineage.rows:
+        facts.append(f"- **Rows** come from {in_words(lineage.rows)}")
+    if lineage.maker:
+        facts.append(f"- **Columns** are made by {lineage.maker}")
+    columns = (
+        (
+            f"`{c.name}`",
+            type_name(c.type),
+            "" if c.nullable else "never",
+            c.comment,
+            *(() if lineage.maker else (in_words(lineage.columns[c.name]),)),
+        )
+        for c in contract.columns
+    )
     lines = [f"## {contract.name}", "", f"One row per {contract.row}. {contract.notes}".strip(), "", *facts, ""]
-    return "\n".join(lines) + "\n" + _grid(("column", "type", "null", "meaning"), columns)
+    head = ("column", "type", "null", "meaning", *(() if lineage.maker else ("comes from",)))
+    return "\n".join(lines) + "\n" + _grid(head, columns)
 
 
 def _codes(names: Iterable[str]) -> str:
@@ -91,4 +134,4 @@ def _grid(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, code: bool 
 
 
 if __name__ == "__main__":
-    print(tables_markdown(), end="")
+    print(dbt_sources(TABLES.values(), type_name) if sys.argv[1:] == ["--dbt"] else tables_markdown(), end="")

@@ -1,5 +1,7 @@
 """The errors that LakeAlbum raises on purpose. Each names the thing, the value, and what is accepted."""
 
+import signal
+
 
 class LakeAlbumError(Exception):
     """Base of all errors that a user can act on; the command line prints its text without a traceback."""
@@ -49,3 +51,14 @@ class Conflict(LakeAlbumError):
     """Another run or edit changed the same table first; whoever catches it reads again and starts over."""
 
     code = "Conflict"
+
+
+class Cancelled(BaseException):
+    """SIGTERM or SIGINT ended a run. No `except Exception` may take it for a failure and go on."""
+
+    code = "Cancelled"
+
+    def __init__(self, came: signal.Signals) -> None:
+        super().__init__(f"cancelled by {came.name}")
+        self.exit_code = 128 + came
+        """What a shell shows of a process that a signal ended."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import uuid
 import zlib
@@ -87,11 +86,6 @@ def check_name(kind: str, name: str) -> str:
             f"{kind} {name!r} is not a name: 1 to 128 of A-Z a-z 0-9 _ - are accepted, the first a letter or _"
         )
     return name
-
-
-def absolute_uri(location: str) -> str:
-    """A URI as it is; a path made absolute, as SQL, and lineage that others read, need it."""
-    return location if "://" in location else os.path.abspath(location)
 
 
 def table_uri(lake: str, table: str) -> str:

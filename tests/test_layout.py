@@ -70,8 +70,13 @@ def test_imports_point_one_way(path: Path) -> None:
 
 
 def test_the_door_imports_no_jobs_but_in_the_worker() -> None:
-    doors = [path for path in (ROOT / "serve").rglob("*.py") if path.name != "worker.py"]
+    doors = [path for path in (ROOT / "serve").rglob("*.py") if path.name != "worker.py" and path.parent.name != "work"]
     assert not [path for path in doors if "jobs" in imported(path)]
+
+
+def test_the_client_of_lineage_is_imported_in_its_room_alone() -> None:
+    room = ROOT / "jobs" / "runtime" / "lineage"
+    assert {path.parent for path in MODULES if "openlineage" in imported(path)} == {room}
 
 
 TRANSFORMS = [
@@ -90,13 +95,14 @@ def test_a_query_loads_neither_spark_nor_pandas_nor_pydantic() -> None:
     code = (
         "import sys, jobs.cli.main, click\n"
         "from jobs.cli.main import lakealbum\n"
-        "verbs = 'bind bindings calibrate files query update delete undelete explain tasks'.split()\n"
+        "verbs = 'bind bindings calibrate files query update delete undelete explain tasks views sql check'.split()\n"
         "for verb in verbs:\n"
         "    lakealbum.get_command(click.Context(lakealbum), verb)\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"pyspark", "py4j", "delta", "pandas", "pydantic"} & set(loaded.stdout.split())
+    assert not {"duckdb", "polars"} & set(loaded.stdout.split())
     assert {"catalog", "deltalake"} <= set(loaded.stdout.split())
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -62,9 +63,14 @@ def _next_command(ctx: click.Context, token: str) -> str:
     return " ".join([*words, "--next-token", token])
 
 
+def print_document(document: Mapping[str, Any]) -> None:
+    """Prints a document: for people on a terminal, else on one line, as a scheduler or `while read` takes it."""
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+
+
 def print_json(document: imm.Document) -> None:
     """Prints a document as IMM answers with it."""
-    click.echo(json.dumps(imm.answer(document), ensure_ascii=False, indent=2))
+    print_document(imm.answer(document))
 
 
 def done(as_json: bool, sentence: str) -> None:

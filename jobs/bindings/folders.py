@@ -49,7 +49,7 @@ def sync_folder(run: Run, work: Work) -> Seen:
         run.progress.stage(f"{binding['source']}: reading {pictures.num_rows:,} files", 20)
         index = index_config(run, binding)
         with planned_for_few_rows(run.lake.spark) if pictures.num_rows <= FEW_PICTURES else nullcontext():
-            raw = read_photos(run.lake.spark, pictures, index.reading)
+            raw = read_photos(run.lake.spark, pictures, index.reading, root=binding["source"])
             take_in(run, index, raw, binding["source"], stage=60)
     work.done.removed = remove_live(run, binding, gone["uri"])
     run.progress.stage(f"{binding['source']}: finding places", 90)

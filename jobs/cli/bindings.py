@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -10,13 +9,14 @@ import yaml
 
 from catalog import bindings as kept
 from catalog.commands.options import in_lake
-from catalog.imm import Document, answer
+from catalog.commands.output import print_json
+from catalog.imm import Document
 from catalog.imm import binding as document_of
 from catalog.lake import Lake, Row, Scope
 from catalog.terminal import bindings as print_bindings
 from jobs.bindings.scanning import detect_kind
 from schemas.errors import UsageError
-from schemas.lake import absolute_uri
+from schemas.locations import absolute_uri, source_uri
 
 
 @click.command("bind")
@@ -44,13 +44,13 @@ def bind(
     if not lake:
         raise UsageError("--lake must be given, or LAKEALBUM_LAKE set: a directory or an object-store URI")
     asked = dict(map(_option, options))
-    asked["format"] = format or detect_kind(absolute_uri(source))
+    asked["format"] = format or detect_kind(absolute_uri(source_uri(source)))
     asked |= {name: list(globs) for name, globs in (("include", include), ("exclude", exclude)) if globs}
     if asked["format"] != "photos" and (include or exclude):
         raise UsageError(f"--include and --exclude are about folders of photos; {source} is {asked['format']}")
     binding = kept.bind(lake, Scope(project, (dataset,)), source, asked)
     if as_json:
-        _print_json({"Binding": document_of(binding)})
+        print_json({"Binding": document_of(binding)})
     else:
         click.echo(
             f"Dataset {dataset} follows {binding['source']}: {binding['binding_id']}. `lakealbum sync` reads it."
@@ -68,7 +68,7 @@ def list_command(lake: Lake, scope: Scope, as_json: bool) -> None:
     """List bindings with their states."""
     documents = [document_of(row) for row in kept.list_bindings(lake, scope)]
     if as_json:
-        _print_json({"Bindings": documents})
+        print_json({"Bindings": documents})
     elif documents:
         print_bindings(documents)
     else:
@@ -107,7 +107,7 @@ def delete_command(lake: Lake, scope: Scope, as_json: bool, binding: str) -> Non
     row = kept.get_binding(lake, scope, binding)
     kept.delete_binding(lake, row)
     if as_json:
-        _print_json({})
+        print_json({})
     else:
         click.echo(f"{row['source']} is not followed any more; its files stay.")
 
@@ -126,10 +126,6 @@ def _change(lake: Lake, scope: Scope, as_json: bool, name: str, **changes: Any) 
 
 def _show(document: Document, as_json: bool) -> None:
     if as_json:
-        _print_json({"Binding": document})
+        print_json({"Binding": document})
     else:
         click.echo("\n".join(f"{name}: {value}" for name, value in document.items()))
-
-
-def _print_json(document: Document) -> None:
-    click.echo(json.dumps(answer(document), ensure_ascii=False, indent=2))

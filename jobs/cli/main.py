@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
 
 from jobs.cli.lazy import LazyGroup
-from schemas.errors import LakeAlbumError
+from schemas.errors import Cancelled, LakeAlbumError
 from schemas.version import full_version
 
 KINDS = "location-date, similar-images, figures"
@@ -46,6 +47,9 @@ VERBS = {
         "explain",
         "Say why a cluster of any kind exists: run, inputs, evidence, events.",
     ),
+    "views": ("catalog.commands.sql", "views", "Print views over the tables for DuckDB, Spark or Polars."),
+    "sql": ("catalog.commands.sql", "sql", "Answer a SELECT over the tables and views."),
+    "check": ("catalog.commands.check", "check", "Test the tables: members, events, orphans, constraints."),
     "report": ("jobs.similar_images.report", "report", "Write a page to review clusters on (similar-images)."),
     "tasks": ("catalog.commands.tasks", "tasks", "List tasks, or get one."),
     "serve": ("serve.commands", "serve", "Answer the SDK of Alibaba Cloud IMM from a lake."),
@@ -80,7 +84,7 @@ def lakealbum() -> None:
 
 
 def run(command: click.Command, arguments: list[str] | None = None, name: str | None = None) -> int:
-    """Runs a command and returns its exit code: 0 done, 1 failed, 2 bad usage or configuration.
+    """Runs a command and returns its exit code: 0 done, 1 failed, 2 bad usage or configuration, 130 or 143 cancelled.
 
     Errors that a user can act on are printed as one line on stderr, without a traceback.
     """
@@ -90,9 +94,12 @@ def run(command: click.Command, arguments: list[str] | None = None, name: str | 
     except LakeAlbumError as error:
         click.echo(f"lakealbum: {error}", err=True)
         return error.exit_code
+    except Cancelled as cancelled:
+        click.echo(f"lakealbum: {cancelled}", err=True)
+        return cancelled.exit_code
     except click.exceptions.Abort:
         click.echo("lakealbum: interrupted", err=True)
-        return 1
+        return 128 + signal.SIGINT
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -7,11 +7,11 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import click
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from catalog.commands.arguments import pairs
 from catalog.commands.options import lake_options
@@ -19,6 +19,7 @@ from catalog.webhooks import Webhook
 from jobs.runtime.conf import CONF
 from schemas.errors import UsageError
 from schemas.lake import check_name
+from schemas.locations import lake_root, source_uri
 
 CONFIG_HELP = (
     "YAML file with the job's configuration; conf/NAME.yaml is LakeAlbum's own, unless there is such a file here."
@@ -46,6 +47,11 @@ class JobConfig(BaseModel):
         default=None, exclude=True, description="where the task's end is told to: https://host/path"
     )
 
+    @field_validator("lake")
+    @classmethod
+    def _lake_is_a_root(cls, value: str) -> str:
+        return lake_root(value)
+
     @field_validator("project")
     @classmethod
     def _project_is_a_name(cls, value: str) -> str:
@@ -71,6 +77,10 @@ class JobConfig(BaseModel):
         return value
 
 
+Sources = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(lambda uris: tuple(map(source_uri, uris)))]
+"""Files, folders or tables that a job reads."""
+
+
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that all jobs share; the command gets its own options plus `given`, a dict of the shared ones."""
 
@@ -87,7 +97,7 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--notify", metavar="URL", help="Tell the end of the task to this address, signed."),
         click.option("--user-data", help="Data kept with the task, up to 2,048 bytes."),
         click.option("--dry-run", is_flag=True, default=None, help="Compute and count, write nothing."),
-        click.option("--run-id", help="Id of the run.  [default: made up]"),
+        click.option("--run-id", envvar="LAKEALBUM_RUN_ID", help="Id of the run, its own.  [default: made up]"),
         click.option("--set", multiple=True, metavar="KEY=VALUE", help="Set one key of the configuration."),
         click.option("--config", type=click.Path(path_type=Path), help=CONFIG_HELP),
     ):

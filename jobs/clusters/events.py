@@ -39,6 +39,7 @@ def follow_clusters(
     lake = run.lake
     until = lake.version(clusters)
     step = Step.pin(lake, CLUSTER_EVENTS, run.run_id, consumes={clusters.name: until}, dry_run=run.dry_run)
+    run.ledger.read(clusters, until)
     consumed = step.consumed(clusters)
     after = consumed or 0  # version 0 made the table
     if after == until or run.dry_run:

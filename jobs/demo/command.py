@@ -5,7 +5,6 @@ travellers -> JSON lines -> index -> cluster location-date -> the trips, as the 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -19,6 +18,7 @@ from typing import Any
 import click
 
 from catalog import imm
+from catalog.commands.output import print_document
 from catalog.lake import Lake, Row, Scope
 from catalog.location_dates import LocationDateQuery, query_location_dates
 from jobs.cli.main import run as run_command
@@ -104,7 +104,7 @@ def demo(lake: str, photos: Path | None, as_json: bool) -> None:
     opened = Lake(lake)
     report = Report.of(opened, scope, read_clusters(opened, scope), indexed.ledger, clustered.ledger, source=source)
     if as_json:
-        click.echo(json.dumps(_document(report, indexed, clustered), ensure_ascii=False, indent=2))
+        print_document(_document(report, indexed, clustered))
     else:
         print_report(report)
 

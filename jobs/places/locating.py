@@ -11,6 +11,8 @@ from jobs.runtime.commits import Committed, Mark, Step, replace_rows, retry_conf
 from jobs.runtime.lake import FEED, Lake, Rows
 from jobs.runtime.runs import Run
 from jobs.runtime.session import planned_for_few_rows
+from schemas.area_index import AREA_INDEX
+from schemas.areas import AREAS
 from schemas.file_edits import FILE_EDITS
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
@@ -32,7 +34,12 @@ def locator_of(run: Run) -> Locator:
     Where a run was killed after it had loaded areas, the index is brought in step with them first.
     """
     retry_conflicts(lambda: refresh_area_index(run))
-    return locator_over(run.lake) or GazetteerLocator()
+    locator = locator_over(run.lake)
+    if locator is None:
+        return GazetteerLocator()
+    for contract in (AREAS, AREA_INDEX):
+        run.ledger.read(contract, run.lake.version(contract))
+    return locator
 
 
 def refresh_file_places(run: Run) -> None:
@@ -43,6 +50,8 @@ def refresh_file_places(run: Run) -> None:
     step = Step.pin(lake, FILE_PLACES, run.run_id, consumes=consumes, dry_run=run.dry_run)
     consumed, obeyed = step.consumed(FILES), step.consumed(FILE_EDITS) or 0
     run.ledger.read(FILES, until)
+    if edited:
+        run.ledger.read(FILE_EDITS, edited)
     touched = _edited_files(run, until, edited, after=obeyed) if edited > obeyed else None
     if consumed == until and touched is None:
         return

@@ -68,7 +68,7 @@ APP_ID = "lakealbum"
 MAINTENANCE = "maintenance after "
 """How the `userMetadata` of a maintenance commit begins; the token of the last job's commit follows."""
 RECENT = 10
-"""Log entries that are looked through for a token before all are."""
+"""Log entries that are looked through for a token, after the last one, and before all are."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Mark:
     def of(cls, table: DeltaLog) -> Mark:
         """The mark of a table at its latest version."""
         count = table.transaction_version(APP_ID) or 0
-        for after in (max(table.version() - RECENT, -1), -1) if count else ():
-            for entry in commits_after(table, after):
+        for entries in (1, RECENT, table.version() + 1) if count else ():
+            for entry in table.history(entries):
                 metadata = (entry.get("userMetadata") or "").removeprefix(MAINTENANCE)
                 if metadata.startswith("{") and (token := json.loads(metadata))["count"] == count:
                     return cls(count, token["consumed"])
@@ -101,12 +101,16 @@ class Mark:
 
 @dataclass(frozen=True)
 class Step:
-    """One commit to be made: the table as pinned, and the version that it consumes of each table that it follows."""
+    """One commit to be made: the table as pinned, and the version that it consumes of each table that it follows.
+
+    `base` is the version that is pinned; `log` was there then, and in an object store may have moved on since.
+    """
 
     lake: Lake
     contract: Contract
     run_id: str
     log: DeltaLog
+    base: int
     mark: Mark
     consumes: Mapping[str, int] = field(default_factory=dict)
     dry_run: bool = False
@@ -126,12 +130,7 @@ class Step:
             if not follows(TABLES[name], contract):
                 raise ValueError(f"{contract.name} does not follow {name}: schemas.followers says what follows what")
         log = lake.log(contract)
-        return cls(lake, contract, run_id, log, Mark.of(log), consumes or {}, dry_run)
-
-    @property
-    def base(self) -> int:
-        """The version that is pinned."""
-        return int(self.log.version())
+        return cls(lake, contract, run_id, log, int(log.version()), Mark.of(log), consumes or {}, dry_run)
 
     def current(self) -> DataFrame:
         """The table as it was pinned, as a frame."""
@@ -170,10 +169,20 @@ class Ledger:
     row_counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
     """What one of the rows of a stage says, where that is worth printing."""
+    sources: dict[str, dict[str | None, int]] = field(default_factory=dict)
+    """Sources read, and the rows of each by the reason why they were refused, None for accepted ones; none where rows
+    of several sources were judged together."""
 
     def read(self, contract: Contract, version: int) -> None:
         """Notes a table read at a version."""
         self.inputs[contract.name] = version
+
+    def judged(self, sources: Sequence[str], rows: Mapping[str | None, int]) -> None:
+        """Notes the sources that rows came from, and what was refused."""
+        for source in sources:
+            verdicts = self.sources.setdefault(source, {})
+            for reason, number in rows.items() if len(sources) == 1 else ():
+                verdicts[reason] = verdicts.get(reason, 0) + number
 
     def count(self, stage: str, rows: int, *, example: str | None = None) -> None:
         """Notes the rows of a stage, and logs them."""

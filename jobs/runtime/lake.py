@@ -16,20 +16,22 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, QueryBuilder
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from catalog.create import ensure_lake
+from catalog.create import ensure_lake, is_lake
 from catalog.sql import all_of, equals, one_of
-from catalog.storage import storage_options
+from catalog.storage import storage_options, store_reason
 from catalog.upkeep import commits_after, committed_at
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import LakeError, UsageError
-from schemas.lake import CONTRACT_VERSION, absolute_uri, table_uri
+from schemas.lake import CONTRACT_VERSION, table_uri
+from schemas.locations import absolute_uri
 from schemas.settings import LakeSettings
 from transforms.tables.arrow_tables import ArrowBatches, gather_tables
 from transforms.tables.frames import to_frame
@@ -66,6 +68,7 @@ class Lake:
     start_spark: Callable[[], SparkSession] = field(compare=False, repr=False)
     driver_rows: int = DRIVER_ROWS
     _frames: dict[tuple[str, int], DataFrame] = field(default_factory=dict, compare=False, repr=False)
+    _logs: dict[str, DeltaTable] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def open(
@@ -78,11 +81,17 @@ class Lake:
     ) -> Lake:
         """Opens the lake at `root`; makes it first, with the settings `create`, where those are given."""
         root = absolute_uri(root)
-        if create is not None and not DeltaTable.is_deltatable(
-            table_uri(root, "datasets"), storage_options=storage_options(root)
-        ):
-            ensure_lake(root, create)
-        return cls(root, read_settings(root), start_spark, driver_rows)
+        if create is not None:
+            try:
+                if not is_lake(root):
+                    ensure_lake(root, create)
+            except (DeltaError, OSError) as error:
+                raise LakeError(f"no lake can be made at {root!r}: {store_reason(error)}") from error
+        datasets = _open_datasets(root)
+        lake = cls(root, _settings_of(root, datasets), start_spark, driver_rows)
+        if "://" in root:
+            lake._logs[DATASETS.name] = datasets
+        return lake
 
     @cached_property
     def spark(self) -> SparkSession:
@@ -94,11 +103,22 @@ class Lake:
         return table_uri(self.root, contract.name)
 
     def log(self, contract: Contract) -> DeltaTable:
-        """A table's transaction log, at its latest version."""
-        return DeltaTable(self.uri(contract), storage_options=storage_options(self.root))
+        """A table's transaction log, at its latest version; in an object store the same object each time, moved there.
+
+        There each opening reads the log anew, two requests an entry; to ask what is new takes one or two in all.
+        """
+        if contract.name in self._logs:
+            self._logs[contract.name].update_incremental()
+            return self._logs[contract.name]
+        log = DeltaTable(self.uri(contract), storage_options=storage_options(self.root))
+        if "://" in self.root:
+            self._logs[contract.name] = log
+        return log
 
     def at(self, contract: Contract, version: int) -> DeltaTable:
         """A table's transaction log, at a version."""
+        if contract.name in self._logs and self._logs[contract.name].version() == version:
+            return self._logs[contract.name]
         return DeltaTable(self.uri(contract), version=version, storage_options=storage_options(self.root))
 
     def version(self, contract: Contract) -> int:
@@ -343,18 +363,27 @@ def spark_schema(contract: Contract) -> StructType:
 
 def read_settings(root: str) -> LakeSettings:
     """The settings of the lake at `root`. LakeError where there is none, or one of another version."""
-    uri = table_uri(root, DATASETS.name)
-    options = storage_options(root)
-    if not DeltaTable.is_deltatable(uri, storage_options=options):
-        raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
-    properties = DeltaTable(uri, storage_options=options).metadata().configuration
+    return _settings_of(root, _open_datasets(root))
+
+
+def _open_datasets(root: str) -> DeltaTable:
+    try:
+        return DeltaTable(table_uri(root, DATASETS.name), storage_options=storage_options(root))
+    except TableNotFoundError:
+        raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one") from None
+    except (DeltaError, OSError) as error:
+        raise LakeError(f"the lake at {root!r} cannot be opened: {store_reason(error)}") from error
+
+
+def _settings_of(root: str, datasets: DeltaTable) -> LakeSettings:
+    properties = datasets.metadata().configuration
     version = properties.get("lakealbum.contractVersion", "none")
     if version != str(CONTRACT_VERSION):
         raise LakeError(
             f"the lake at {root!r} has table contracts of version {version}; this LakeAlbum knows version "
             f"{CONTRACT_VERSION}: run `lakealbum migrate --lake {root}`, or the LakeAlbum that wrote it"
         )
-    return LakeSettings.from_properties(properties, uri)
+    return LakeSettings.from_properties(properties, table_uri(root, DATASETS.name))
 
 
 def check_datasets(lake: Lake, project: str, names: tuple[str, ...]) -> None:
@@ -389,6 +418,6 @@ def _select(table: DeltaTable, columns: Iterable[str], condition: str) -> pa.Rec
 
 
 def _batches(table: DeltaTable, schema: pa.Schema, condition: str = "TRUE") -> Iterator[pa.RecordBatch]:
-    """The rows of a table that satisfy a condition, with the columns of a schema."""
-    for batch in _select(table, (f'"{name}"' for name in schema.names), condition):
-        yield batch.cast(schema)
+    """The rows of a table, as it is now, that satisfy a condition, with the columns of a schema."""
+    selected = _select(table, (f'"{name}"' for name in schema.names), condition)
+    return (batch.cast(schema) for batch in selected)

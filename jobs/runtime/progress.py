@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
+from schemas.locations import redact
+
 STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 
 
@@ -23,7 +25,7 @@ class JsonFormatter(logging.Formatter):
         fields = {key: value for key, value in vars(record).items() if key not in STANDARD}
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
         line = {"time": stamp, "level": record.levelname.lower(), "event": record.getMessage(), **fields}
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return redact(json.dumps(line, default=str, ensure_ascii=False))
 
 
 def configure_logging() -> None:
@@ -71,5 +73,5 @@ class Progress:
     def stage(self, what: str, percent: int) -> None:
         """Says what comes now, and how much is done before it."""
         self.percent = percent
-        self._bar.update(self._line, completed=percent, description=what)
+        self._bar.update(self._line, completed=percent, description=redact(what))
         self._log.info("stage", extra={"stage": what, "percent": percent})

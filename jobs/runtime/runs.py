@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -17,14 +18,22 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from catalog.commands.output import print_document
+from catalog.lake import Lake as CatalogLake
 from catalog.notifications import notifying
-from catalog.tasks import append_task_state, put_run
+from catalog.tasks import append_task_state, put_run, refuse_repeated_run
 from jobs.cli.options import JobConfig
+from jobs.runtime.cancellation import Cancellation
 from jobs.runtime.commits import Ledger
+from jobs.runtime.failures import as_ours, reason_of
 from jobs.runtime.lake import Lake
+from jobs.runtime.lineage.reporting import Reporter
+from jobs.runtime.lineage.states import RunState
 from jobs.runtime.progress import Progress, configure_logging
 from jobs.runtime.session import keep, open_session
-from schemas.errors import LakeAlbumError
+from jobs.runtime.stores import check_spark_reaches, needs_s3
+from schemas.errors import Cancelled, LakeAlbumError
+from schemas.locations import redact
 from schemas.settings import LakeSettings
 from schemas.version import full_version
 from transforms.tables.keyed import with_columns
@@ -32,6 +41,8 @@ from transforms.tables.keyed import with_columns
 HEARTBEAT_SECONDS = 30.0
 BROADCAST_ROWS = 1_000_000
 """Keys up to this many (some 100 MB) are sent to every worker; more are joined by shuffling both sides."""
+AIRFLOW = "AIRFLOW_CTX_"
+"""How variables begin that Airflow tells its tasks who they are by."""
 AnyRows = TypeVar("AnyRows", pa.Table, DataFrame)
 log = logging.getLogger("lakealbum")
 
@@ -49,6 +60,7 @@ class Run:
     dry_run: bool
     progress: Progress
     ledger: Ledger = field(default_factory=Ledger)
+    lineage: Reporter = field(default_factory=Reporter)
 
     def clock(self) -> Column:
         """The run's time, as a column."""
@@ -68,12 +80,31 @@ class Run:
         """Logs a round of something that goes on until no rows are left."""
         log.info("%s: round", what, extra={"round": number, "rows": rows})
 
+    def told(self) -> dict[str, dict[str, int]]:
+        """What JSON tells of it: tables read and written, each with its version, and rows per stage.
+
+        Outputs have the tables alone in which rows changed.
+        """
+        return {"Inputs": self.ledger.inputs, "Outputs": self.ledger.outputs, "RowCounts": self.ledger.row_counts}
+
     def cache_keys(self, keys: DataFrame, stage: str) -> DataFrame:
         """Keeps `keys`, counts them as `stage`, and marks them to be sent to every worker where they are few."""
         keys = self.cache(keys)
         count = keys.count()
         self.ledger.count(stage, count)
         return F.broadcast(keys) if count <= BROADCAST_ROWS else keys
+
+
+def airflow_tags(environment: Mapping[str, str]) -> dict[str, str]:
+    """Tags that tell which task of Airflow a run is of, from the variables that Airflow gives to its tasks.
+
+    People's addresses (AIRFLOW_CTX_DAG_EMAIL) stay out of the lake.
+
+    >>> airflow_tags({"AIRFLOW_CTX_DAG_ID": "nightly", "AIRFLOW_CTX_DAG_EMAIL": "a@b.c", "HOME": "/root"})
+    {'airflow.dag_id': 'nightly'}
+    """
+    told = {name.removeprefix(AIRFLOW).lower(): text for name, text in environment.items() if name.startswith(AIRFLOW)}
+    return {f"airflow.{name}": text for name, text in sorted(told.items()) if text and name != "dag_email"}
 
 
 @contextmanager
@@ -92,8 +123,9 @@ def run_job(
     `task_name` is what the task's id begins with, where that is not its type. `asked` are columns of the task of a
     request that was accepted before (serve.worker): its ids and when it was asked.
 
-    A failure is written to both, with the kind of error and what it says, and raised again. A dry run leaves
-    neither. Progress and heartbeats are written by a thread of their own, every 30 seconds.
+    A failure is written to both, with the kind of error and its innermost cause, and raised again, what a worker raised
+    as the error that it was; SIGTERM and SIGINT are one (Cancelled). The id of a run that ended, or is under way, is
+    refused. A dry run leaves neither. Progress and heartbeats are written by a thread of their own, every 30 seconds.
     """
     configure_logging()
     run_id = config.run_id or str(uuid.uuid4())
@@ -110,36 +142,51 @@ def run_job(
         "progress": 0,
         "code": None,
         "message": None,
-        "tags": config.tag,
+        "tags": {**airflow_tags(os.environ), **config.tag},
         "user_data": config.user_data,
         "start_time": now,
         "end_time": None,
         **(asked or {}),
     }
-    with Progress(job) as progress:
+    with Progress(job) as progress, Cancellation() as cancellation:
 
         def start_spark() -> SparkSession:
             progress.stage("starting Spark", progress.percent)
-            return open_session(f"lakealbum {job}", geometry=geometry)
+            s3 = needs_s3([config.lake, *getattr(config, "source", ())])
+            session = open_session(f"lakealbum {job}", geometry=geometry, s3=s3)
+            cancellation.listen()
+            check_spark_reaches(config.lake)
+            return session
 
         create = None if config.dry_run else create
         lake = Lake.open(config.lake, start_spark=start_spark, create=create, driver_rows=config.driver_rows)
         task_id, event_id, request_id = (str(task[name]) for name in ("task_id", "event_id", "request_id"))
         run = Run(lake, run_id, task_id, event_id, request_id, now, config.dry_run, progress)
         if config.dry_run:
+            cancellation.begin()
             yield run
             return
+        if config.run_id:
+            refuse_repeated_run(CatalogLake(config.lake), config.run_id)
         record = _Record(config, job, task, run)
+        run.lineage = Reporter(lake.root)
         record.write("Running")
         log.info("started", extra={"job": job, "run_id": run_id, "task_id": task["task_id"], "lake": config.lake})
-        with notifying(config.lake, task, config.notify), record.heartbeat():
+        with closing(run.lineage), notifying(config.lake, task, config.notify), record.heartbeat():
             try:
+                cancellation.begin()
                 yield run
             except BaseException as error:
-                code = error.code if isinstance(error, LakeAlbumError) else type(error).__name__
-                record.write("Failed", code=code, message=_first_line(error))
-                log.error("failed", extra={"job": job, "run_id": run_id, "code": code, "reason": _first_line(error)})
-                raise
+                cancellation.end()
+                cause = Cancelled(cancellation.came) if cancellation.came else as_ours(error) or error
+                code = cause.code if isinstance(cause, LakeAlbumError | Cancelled) else type(cause).__name__
+                reason = reason_of(cause)
+                record.write("Failed", code=code, message=reason)
+                log.error("failed", extra={"job": job, "run_id": run_id, "code": code, "reason": reason})
+                if cause is error:
+                    raise
+                raise cause from error
+            cancellation.end()
             record.write("Succeeded")
             log.info("succeeded", extra={"job": job, "run_id": run_id, **run.ledger.row_counts})
 
@@ -149,7 +196,7 @@ class _Record:
 
     def __init__(self, config: JobConfig, job: str, task: dict[str, object], run: Run) -> None:
         self.config, self.job, self.task, self.run = config, job, task, run
-        self.parameters = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+        self.parameters = redact(json.dumps(config.model_dump(mode="json"), sort_keys=True))
         self.lock = threading.Lock()
         self.done = False
 
@@ -160,7 +207,9 @@ class _Record:
                 return
             self.done = status != "Running"
             self._append_task(status, code, message)
-            put_run(self.config.lake, self._run_row(status, message))
+            row = self._run_row(status, message)
+            put_run(self.config.lake, row)
+            self.run.lineage.tell(RunState(row, self.task, self.run.ledger.sources, code))
 
     def _append_task(self, status: str, code: str | None = None, message: str | None = None) -> None:
         now = datetime.now(UTC)
@@ -208,16 +257,11 @@ class _Record:
             thread.join()
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:1000]
-
-
 def print_result(run: Run, *, as_json: bool, **more: object) -> None:
     """Prints on stdout what a job did: its task, and its rows per stage."""
     ids = {"TaskId": run.task_id, "EventId": run.event_id, "RequestId": run.request_id, "RunId": run.run_id}
     if as_json:
-        print(json.dumps({**ids, **more, "RowCounts": run.ledger.row_counts}, ensure_ascii=False, indent=2))
+        print_document({**ids, **more, **run.told()})
         return
     for key, value in {**ids, **more}.items():
         print(f"{key}: {value}")

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
-from pyspark import StorageLevel
+from pyspark import SparkContext, StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.runtime.conf import CONF
 from jobs.runtime.jars import jar_settings
+from jobs.runtime.stores import with_s3
 
 RESULTS_DEPEND_ON = {
     "spark.sql.session.timeZone": "UTC",
@@ -49,8 +50,9 @@ SUBMITTED = "PYSPARK_GATEWAY_PORT"
 """Variable that the Python process has which spark-submit starts."""
 
 
-def open_session(app_name: str, *, geometry: bool = False) -> SparkSession:
-    """The session of this process, made if there is none; `geometry`: with what `use_geometry` needs.
+def open_session(app_name: str, *, geometry: bool = False, s3: bool = False) -> SparkSession:
+    """The session of this process, made if there is none; `geometry`: with what `use_geometry` needs, `s3`: with what
+    files on S3 need, else UsageError.
 
     Under spark-submit, master, memory, parallelism, properties and jars are the submitter's. Else the jars are those of
     `jars.jar_settings`, and the properties those of SPARK_CONF_DIR, by default the package's own.
@@ -61,7 +63,9 @@ def open_session(app_name: str, *, geometry: bool = False) -> SparkSession:
     if SUBMITTED not in os.environ:
         if "SPARK_HOME" not in os.environ:
             os.environ.setdefault("SPARK_CONF_DIR", str(CONF))
-        settings = settings | jar_settings(geometry=geometry)
+        settings = settings | jar_settings(geometry=geometry, s3=s3)
+    if s3 and SparkContext._active_spark_context is None:
+        settings = with_s3(settings, os.environ)
     builder = SparkSession.builder.appName(app_name)
     for key, value in settings.items():
         builder = builder.config(key, value)
@@ -111,7 +115,15 @@ def planned_for_few_rows(spark: SparkSession) -> AbstractContextManager[None]:
 def keep(rows: DataFrame) -> DataFrame:
     """Computes `rows` now and keeps them on local disk as long as they are referred to.
 
-    The plan is cut off there: one that grows with every kept frame costs more to plan than to run. Memory is left to
+    The plan is cut off there: one that grows with every kept frame costs more to plan than to run. So nothing can be
+    computed again of what goes with an executor: where there are several, two of them keep each row. Memory is left to
     what works with them: Spark brings blocks back from disk whole, for which there may be room by its reckoning alone.
     """
-    return rows.localCheckpoint(eager=True, storageLevel=StorageLevel.DISK_ONLY)
+    level = StorageLevel.DISK_ONLY_2 if _has_executors(rows.sparkSession) else StorageLevel.DISK_ONLY
+    return rows.localCheckpoint(eager=True, storageLevel=level)
+
+
+def _has_executors(spark: SparkSession) -> bool:
+    """Whether tasks run in other processes than the driver's."""
+    master = spark.sparkContext.master or "local"
+    return master != "local" and not master.startswith("local[")

@@ -5,7 +5,6 @@ clusters, some at a time -> what is known of their pictures -> thumbnails -> a p
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -18,6 +17,7 @@ import click
 
 from catalog import imm
 from catalog.commands.options import in_lake
+from catalog.commands.output import print_json
 from catalog.lake import Lake, Row, Scope
 from catalog.paging import Order, check_among
 from catalog.similar_images import KINDS, SimilarImageQuery, query_similar_images
@@ -94,8 +94,7 @@ def similar_images(
         scope.check(lake)
     if as_json:
         counts = {"Clusters": tally.clusters, "Files": tally.files, "Shown": tally.shown}
-        document = imm.answer({"Out": out, **counts, "NotOpened": tally.not_opened})
-        click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        print_json({"Out": out, **counts, "NotOpened": tally.not_opened})
         return
     amiss = f" {tally.not_opened:,} could not be opened." if tally.not_opened else ""
     click.echo(f"{out}: {tally.clusters:,} clusters, {tally.shown:,} pictures.{amiss}")

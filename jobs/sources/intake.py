@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -13,6 +13,7 @@ from jobs.runtime.commits import Step, put_rows, retry_conflicts
 from jobs.runtime.lake import Rows, bucket
 from jobs.runtime.runs import Run
 from schemas.contract import Contract
+from schemas.locations import absolute_uri
 from transforms.tables.frames import from_frame
 
 Settle = Callable[[DataFrame, DataFrame], DataFrame]
@@ -22,9 +23,10 @@ NOT_TAKEN = "not_taken."
 """Begins the names of stages that count files that were not taken in, by their suffix."""
 
 
-def count_verdicts(run: Run, judged: DataFrame, *, suffixes: bool = False) -> int:
+def count_verdicts(run: Run, judged: DataFrame, *, sources: Sequence[str], suffixes: bool = False) -> int:
     """Counts judged rows (`reason` null where accepted, else with a `message`) in the run's ledger, by verdict.
 
+    `sources` is where they came from.
     With `suffixes`, the refused are counted by the suffix of their uri too, beside files that were passed over.
     Returns how many rows there are.
     """
@@ -40,6 +42,7 @@ def count_verdicts(run: Run, judged: DataFrame, *, suffixes: bool = False) -> in
             examples[stage] = min(row.example, examples.get(stage, row.example))
             if suffixes:
                 count_not_taken(run, row.suffix, row.rows)
+    run.ledger.judged([absolute_uri(source) for source in sources], rows)
     previous = run.ledger.row_counts
     count = sum(rows.values())
     stages = {"input": count, "accepted": rows.pop(None, 0)}

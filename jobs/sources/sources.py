@@ -17,6 +17,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.runtime.failures import reason_of
 from jobs.sources.parquet_sources import PATTERN, read_parquet
 from jobs.sources.text_sources import read_csv, read_json
 from schemas.errors import SourceError, UsageError
@@ -87,7 +88,7 @@ def read_source(
             return read_csv(spark, sorted(literal))
         return read_json(spark, literal, imm=format == "imm")
     except (PySparkException, Py4JJavaError) as error:
-        raise SourceError(f"{uri} can't be read as {format}: {_cause(error)}") from error
+        raise SourceError(f"{uri} can't be read as {format}: {reason_of(error)}") from error
 
 
 def source_bytes(spark: SparkSession, uri: str, *, format: Format) -> int:
@@ -134,7 +135,7 @@ def detect_format(spark: SparkSession, uri: str) -> Format:
 def _read_photos(spark: SparkSession, uri: str, reading: Reading, listed: Callable[[Listing], None]) -> DataFrame:
     try:
         listing = list_pictures(uri)
-    except OSError as error:
+    except (OSError, pa.ArrowException) as error:
         raise SourceError(f"{uri} can't be listed: {error}; a folder of photos and videos is accepted") from error
     listed(listing)
     pictures = listing.pictures
@@ -142,15 +143,15 @@ def _read_photos(spark: SparkSession, uri: str, reading: Reading, listed: Callab
         raise SourceError(
             f"{uri} holds no photo or video; files ending in {', '.join(sorted(MEDIA_SUFFIXES))} are read"
         )
-    return read_photos(spark, pictures, reading)
+    return read_photos(spark, pictures, reading, root=uri)
 
 
-def read_photos(spark: SparkSession, pictures: pa.Table, reading: Reading) -> DataFrame:
-    """The rows of some photos and videos (`LISTING_SCHEMA`), as `read_source` gives them."""
+def read_photos(spark: SparkSession, pictures: pa.Table, reading: Reading, *, root: str) -> DataFrame:
+    """The rows of some photos and videos (`LISTING_SCHEMA`) under `root`, as `read_source` gives them."""
     per_task = PICTURES_PER_TASK if reading.hashes else HEADERS_PER_TASK
     tasks = max(spark.sparkContext.defaultParallelism, pictures.num_rows // per_task)
     files = spark.createDataFrame(pictures).repartition(tasks, "shot_group").sortWithinPartitions("shot_group", "uri")
-    read = read_pictures(files, reading)
+    read = read_pictures(files, reading, root=root)
     rows = read.withColumn(ROW, row_json(read.drop(*PIXEL_FEATURES)))
     rows = rows.drop(*(() if reading.hashes else PIXEL_FEATURES), *(() if reading.turned else ["turned_hashes"]))
     return rows.withColumnsRenamed({"error_code": REASON, "error_message": MESSAGE})
@@ -177,7 +178,7 @@ def _list_files(spark: SparkSession, uri: str) -> dict[str, int]:
         listing = spark.read.format("binaryFile").option("recursiveFileLookup", True).load(uri)
         files = {row["path"]: row["length"] for row in listing.select("path", "length").collect()}
     except (PySparkException, Py4JJavaError) as error:
-        raise SourceError(f"{uri} can't be listed: {_cause(error)}. {ACCEPTED}") from error
+        raise SourceError(f"{uri} can't be listed: {reason_of(error)}. {ACCEPTED}") from error
     if not files:
         raise SourceError(f"{uri} holds no files, or only empty ones. {ACCEPTED}")
     return files
@@ -219,7 +220,7 @@ def _has_delta_log(spark: SparkSession, uri: str) -> bool:
         path = jvm.org.apache.hadoop.fs.Path(uri, "_delta_log")
         return bool(_file_system(spark, path).exists(path))
     except Py4JJavaError as error:
-        raise SourceError(f"{uri} can't be opened: {_cause(error)}. {ACCEPTED}") from error
+        raise SourceError(f"{uri} can't be opened: {reason_of(error)}. {ACCEPTED}") from error
 
 
 def _file_system(spark: SparkSession, path: Any) -> Any:
@@ -229,11 +230,3 @@ def _file_system(spark: SparkSession, path: Any) -> Any:
 
 def _sql_name(uri: str) -> str:
     return "`" + uri.replace("`", "``") + "`"
-
-
-def _cause(error: BaseException) -> str:
-    """What a Spark or Java error says first, and the innermost cause that it names, in one line."""
-    text = str(error.java_exception if isinstance(error, Py4JJavaError) else error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    return "; ".join(dict.fromkeys([*lines[:1], *causes[-1:]]))[:500]

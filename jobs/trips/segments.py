@@ -122,6 +122,7 @@ def refresh_clusters(run: Run) -> None:
     until = lake.version(LOCATION_DATE_SEGMENTS)
     consumes = {LOCATION_DATE_SEGMENTS.name: until}
     step = Step.pin(lake, LOCATION_DATE_CLUSTERS, run.run_id, consumes=consumes, dry_run=run.dry_run)
+    run.ledger.read(LOCATION_DATE_SEGMENTS, until)
     consumed = step.consumed(LOCATION_DATE_SEGMENTS)
     if consumed == until:
         return

@@ -148,6 +148,8 @@ def test_nothing_found_is_said(shell: Shell) -> None:
         (f"update location-date {group_id(0)} --title x", "which reads location-date-cluster-<uuid>"),
         ("query files --cluster 7", "which reads location-date-cluster-<uuid> or SimilarImageCluster-<uuid>"),
         ("explain figure-1", "which reads location-date-cluster-<uuid> or SimilarImageCluster-<uuid>"),
+        ("explain", "takes the ID of a cluster, or --columns TABLE"),
+        ("explain --columns trips", "there is no table 'trips'; tables are area_index, areas"),
         ("tasks list --status done", "status 'done' is not one of Running, Succeeded, Failed"),
         ("tasks list --dataset ada", "--dataset does not narrow tasks"),
     ],
@@ -292,6 +294,17 @@ def test_what_is_no_cluster_now_is_explained_too(shell: Shell, state: str, statu
     assert found["Status"] == status
     assert found["Cluster"]["ObjectId"] == cluster_id(7)
     assert status in shell(f"explain {cluster_id(7)}")
+
+
+def test_columns_are_explained_without_a_lake(shell: Shell) -> None:
+    found = json.loads(shell.run(["explain", "--columns", "location_date_clusters", "--json"]))
+    columns = {column["Name"]: column for column in found["Columns"]}
+    table = "location_date_segments"
+    assert columns["create_time"]["From"] == [{"Table": table, "Column": "cluster_since", "Change": "identity"}]
+    assert columns["run_id"] == {"Name": "run_id", "Made": "the run's id"}
+    assert found["Rows"] == {"From": [{"Table": table, "Column": "is_cluster", "Change": "filter"}]}
+    printed = shell.run(["explain", "--columns", "location_date_clusters"])
+    assert f"transformation: {table}.first_day, {table}.first" in printed
 
 
 def test_a_hidden_cluster_is_explained_as_deleted(shell: Shell) -> None:

@@ -26,7 +26,7 @@ def test_no_lake_is_named(tmp_path: Path) -> None:
 
 
 def test_a_path_that_delta_cannot_take_is_refused() -> None:
-    with pytest.raises(LakeError, match="%"):
+    with pytest.raises(UsageError, match="%"):
         Lake("/tmp/100%25/lake")
 
 

@@ -16,6 +16,7 @@ from catalog.upkeep import (
     compact,
     expire_tasks,
     fail_lost_task,
+    has_had_files,
     is_deletion_vector,
     old_tasks,
     partitions_of,
@@ -160,3 +161,17 @@ def test_commits_are_listed_newest_first_above_a_version(maker: LakeMaker) -> No
     table = DeltaTable(f"{maker.root}/tasks")
     assert [entry["version"] for entry in commits_after(table, 1)] == [3, 2]
     assert list(commits_after(table, 3)) == []
+
+
+def test_a_table_that_was_only_made_has_had_no_files(maker: LakeMaker) -> None:
+    """Else `maintain` vacuums it: that lists its folder, and commits twice."""
+    root, areas, tasks = maker.root, TABLES["areas"], TABLES["tasks"]
+    table = DeltaTable(f"{root}/areas")
+    table.alter.set_table_properties({"delta.logRetentionDuration": "interval 900 hours"})
+    table.alter.drop_constraint(next(iter(areas.checks)))
+    assert not has_had_files(root, areas)
+    maker.insert("tasks", [state("gone", NOW)])
+    assert has_had_files(root, tasks)
+    DeltaTable(f"{root}/tasks").delete()
+    assert not DeltaTable(f"{root}/tasks").file_uris()
+    assert has_had_files(root, tasks), "what was deleted is on disk"

@@ -30,7 +30,7 @@ from transforms.pictures.evidence import Prefer, Said, settle
 from transforms.pictures.formats import suffix_of
 from transforms.pictures.image_score import image_score
 from transforms.pictures.listings import LISTING_SCHEMA, Folder, Listing, list_folders
-from transforms.pictures.locations import is_hidden, is_local, local_path, resolve
+from transforms.pictures.locations import check_within_reach, is_hidden, is_local, local_path, resolve
 from transforms.pictures.names import read_name
 from transforms.pictures.perceptual_hashes import hash_picture
 from transforms.pictures.photos import DECODE_ERRORS, PhotoTags, TooManyPixelsError, read_photo
@@ -131,8 +131,11 @@ def list_pictures(root: str) -> Listing:
     return list_folders(_walk_local(local_path(root)) if is_local(root) else _walk_remote(root))
 
 
-def read_pictures(df: DataFrame, reading: Reading = Reading()) -> DataFrame:
+def read_pictures(df: DataFrame, reading: Reading = Reading(), *, root: str | None = None) -> DataFrame:
     """Read the files named by the column `uri`; one row of `PICTURE_SCHEMA` per row.
+
+    `root` is the folder or prefix that they were listed under: where a worker can't read a file, and does not see that
+    either, it raises SourceError; else, and without `root`, the row says what is wrong with the file.
 
     `df` has the columns of `LISTING_SCHEMA`, or `uri` alone. Rows of one `shot_group` must be in one partition, one
     after the other: then the files of a shot are joined (`transforms.pictures.shots`).
@@ -143,13 +146,14 @@ def read_pictures(df: DataFrame, reading: Reading = Reading()) -> DataFrame:
     """
     columns = [name for name in LISTING_SCHEMA.names if name in df.columns]
     return df.select(*columns).mapInArrow(
-        partial(read_batches, reading=reading), schema=from_arrow_schema(PICTURE_SCHEMA)
+        partial(read_batches, reading=reading, root=root), schema=from_arrow_schema(PICTURE_SCHEMA)
     )
 
 
 def read_batches(
     batches: Iterable[pa.RecordBatch],
     reading: Reading = Reading(),
+    root: str | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The Arrow kernel of `read_pictures`: batches with a `uri` in, batches of about 256 results out."""
     with PixelReader() as reader:
@@ -166,7 +170,7 @@ def read_batches(
                     if len(done) >= _ROWS_PER_BATCH:
                         yield pa.RecordBatch.from_pylist(done, schema=PICTURE_SCHEMA)
                         done = []
-                group.append(_read_uri(asked, pixels=pixels, reading=reading))
+                group.append(_read_uri(asked, pixels=pixels, reading=reading, root=root))
                 group_name = name
         done += join_shots(group) if len(group) > 1 else group
         if done:
@@ -182,6 +186,7 @@ def read_picture(
     reading: Reading = Reading(),
     takeout_uri: str | None = None,
     xmp_uri: str | None = None,
+    root: str | None = None,
 ) -> dict[str, Any]:
     """Read one photo or video, with its sidecars, into the columns of `PICTURE_SCHEMA`.
 
@@ -200,9 +205,10 @@ def read_picture(
     - `shot_id`: null; `join_shots` sets it. `content_identifier`: Apple's, of Live Photos.
     - `warning`: what of the file, or of its sidecars, could not be read.
 
-    Never raises for anything in the file: `error_code` is `file_unreadable` (it can't be opened or read),
-    `picture_unreadable` (no picture or video, empty, or broken before it says anything) or `picture_too_large` (over
-    `MAX_PIXELS` or `MAX_WEBP_BYTES`). Broken EXIF in a good picture is a good row with nulls.
+    Raises SourceError where the file, or a sidecar, can't be read and `root` is out of reach, too
+    (`check_within_reach`). Never raises for anything in the file: `error_code` is `file_unreadable` (it can't be opened
+    or read), `picture_unreadable` (no picture or video, empty, or broken before it says anything) or
+    `picture_too_large` (over `MAX_PIXELS` or `MAX_WEBP_BYTES`). Broken EXIF in a good picture is a good row with nulls.
 
     Memory: the header, and up to `MAX_WEBP_BYTES` for WebP; with `pixels` the file, up to 64 MiB, and what
     `PixelReader` needs. The file is read in pieces for its hash.
@@ -217,7 +223,7 @@ def read_picture(
                 row["size"], row["content_hash"] = _hash_content(file)
             tags = _read_tags(file, row["size"], suffix_of(name))
             columns, warnings = _describe(tags, [tags.warning] if isinstance(tags, PhotoTags) else [])
-            said, sidecar_warnings = _read_sidecars(takeout_uri, xmp_uri)
+            said, sidecar_warnings = _read_sidecars(takeout_uri, xmp_uri, root)
             row |= columns | _settled(said, tags, name if reading.name_times else None, reading.prefer)
             if pixels is not None and isinstance(tags, PhotoTags):
                 features, warning = _pixel_columns(file, row, tags, pixels, reading.turned)
@@ -225,10 +231,18 @@ def read_picture(
                 warnings.append(warning)
             row["warning"] = _message("; ".join(filter(None, [*warnings, *sidecar_warnings]))) or None
     except _RefusedError as refused:
+        _blame(refused.__cause__, root)
         row |= {"error_code": refused.code, "error_message": _message(refused)}
     except (OSError, UnicodeError, pa.ArrowException) as error:
+        _blame(error, root)
         row |= {"error_code": "file_unreadable", "error_message": _message(error)}
     return row
+
+
+def _blame(error: BaseException | None, root: str | None) -> None:
+    """Raises SourceError where an error is not the file's own: it came of reading, and `root` is out of reach."""
+    if root is not None and isinstance(error, OSError):
+        check_within_reach(root)
 
 
 def _open(filesystem: fs.FileSystem, path: str, *, may_hold: bool) -> tuple[BinaryIO, int]:
@@ -252,17 +266,20 @@ def _open(filesystem: fs.FileSystem, path: str, *, may_hold: bool) -> tuple[Bina
         return io.BufferedReader(io.BytesIO(remote.read())), size
 
 
-def _read_uri(asked: dict[str, str | None], *, pixels: PixelReader | None, reading: Reading) -> dict[str, Any]:
+def _read_uri(
+    asked: dict[str, str | None], *, pixels: PixelReader | None, reading: Reading, root: str | None
+) -> dict[str, Any]:
     uri = asked["uri"]
     try:
         if uri is None:
             raise FileNotFoundError("uri is null")
         filesystem, path = resolve(uri)
     except (OSError, ValueError, pa.ArrowException) as error:
+        _blame(error, root)
         row: dict[str, Any] = dict.fromkeys(PICTURE_SCHEMA.names)
         return row | {"uri": uri, "error_code": "file_unreadable", "error_message": _message(error)}
     sidecars = {name: asked.get(name) for name in ("takeout_uri", "xmp_uri")}
-    return read_picture(filesystem, path, uri, pixels=pixels, reading=reading, **sidecars)
+    return read_picture(filesystem, path, uri, pixels=pixels, reading=reading, root=root, **sidecars)
 
 
 def _message(error: BaseException | str) -> str:
@@ -386,7 +403,7 @@ def _settled(sidecars: list[Said], tags: PhotoTags | VideoTags, name: str | None
     }
 
 
-def _read_sidecars(takeout_uri: str | None, xmp_uri: str | None) -> tuple[list[Said], list[str]]:
+def _read_sidecars(takeout_uri: str | None, xmp_uri: str | None, root: str | None) -> tuple[list[Said], list[str]]:
     """What the sidecars say, XMP first, and which of them can't be read."""
     said: list[Said] = []
     warnings: list[str] = []
@@ -402,6 +419,7 @@ def _read_sidecars(takeout_uri: str | None, xmp_uri: str | None) -> tuple[list[S
                 content = file.read(limit + 1)
             said.append(read_xmp(content, source="xmp_sidecar") if uri == xmp_uri else read_takeout(content))
         except (OSError, ValueError, pa.ArrowException, NotXmpError, NotTakeoutError) as error:
+            _blame(error, root)
             warnings.append(f"the sidecar {unquote(uri.rpartition('/')[2], errors='replace')}: {error}")
     return said, warnings
 

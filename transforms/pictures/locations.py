@@ -1,10 +1,15 @@
 """Where files are: paths and URIs, and the file systems that they belong to. Light: no picture library is loaded."""
 
 import os
+import socket
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
+import pyarrow as pa
 from pyarrow import fs
+
+from schemas.errors import SourceError
+from schemas.locations import one_scheme
 
 
 def is_local(location: str) -> bool:
@@ -23,9 +28,29 @@ def resolve(uri: str) -> tuple[fs.FileSystem, str]:
     """The file system of a uri and the path in it, percent-decoded."""
     if is_local(uri):
         return fs.LocalFileSystem(), local_path(uri)
-    parts = urlsplit(uri, allow_fragments=False)
+    parts = urlsplit(one_scheme(uri), allow_fragments=False)
     filesystem, base = _filesystem(f"{parts.scheme}://{parts.netloc}/?{parts.query}".removesuffix("?"))
     return filesystem, base.rstrip("/") + unquote(parts.path)
+
+
+def check_within_reach(root: str) -> None:
+    """Raises SourceError where this machine does not see the folder, or the prefix of an object store, `root`.
+
+    For a file that cannot be read: whether that is the file's fault, or that of credentials, network or mounts, for
+    which every file of the source would be refused.
+    """
+    try:
+        filesystem, path = resolve(root)
+        if filesystem.get_file_info(path).type == fs.FileType.NotFound:
+            raise FileNotFoundError("it is not there")
+        if is_local(root):
+            os.scandir(path).close()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise SourceError(
+            f"{root} is out of reach of {socket.gethostname()}, which should read files of it: "
+            f"{' '.join(str(error).split())}; all machines of a cluster need the source, with credentials where it "
+            "asks for them (docs/object-stores.md). Nothing was refused for it"
+        ) from error
 
 
 @lru_cache(maxsize=64)

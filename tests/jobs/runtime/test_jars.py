@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.runtime.jars import Jars, jar_settings, read_pins
+from jobs.runtime.jars import LOG_STORE_JAR, Jars, jar_settings, read_pins
 
 ROOT = Path(__file__).parents[3]
 
@@ -81,3 +81,27 @@ def test_python_packages_and_jars_are_of_one_version() -> None:
     (sedona,) = (version for name, version in pins.items() if name.startswith("sedona-spark-"))
     assert f'"delta-spark=={delta}"' in wanted
     assert f'"apache-sedona=={sedona}"' in wanted
+
+
+def test_the_jars_for_s3_come_where_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pins = read_pins(s3=True)
+    names = {package.split(":")[1] for package in pins.packages}
+    assert names - {package.split(":")[1] for package in read_pins().packages} == {
+        "hadoop-aws",
+        "s3",
+        "s3-transfer-manager",
+        "sts",
+    }
+    assert {"software.amazon.awssdk:bundle", "software.amazon.awssdk:netty-nio-client"} <= set(pins.excludes)
+    assert jar_settings(geometry=False, s3=True)["spark.jars"] == str(LOG_STORE_JAR)
+    (tmp_path / "delta.jar").touch()
+    monkeypatch.setenv("LAKEALBUM_JARS", str(tmp_path))
+    assert jar_settings(geometry=False, s3=True)["spark.jars"] == f"{tmp_path / 'delta.jar'},{LOG_STORE_JAR}"
+
+
+def test_hadoop_for_s3_is_that_of_spark() -> None:
+    pins = dict(package.split(":")[1:] for package in read_pins(s3=True).packages)
+    import pyspark
+
+    there = Path(pyspark.__file__).parent / "jars" / f"hadoop-client-api-{pins['hadoop-aws']}.jar"
+    assert there.is_file(), "hadoop-aws must be of the version of Spark's own Hadoop"

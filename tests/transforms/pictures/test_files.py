@@ -22,6 +22,7 @@ from PIL import Image, ImageFile
 from pyarrow import fs
 from pyspark.sql import SparkSession
 
+from schemas.errors import SourceError
 from schemas.file_features import PIXEL_FEATURES
 from transforms.pictures import files as pictures
 from transforms.pictures import locations
@@ -501,6 +502,30 @@ def test_a_read_that_fails_is_file_unreadable(tmp_path: Path, monkeypatch: pytes
 
     row = read_picture(FailingFileSystem(), "x.jpg", "s3://b/x.jpg")
     assert (row["error_code"], row["error_message"]) == ("file_unreadable", "the disk is gone")
+
+
+def test_of_a_source_out_of_reach_no_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that only the driver has, or a bucket that a worker may not read, is no fault of the files."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "cut.jpg").write_bytes(picture()[:10])
+
+    def read_under(root: str, name: str) -> list[dict[str, Any]]:
+        files = pa.record_batch({"uri": pa.array([f"{root}/{name}"])})
+        return list(pa.Table.from_batches(read_batches([files], root=root)).to_pylist())
+
+    gone, there = (tmp_path / "gone").as_uri(), (tmp_path / "there").as_uri()
+    with pytest.raises(SourceError, match=r"gone is out of reach of .+: it is not there; all machines"):
+        read_under(gone, "a.jpg")
+    assert [row["error_code"] for row in read_under(there, "a.jpg")] == ["file_unreadable"]
+    assert [row["error_code"] for row in read_under(there, "cut.jpg")] == ["picture_unreadable"]
+
+    class Forbidden:
+        def get_file_info(self, _: str) -> fs.FileInfo:
+            raise OSError("AWS Error ACCESS_DENIED")
+
+    monkeypatch.setattr(locations, "_filesystem", lambda _: (Forbidden(), "bucket"))
+    with pytest.raises(SourceError, match=r"s3a://bucket/photos is out of reach of .+: AWS Error ACCESS_DENIED"):
+        read_under("s3a://bucket/photos", "a.jpg")
 
 
 # ---------------------------------------------------------------- videos, atom by atom

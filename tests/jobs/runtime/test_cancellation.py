@@ -1,0 +1,150 @@
+"""Runs that SIGTERM or SIGINT ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import jobs.cluster_location_dates
+from catalog.lake import Row
+from jobs.cli.main import lakealbum, run
+from jobs.runtime.lake import Lake
+from tests.jobs.albums import Album, photo
+
+ROOT = Path(__file__).parents[3]
+SIGNALS = pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Album:
+    found = Album(tmp_path)
+    found.deliver([photo("2026-03-04", "hangzhou")])
+    return found
+
+
+def cluster(album: Album) -> int:
+    """Runs a small clustering of trips, which starts no JVM."""
+    days = ["--gap-days", "1", "--min-days", "1", "--max-days", "15", "--levels", "city"]
+    return run(lakealbum, ["cluster", "location-date", "--lake", album.lake, "--project", "demo", *days])
+
+
+def ended(album: Album) -> tuple[Row, Row]:
+    """The last state of the one task, and the row of the one run."""
+    [ran] = album.rows("runs")
+    return album.rows("tasks", order="update_time")[-1], ran
+
+
+@SIGNALS
+def test_a_signal_ends_the_run_as_cancelled(
+    album: Album, sent: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(sent)
+    monkeypatch.setattr(jobs.cluster_location_dates, "retry_conflicts", lambda _: os.kill(os.getpid(), sent))
+    assert cluster(album) == 128 + sent
+    task, ran = ended(album)
+    assert (task["status"], task["code"], task["message"]) == ("Failed", "Cancelled", f"cancelled by {sent.name}")
+    assert task["end_time"] is not None
+    assert (ran["status"], ran["message"]) == ("Failed", f"cancelled by {sent.name}")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.endswith(f"lakealbum: cancelled by {sent.name}\n")
+    assert signal.getsignal(sent) is before
+
+
+@SIGNALS
+def test_a_signal_before_the_work_begins_lets_none_begin(
+    album: Album, sent: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Lake.open
+
+    def open_and_signal(*args: object, **kwargs: object) -> Lake:
+        os.kill(os.getpid(), sent)
+        return opened(*args, **kwargs)  # type: ignore[arg-type]
+
+    begun: list[object] = []
+    monkeypatch.setattr("jobs.runtime.runs.Lake.open", open_and_signal)
+    monkeypatch.setattr(jobs.cluster_location_dates, "cluster_location_dates", lambda *given: begun.append(given))
+    assert cluster(album) == 128 + sent
+    assert begun == []
+    assert [row["code"] for row in ended(album)[:1]] == ["Cancelled"]
+
+
+def test_a_failure_that_a_signal_caused_is_no_failure_of_its_own(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            raise OSError("the JVM is gone")
+
+    monkeypatch.setattr(jobs.cluster_location_dates, "retry_conflicts", fail)
+    assert cluster(album) == 128 + signal.SIGTERM
+    assert ended(album)[0]["code"] == "Cancelled"
+
+
+def test_a_signal_while_the_end_is_written_down_comes_too_late(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jobs.runtime.runs import put_run
+
+    def put_and_signal(root: str, row: Row) -> None:
+        put_run(root, row)
+        if row["status"] == "Succeeded":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("jobs.runtime.runs.put_run", put_and_signal)
+    assert cluster(album) == 0
+    task, ran = ended(album)
+    assert (task["status"], ran["status"]) == ("Succeeded", "Succeeded")
+
+
+def test_ignored_signals_stay_ignored(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for what runs in the background
+    try:
+        monkeypatch.setattr(
+            jobs.cluster_location_dates, "retry_conflicts", lambda _: os.kill(os.getpid(), signal.SIGINT)
+        )
+        assert cluster(album) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.spark
+def test_a_signal_ends_a_run_that_waits_for_spark(album: Album) -> None:
+    code = (
+        "import sys\n"
+        "from jobs.cli.main import run\n"
+        "from jobs.cluster_location_dates import command\n"
+        "import jobs.cluster_location_dates as job\n"
+        "def work(run, config):\n"
+        "    from jobs.runtime.session import planned_for_few_rows\n"
+        "    with planned_for_few_rows(run.lake.spark):\n"
+        "        run.progress.stage('waiting', 50)\n"
+        "        run.lake.spark.range(10**13).where('id % 7 = id % 11 + 20').count()\n"
+        "job.cluster_location_dates = work\n"
+        "sys.exit(run(command))\n"
+    )
+    options = ["--lake", album.lake, "--project", "demo", "--gap-days", "1", "--min-days", "1", "--max-days", "15"]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *options, "--levels", "city"],
+        cwd=ROOT,
+        env={**os.environ, "LAKEALBUM_LOG": "json", "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if '"waiting"' in line:
+                break
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)  # to this process alone, as a container's runtime does
+        rest = process.stderr.read()
+    assert process.returncode == 128 + signal.SIGTERM, "".join(said) + rest
+    assert "Traceback" not in rest
+    assert (ended(album)[0]["code"], ended(album)[1]["status"]) == ("Cancelled", "Failed")
