@@ -49,9 +49,7 @@ def python(site: Path, code: str, folder: Path) -> str:
 def files_under(folder: Path) -> dict[str, bytes]:
     """The files of a folder, links followed."""
     found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {
-        str(path.relative_to(folder)): path.read_bytes() for path in found if not suffixes or path.suffix in suffixes
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 def test_site_packages_get_one_package_and_a_path(site: Path) -> None:
