@@ -53,6 +53,7 @@ printf '%s\n' uri,media_type,produce_time,latitude,longitude \
 
 export AIRFLOW_HOME=$work/home AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__DAGS_FOLDER=$work/dags
 export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS=True AIRFLOW__API__WORKERS=1 PATH=$work/airflow/bin:$work/bin:$PATH
+export AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY=5
 export AIRFLOW_CONN_SPARK_DEFAULT='{"conn_type": "spark", "host": "local[2]"}' PYSPARK_PYTHON=$venv/bin/python
 unset SPARK_HOME PYTHONPATH
 read -r port logs triggers < <("$venv/bin/python" - << 'PY'

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from catalog.commits import append, to_arrow
 from catalog.create import ensure_lake
 from schemas.contract import TIMESTAMP, Contract
-from schemas.lake import TABLES, bucket_of
+from schemas.lake import TABLES, bucket_of, file_object_id
 from schemas.settings import LakeSettings
 
 PROJECT = "demo"
@@ -107,6 +107,41 @@ def make_lake(root: str, clusters: int, edits: int) -> None:
     write(root, TABLES["location_date_clusters"], rows)
     write(root, TABLES["location_date_segments"], segment_rows(rows, gone=edits // 10))
     write_deltalake(f"{root}/cluster_edits", edit_rows(rows, edits), mode="append")
+
+
+def make_files(root: str, count: int) -> None:
+    """Writes the files of the lake, as many in each dataset, bucket by bucket as when the table has been optimised."""
+    each = max(count // DATASETS, 1)
+    by_bucket: dict[int, list[str]] = {}
+    for name in dataset_names():
+        by_bucket.setdefault(bucket_of(PROJECT, name, BUCKETS), []).append(name)
+    contract = TABLES["files"]
+    for bucket, names in sorted(by_bucket.items()):
+        uris = [f"oss://photos/{name}/{number:06}.jpg" for name in names for number in range(each)]
+        total = len(uris)
+        whose = np.repeat(np.arange(len(names)), each)
+        numbers = np.tile(np.arange(each), len(names))
+        keys = zip(whose.tolist(), uris, strict=True)
+        texts = {
+            "project_name": PROJECT,
+            "media_type": "image",
+            "content_type": "image/jpeg",
+            "time_is": "offset",
+            "source": "bench",
+            "run_id": "run-1",
+        }
+        columns = {
+            **{name: spread(np.zeros(total, int), [value]) for name, value in texts.items()},
+            "bucket": pa.array(np.full(total, bucket), pa.int32()),
+            "dataset_name": spread(whose, names),
+            "uri": pa.array(uris),
+            "object_id": pa.array([file_object_id(PROJECT, names[at], uri) for at, uri in keys]),
+            "size": pa.array(1_000_000 + numbers),
+            "produce_time": pa.array(int(NOW.timestamp() * 1e6) - numbers * DAY // 7).cast(TIMESTAMP),
+            "utc_offset": pa.array(np.full(total, 480), pa.int32()),
+            **{name: pa.repeat(pa.scalar(NOW, TIMESTAMP), total) for name in ("create_time", "update_time")},
+        }
+        write(root, contract, fitted(contract, columns, total))
 
 
 def dataset_names() -> list[str]:

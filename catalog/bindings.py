@@ -10,10 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from catalog.commits import merge_and_delete, remove, replace
+from catalog.commits import change, merge_and_delete, remove, replace
 from catalog.create import ensure_lake
 from catalog.lake import Lake, Row, Scope
-from catalog.sql import all_of, check_text, equals
+from catalog.sql import all_of, check_text, equals, literal
 from schemas.binding_files import BINDING_FILES
 from schemas.bindings import BINDINGS
 from schemas.errors import NotFound, UsageError
@@ -80,6 +80,11 @@ def list_bindings(lake: Lake, scope: Scope) -> list[Row]:
     return lake.read(f"SELECT * FROM bindings WHERE {where} ORDER BY dataset_name, source", BINDINGS.name)
 
 
+def every_binding(lake: Lake) -> list[Row]:
+    """The bindings of all projects."""
+    return lake.read("SELECT * FROM bindings", BINDINGS.name)
+
+
 def get_binding(lake: Lake, scope: Scope, name: str) -> Row:
     """The binding of an id, or of a source. Raises NotFound, or UsageError where several datasets follow the source."""
     known = list_bindings(lake, scope)
@@ -95,12 +100,14 @@ def get_binding(lake: Lake, scope: Scope, name: str) -> Row:
 
 
 def change_binding(lake: Lake, binding: Row, **changes: Any) -> Row:
-    """Gives columns of a binding new values, if they differ, and returns it."""
+    """Gives columns of a binding new values, if they differ, and returns it. NotFound where it is there no more."""
     if all(binding[name] == value for name, value in changes.items()):
         return binding
-    changed = {**binding, **changes, "update_time": datetime.now(UTC)}
-    replace(lake.root, BINDINGS, [changed])
-    return changed
+    changes["update_time"] = datetime.now(UTC)
+    found = equals("binding_id", binding["binding_id"])
+    if not change(lake.root, BINDINGS, found, {name: literal(value) for name, value in changes.items()}):
+        raise NotFound(f"binding {binding['binding_id']} was deleted")
+    return {**binding, **changes}
 
 
 def delete_binding(lake: Lake, binding: Row) -> None:

@@ -13,11 +13,12 @@ from typing import Any, Literal, get_args
 from catalog.commits import append_all_numbered
 from catalog.edits import MAX_LABELS, MAX_TEXT_BYTES
 from catalog.lake import Lake, Row, Scope
-from catalog.sql import check_text
+from catalog.sql import all_of, among, check_text
 from schemas.contract import LEVELS
 from schemas.errors import UsageError
 from schemas.file_edits import FILE_EDITS
 from schemas.files import FILES
+from schemas.lake import file_object_id
 
 Aspect = Literal["custom_id", "custom_labels", "time", "place"]
 ASPECTS: tuple[Aspect, ...] = get_args(Aspect)
@@ -37,6 +38,7 @@ _TELLING: Mapping[Aspect, tuple[str, ...]] = {
     "place": ("latitude", "address"),
 }
 """An edit says something of an aspect if one of these columns has a value."""
+_LABELS: tuple[Aspect, ...] = ("custom_id", "custom_labels")
 EDITED = "edited"
 """What `time_source` and `location_source` say of files as people see them, where people said it."""
 
@@ -112,6 +114,35 @@ def append_file_edits(lake: Lake, changes: Iterable[tuple[Row, FileChange]]) -> 
         for file, change in changes
     ]
     return append_all_numbered(lake.root, FILE_EDITS, lambda version: [{**edit, "sequence": version} for edit in edits])
+
+
+def take_back_labels(lake: Lake, project: str, asked: Mapping[tuple[str, str], datetime]) -> None:
+    """Takes back the custom ids and labels that were said of files (dataset, uri) until these times: a source is asked
+    to take their place."""
+    scope = Scope(project, tuple(sorted({dataset for dataset, _ in asked})))
+    if not lake.has(FILE_EDITS.name):
+        return
+    named = among("uri", (uri for _, uri in asked))
+    rows = lake.read(f"SELECT * FROM files WHERE {all_of([scope.condition(lake), named])}", FILES.name)
+    files = {(row["dataset_name"], row["uri"]): row["object_id"] for row in rows}
+    until = {files.get(key) or file_object_id(project, *key): (key, at) for key, at in asked.items()}
+    where = all_of([scope.condition(lake, bucketed=False), among("object_id", until)])
+    last: dict[tuple[str, Aspect], Row] = {}
+    for edit in lake.read(f"SELECT * FROM file_edits WHERE {where} ORDER BY sequence", FILE_EDITS.name):
+        for aspect in _LABELS:
+            if edit[aspect] is not None or aspect in edit["taken_back"]:
+                last[edit["object_id"], aspect] = edit
+    void: dict[str, list[Aspect]] = {}
+    for (object_id, aspect), edit in last.items():
+        if edit[aspect] is not None and edit["edit_time"] <= until[object_id][1]:
+            void.setdefault(object_id, []).append(aspect)
+    changes = []
+    for object_id, aspects in void.items():
+        dataset, uri = until[object_id][0]
+        file = {"project_name": project, "dataset_name": dataset, "object_id": object_id, "uri": uri}
+        changes.append((file, FileChange(taken_back=tuple(aspects))))
+    if changes:
+        append_file_edits(lake, changes)
 
 
 def seen_files(lake: Lake, scope: Scope) -> tuple[str, tuple[str, ...]]:

@@ -81,7 +81,6 @@ class Field:
 
 
 SAID_TEXTS = {
-    "CustomId": "custom_id",
     "Album": "album",
     "AlbumArtist": "album_artist",
     "Artist": "artist",
@@ -91,7 +90,7 @@ SAID_TEXTS = {
 SAID = Source(
     "said",
     "file_notes",
-    {name: name for name in (*SAID_TEXTS.values(), "oss_uri", "custom_labels")},
+    {name: name for name in (*SAID_TEXTS.values(), "oss_uri")},
     ("file_notes",),
     many=False,
     bucketed=False,
@@ -154,6 +153,7 @@ _STORED = [
     Field("MediaType", "text", "files.media_type"),
     Field("ContentType", "text", "files.content_type"),
     Field("Size", "number", "files.size"),
+    Field("CustomId", "text", "files.custom_id"),
     Field("FileHash", "text", "files.file_hash"),
     Field("Title", "text", "files.title"),
     Field("ProduceTime", "time", "files.produce_time"),
@@ -235,11 +235,11 @@ def find_field(name: str) -> Field:
         return FIELDS[name]
     first, _, rest = name.partition(".")
     if name == "CustomLabels":
-        return Field(name, "map", "said.custom_labels", SAID)
+        return Field(name, "map", "files.custom_labels")
     if name in ("OSSTagging", "OSSUserMeta"):
         return Field(name, "map")
     if rest and first == "CustomLabels":
-        return Field(name, "folded", _label(rest), SAID)
+        return Field(name, "folded", _label(rest))
     if rest and first in _MAPS:
         return Field(name, "text")
     if rest and first in _STREAMS:
@@ -266,6 +266,6 @@ def find_list(name: str) -> str:
 
 def _label(key: str) -> str:
     """The custom label of a key in any case, in SQL."""
-    keys = f"string_to_array(upper(array_to_string(map_keys(said.custom_labels), {_APART})), {_APART})"
+    keys = f"string_to_array(upper(array_to_string(map_keys(files.custom_labels), {_APART})), {_APART})"
     place = f"CAST(array_position({keys}, upper({literal(key)})) AS BIGINT)"
-    return f"array_element(map_values(said.custom_labels), {place})"
+    return f"array_element(map_values(files.custom_labels), {place})"

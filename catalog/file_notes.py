@@ -1,4 +1,4 @@
-"""What callers say of files beyond their source: labels, ids and the like, and deletions that are under way."""
+"""What callers say of files that `files` has no column for, and deletions that are under way."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from catalog.sql import all_of, equals, one_of
 from schemas.file_notes import FILE_NOTES
 
 COLUMNS: Mapping[str, str] = {
-    "CustomId": "custom_id",
-    "CustomLabels": "custom_labels",
     "Album": "album",
     "AlbumArtist": "album_artist",
     "Artist": "artist",
@@ -65,13 +63,8 @@ def note_files(lake: Lake, project: str, changes: Mapping[Key, Change], now: dat
 
 
 def columns_of(document: Mapping[str, Any]) -> Row:
-    """The columns that a File (or InputFile) gives; labels that are empty are given, too: they clear."""
+    """The columns that a File (or InputFile) gives."""
     return {column: document[field] for field, column in COLUMNS.items() if document.get(field) is not None}
-
-
-def is_hidden(edit: Row | None, update_time: datetime) -> bool:
-    """Whether a file, last changed then, was deleted since."""
-    return edit is not None and edit["removed_time"] is not None and edit["removed_time"] >= update_time
 
 
 def given_by(document: Mapping[str, Any]) -> Change:

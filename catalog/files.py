@@ -115,7 +115,7 @@ class FileQuery:
             PLACES: ("Addresses", "Timezone"),
             FIGURES: ("Figures", "FigureCount"),
             FEATURES: ("ImageScore",),
-            SAID: (*SAID_TEXTS, "OSSURI", "CustomLabels"),
+            SAID: (*SAID_TEXTS, "OSSURI"),
         }
         return [source for source, names in shown.items() if not self.fields or set(names) & set(self.fields)]
 

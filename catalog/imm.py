@@ -180,7 +180,8 @@ def file(row: Row, language: str) -> Document:
         ShotId=row["shot_id"],
         Warning=row["warning"],
         **{name: said.get(column) for name, column in SAID_TEXTS.items()},
-        CustomLabels=said.get("custom_labels") or row["custom_labels"],
+        CustomId=row["custom_id"],
+        CustomLabels=row["custom_labels"],
         Labels=[{"LabelName": label} for label in row["labels"] or ()],
         Figures=[figure(each) for each in row.get("figures", ())],
         CreateTime=utc(row["create_time"]),
@@ -192,8 +193,6 @@ def file(row: Row, language: str) -> Document:
         document["FigureCount"] = len(row["figures"])
     if (feature := row.get("feature")) and feature["image_score"] is not None:
         document["ImageScore"] = {"OverallQualityScore": feature["image_score"]}
-    if row["custom_id"] and "CustomId" not in document:
-        document["CustomId"] = row["custom_id"]
     return _with_attributes(document, row["attributes"])
 
 

@@ -193,6 +193,28 @@ def notifications(documents: list[Document]) -> None:
     _print_table(documents, columns, numeric=("Tries",))
 
 
+def rows(names: list[str], values: list[list[str]]) -> None:
+    """Rows of any query: a column a name."""
+    columns: dict[str, Show] = {name: partial(_text_of, name) for name in names}
+    _print_table([dict(zip(names, row, strict=True)) for row in values], columns)
+
+
+def checks(documents: list[Document]) -> None:
+    """Tests of the data, a line each; then the rows that break them."""
+    columns: dict[str, Show] = {
+        "Test": lambda d: d["Name"],
+        "What must hold": lambda d: d["Holds"],
+        "Tables": lambda d: f"{len(set(d['Tables'])):,}",
+        "Result": lambda d: "ok" if d["Passed"] else f"{sum(f['Rows'] for f in d['Findings']):,} rows break it",
+    }
+    _print_table(documents, columns, numeric=("Tables",))
+    for document in documents:
+        for finding in document["Findings"]:
+            _heading(f"{document['Name']}: {finding['Rows']:,} rows of {finding['Table']}")
+            rows = finding["Examples"]
+            _print_table(rows, {name: _field(name) for name in rows[0]})
+
+
 def task(document: Document) -> None:
     """All that is known of a task, a line each."""
     _print_fields(document)

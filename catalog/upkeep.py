@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable, WriterProperties
 
 from catalog.commits import open_or_create
 from catalog.lake import Lake, Row
@@ -37,6 +37,8 @@ WITHOUT_FILES = frozenset(
 
 ABANDONED_AFTER = timedelta(hours=1)
 """A delta-rs writer commits within seconds of writing a file."""
+
+WRITER = WriterProperties(compression="ZSTD")
 
 LOST = "Lost"
 _LOST_MESSAGE = "no sign of life for {minutes} minutes: it was killed, or its machine lost; run it again"
@@ -126,21 +128,54 @@ def expire_tasks(root: str, before: datetime, keep: list[Row]) -> None:
     open_or_create(root, TASKS).delete(_old(before, keep))
 
 
-def compact(root: str, contract: Contract) -> None:
-    """Joins the files of a table that delta-rs writes."""
-    open_or_create(root, contract).optimize.compact()
+def compact(root: str, contract: Contract, buckets: Sequence[int | None], *, mark: str) -> None:
+    """Joins the files of partitions.
+
+    ZORDER rewrites a partition whole, which is what OPTIMIZE alone comes to for buckets below 1 GiB; for the price of
+    a sort it brings the rows of a dataset together, so that a query of one skips the other pages of the file.
+    """
+    optimize = open_or_create(root, contract).optimize
+    how: dict[str, Any] = {"target_size": FILE_BYTES, "writer_properties": WRITER, "commit_properties": marked(mark)}
+    if contract.partition_by:
+        how["partition_filters"] = [("bucket", "in", [str(bucket) for bucket in buckets])]
+    if contract.sort_by:
+        optimize.z_order(contract.sort_by[:2], **how)
+    else:
+        optimize.compact(**how)
 
 
 def checkpoint(root: str, contract: Contract) -> None:
-    """Writes a checkpoint of a table that delta-rs writes, and drops log entries past their retention."""
+    """Writes a checkpoint of a table, and drops log entries past their retention."""
     table = open_or_create(root, contract)
     table.create_checkpoint()
     table.cleanup_metadata()
 
 
-def vacuum(root: str, contract: Contract, hours: int, *, dry_run: bool) -> int:
-    """Deletes (or just counts) files that a delta-rs table has not needed for so many hours; how many."""
-    return len(open_or_create(root, contract).vacuum(hours, dry_run=dry_run, enforce_retention_duration=False))
+def stale_files(root: str, contract: Contract, hours: int) -> list[str]:
+    """The files that a table has not needed for so many hours. Of a table of jobs, also those that no log entry names:
+    change data, and what a writer left that was killed, if they are as old.
+    """
+    full = contract.writer == "jobs"
+    table = open_or_create(root, contract)
+    return list(table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=full))
+
+
+def vacuum(root: str, contract: Contract, hours: int, *, mark: str) -> None:
+    """Deletes them."""
+    full = contract.writer == "jobs"
+    table = open_or_create(root, contract)
+    how: dict[str, Any] = {"enforce_retention_duration": False, "full": full, "commit_properties": marked(mark)}
+    table.vacuum(hours, dry_run=False, **how)
+
+
+def is_deletion_vector(path: str) -> bool:
+    """Whether a file of a table marks rows as deleted, in some version."""
+    return path.endswith(".bin")
+
+
+def marked(mark: str) -> CommitProperties:
+    """What a commit of maintenance carries."""
+    return CommitProperties(custom_metadata={"userMetadata": mark})
 
 
 def vacuum_abandoned(root: str, contract: Contract) -> None:

@@ -2,6 +2,7 @@
 
     tasks (lost and old ones), then table by table: files joined, files that nobody needs any more deleted
 
+Small tables are tended by this process, by delta-rs; Spark is started for the others, and for what --erased frees.
 Each commit changes no computed row and counts as none of a job's, so that steps under way (jobs.runtime.commits) do
 not mind it: one that loses a race to maintenance is done again, maintenance that loses one is left for the next time.
 """
@@ -31,7 +32,14 @@ from catalog.sql import equals
 from catalog.storage import storage_options
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
-from jobs.runtime.commits import Mark, conflicts_of, maintenance_of, reach_failure_point
+from jobs.runtime.commits import (
+    MERGED_BYTES,
+    Mark,
+    conflicts_of,
+    maintenance_mark,
+    maintenance_of,
+    reach_failure_point,
+)
 from jobs.runtime.lake import Lake
 from jobs.runtime.lineage.states import RunState
 from jobs.runtime.runs import Run, print_result, run_job
@@ -181,6 +189,7 @@ def _tidy_table(run: Run, config: Maintain, contract: Contract, held: Need | Non
         return TableUpkeep(contract.name, 0, 0)  # a VACUUM would list its folder, and commit twice
     partitions = upkeep.partitions_of(run.lake.root, contract)
     untidy = [partition for partition in partitions if partition.is_untidy or (frees and partition.deleted)]
+    here = contract.writer == "catalog" or (not frees and _is_small(run.lake, contract, partitions))
     done = TableUpkeep(
         contract.name,
         sum(partition.files for partition in partitions),
@@ -189,16 +198,17 @@ def _tidy_table(run: Run, config: Maintain, contract: Contract, held: Need | Non
         sum(partition.size for partition in untidy),
     )
     try:
-        with conflicts_of(contract.name), maintenance_of(run.lake, contract):
+        with conflicts_of(contract.name):
             if untidy and not run.dry_run:
-                _compact(run, contract, untidy)
+                compact = _compact_here if here else _compact_by_spark
+                compact(run.lake, contract, [partition.bucket for partition in untidy])
                 run.ledger.outputs[contract.name] = run.lake.version(contract)
             if held is None:
-                done.files_vacuumed = _vacuum(run, contract, config.hours_of(contract))
+                done.files_vacuumed = _vacuum(run, contract, config.hours_of(contract), here=here)
             else:
                 done.note = f"not vacuumed: {held.whose}"
                 log.warning("not vacuumed", extra={"table": contract.name, "reason": held.whose})
-            if contract.writer == "catalog" and not run.dry_run:
+            if here and not run.dry_run:
                 upkeep.checkpoint(run.lake.root, contract)
             if frees and not run.dry_run:
                 _drop_history(run.lake, contract)
@@ -211,35 +221,56 @@ def _tidy_table(run: Run, config: Maintain, contract: Contract, held: Need | Non
     return done
 
 
-def _compact(run: Run, contract: Contract, untidy: list[upkeep.Partition]) -> None:
-    """Joins the files of untidy partitions, and with them drops the rows marked as deleted.
+def _is_small(lake: Lake, contract: Contract, partitions: list[upkeep.Partition]) -> bool:
+    """Whether this process has tended a table before Spark has started: it has few rows, in files of few bytes.
 
-    ZORDER rewrites a partition whole, which is what OPTIMIZE alone comes to for buckets below 1 GiB; for the price of
-    a sort it brings the rows of a dataset together, so that a query of one skips the other pages of the file.
+    Rows that are marked as deleted are Spark's to drop.
     """
-    if contract.writer == "catalog":
-        upkeep.compact(run.lake.root, contract)
-        return
-    buckets = ", ".join(str(partition.bucket) for partition in untidy)
-    where = f"WHERE bucket IN ({buckets})" if contract.partition_by else ""
+    rows, size, deleted = (sum(getattr(each, name) for each in partitions) for name in ("rows", "size", "deleted"))
+    return lake.is_few(contract, rows, contract.names) and size <= MERGED_BYTES and not deleted
+
+
+def _compact_here(lake: Lake, contract: Contract, buckets: list[int | None]) -> None:
+    upkeep.compact(lake.root, contract, buckets, mark=maintenance_mark(lake, contract))
+
+
+def _compact_by_spark(lake: Lake, contract: Contract, buckets: list[int | None]) -> None:
+    """The same as upkeep.compact; with the files it drops the rows marked as deleted."""
+    where = f"WHERE bucket IN ({', '.join(map(str, buckets))})" if contract.partition_by else ""
     order = f"ZORDER BY ({', '.join(contract.sort_by[:2])})" if contract.sort_by else ""
-    with session_settings(run.lake.spark, {"spark.databricks.io.skipping.mdc.sortWithinFiles": "true"}):
-        run.lake.spark.sql(f"OPTIMIZE {_sql_name(run.lake, contract)} {where} {order}")
+    settings = {"spark.databricks.io.skipping.mdc.sortWithinFiles": "true"}
+    with maintenance_of(lake, contract), session_settings(lake.spark, settings):
+        lake.spark.sql(f"OPTIMIZE {_sql_name(lake, contract)} {where} {order}")
 
 
-def _vacuum(run: Run, contract: Contract, hours: int) -> int:
-    """Deletes (in a dry run: finds) the files that no version of the last `hours` hours holds; how many."""
+def _vacuum(run: Run, contract: Contract, hours: int, *, here: bool) -> int:
+    """Deletes (in a dry run: finds) the files that no version of the last `hours` hours holds; how many.
+
+    Which versions need a deletion vector, Spark knows: a table where one is left over is not vacuumed `here`.
+    """
     if not run.dry_run:
-        _remember_removals(run.lake, contract, hours)
-    if contract.writer == "catalog":
-        return upkeep.vacuum(run.lake.root, contract, hours, dry_run=run.dry_run)
-    spark = run.lake.spark
-    statement = f"VACUUM {_sql_name(run.lake, contract)} RETAIN {hours} HOURS"
-    with session_settings(spark, _vacuum_settings(spark)), _jvm_prints_to_stderr(spark):
-        if run.dry_run:
+        _remember_removals(run.lake, contract, hours, here=here)
+    if here:
+        stale = upkeep.stale_files(run.lake.root, contract, hours)
+        if not any(map(upkeep.is_deletion_vector, stale)):
+            if stale and not run.dry_run:
+                upkeep.vacuum(run.lake.root, contract, hours, mark=maintenance_mark(run.lake, contract))
+            return len(stale)
+    return _vacuum_by_spark(run.lake, contract, hours, dry_run=run.dry_run)
+
+
+def _vacuum_by_spark(lake: Lake, contract: Contract, hours: int, *, dry_run: bool) -> int:
+    spark = lake.spark
+    statement = f"VACUUM {_sql_name(lake, contract)} RETAIN {hours} HOURS"
+    with (
+        maintenance_of(lake, contract),
+        session_settings(spark, _vacuum_settings(spark)),
+        _jvm_prints_to_stderr(spark),
+    ):
+        if dry_run:
             return spark.sql(f"{statement} DRY RUN").count()
         spark.sql(statement)
-    end = next(iter(run.lake.log(contract).history(1)))
+    end = next(iter(lake.log(contract).history(1)))
     return int((end.get("operationMetrics") or {}).get("numDeletedFiles", 0))
 
 
@@ -276,7 +307,7 @@ def _drop_history(lake: Lake, contract: Contract) -> None:
             files.delete(status.getPath(), False)
 
 
-def _remember_removals(lake: Lake, contract: Contract, hours: int) -> None:
+def _remember_removals(lake: Lake, contract: Contract, hours: int, *, here: bool) -> None:
     """For a retention longer than a week: checkpoints forget removed files after what the table's property says."""
     retention = "delta.deletedFileRetentionDuration"
     wanted = {
@@ -286,11 +317,13 @@ def _remember_removals(lake: Lake, contract: Contract, hours: int) -> None:
     table = lake.log(contract)
     if hours <= RETAIN_HOURS or table.metadata().configuration.get(retention) == wanted[retention]:
         return
-    if contract.writer == "catalog":
-        table.alter.set_table_properties(wanted)
+    if here:
+        mark = maintenance_mark(lake, contract)
+        table.alter.set_table_properties(wanted, commit_properties=upkeep.marked(mark))
         return
     properties = ", ".join(f"'{key}' = '{value}'" for key, value in wanted.items())
-    lake.spark.sql(f"ALTER TABLE {_sql_name(lake, contract)} SET TBLPROPERTIES ({properties})")
+    with maintenance_of(lake, contract):
+        lake.spark.sql(f"ALTER TABLE {_sql_name(lake, contract)} SET TBLPROPERTIES ({properties})")
 
 
 def _need_of(lake: Lake, catalog: Catalog, contract: Contract, running: list[Any], *, followers: bool) -> Need | None:

@@ -14,7 +14,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from catalog.lake import Lake, Row, Scope
 from jobs.bindings.work import Seen, Synced, Work, listing_after, look_at_folder, look_at_table, outcome, scope_of
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
-from schemas.errors import LakeAlbumError, SourceError
+from schemas.errors import LakeAlbumError, NotFound, SourceError
 
 if TYPE_CHECKING:
     from jobs.runtime.runs import Run
@@ -145,7 +145,8 @@ def _failing(lake: Lake, binding: Row, done: dict[str, Synced], dry_run: bool) -
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         done[binding["binding_id"]] = outcome(binding, reason=reason)
         if not dry_run:
-            change_binding(lake, binding, reason=reason, state="Ready")
+            with suppress(NotFound):  # it was deleted meanwhile
+                change_binding(lake, binding, reason=reason, state="Ready")
         if not isinstance(error, LakeAlbumError):
             raise
 

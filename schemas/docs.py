@@ -1,14 +1,18 @@
-"""docs/tables.md, printed from the contracts: `python -m schemas.docs > docs/tables.md`."""
+"""docs/tables.md, printed from the contracts: `python -m schemas.docs > docs/tables.md`. With --dbt: sources of dbt."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
 from schemas.column_lineage import LINEAGE, in_words
 from schemas.contract import TIMESTAMP, Contract
+from schemas.dbt import dbt_sources
+from schemas.followers import CLUSTERED, FOLLOWERS
 from schemas.lake import CONTRACT_VERSION, TABLES
+from schemas.owners import OWNERS
 from schemas.reasons import REASONS
 from schemas.tasks import TASK_TYPES
 
@@ -60,12 +64,30 @@ def type_name(kind: pa.DataType) -> str:
 
 
 def _overview() -> str:
-    rows = ((f"[{c.name}](#{c.name})", c.row, f"`{c.writer}/`") for c in TABLES.values())
-    return _grid(("table", "one row per", "written by"), rows)
+    rows = ((f"[{c.name}](#{c.name})", c.row, _owners(c)) for c in TABLES.values())
+    return _grid(("table", "one row per", "owner"), rows)
+
+
+def _owners(contract: Contract) -> str:
+    return _codes(OWNERS[contract.name].verbs).replace("`every job`", "every job")
+
+
+def _flow(contract: Contract) -> list[str]:
+    """Whose the table is, how fresh its rows are, which tables it is made of, and which are made of it."""
+    pairs = [(source.name, target.name) for source, target in (*FOLLOWERS, *CLUSTERED)]
+    above = [source for source, target in pairs if target == contract.name]
+    below = [target for source, target in pairs if source == contract.name]
+    facts = [f"- **Owner**: {_owners(contract)}", f"- **Fresh** {OWNERS[contract.name].fresh}"]
+    facts += [f"- **Made of** {_links(above)}"] if above else []
+    return facts + ([f"- **Made of it**: {_links(below)}"] if below else [])
+
+
+def _links(names: Iterable[str]) -> str:
+    return ", ".join(f"[{name}](#{name})" for name in names)
 
 
 def _table(contract: Contract) -> str:
-    facts = [f"- **Key**: {_codes(contract.key)}"]
+    facts = [*_flow(contract), f"- **Key**: {_codes(contract.key)}"]
     if contract.partition_by:
         facts.append(f"- **Partitioned by** {_codes(contract.partition_by)}")
     if contract.sort_by:
@@ -112,4 +134,4 @@ def _grid(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, code: bool 
 
 
 if __name__ == "__main__":
-    print(tables_markdown(), end="")
+    print(dbt_sources(TABLES.values(), type_name) if sys.argv[1:] == ["--dbt"] else tables_markdown(), end="")

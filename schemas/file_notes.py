@@ -2,20 +2,18 @@
 
 import pyarrow as pa
 
-from schemas.contract import DATASET, LABELS, PROJECT, TIMESTAMP, Column, Contract
+from schemas.contract import DATASET, PROJECT, TIMESTAMP, Column, Contract
 
 FILE_NOTES = Contract(
     name="file_notes",
     row="file of which callers said more than its source",
-    notes="Laid over `files`: what the endpoint's callers gave a file (IndexFileMeta, UpdateFileMeta) that no source "
-    "tells, and deletions that the removing job has not carried out yet. A file is hidden where `removed_time` is not "
-    "before its `update_time` in `files`.",
+    notes="Laid over `files`: what the endpoint's callers gave a file (IndexFileMeta, UpdateFileMeta) that `files` has "
+    "no column for, and deletions that the removing job has not carried out yet. A file is hidden where "
+    "`removed_time` is not before its `update_time` in `files`.",
     columns=(
         PROJECT,
         DATASET,
         Column("uri", pa.string(), "The file", nullable=False),
-        Column("custom_id", pa.string(), "CustomId"),
-        Column("custom_labels", LABELS, "CustomLabels"),
         Column("album", pa.string(), "Album"),
         Column("album_artist", pa.string(), "AlbumArtist"),
         Column("artist", pa.string(), "Artist"),

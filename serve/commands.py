@@ -30,6 +30,7 @@ from serve.notifications import Notifier, Topics
 from serve.operations import load
 from serve.policies import MANAGED
 from serve.queue import Queue, Worker
+from serve.sources import SYNC_SECONDS, Sources
 
 CREDENTIALS = click.option(
     "--credentials",
@@ -62,6 +63,21 @@ CREDENTIALS = click.option(
     help="YAML that says where topics lead: `notifications: {topics: {NAME: URL}}` (docs/notifications.md).",
 )
 @click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="URI",
+    help="A folder or prefix that CreateBinding may let datasets follow; repeatable.  [default: none]",
+)
+@click.option(
+    "--sync-every",
+    type=click.IntRange(1, 86_400),
+    default=SYNC_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often bound sources are read again.",
+)
+@click.option(
     "--make-certificate",
     "certificate",
     type=click.Path(path_type=Path),
@@ -80,6 +96,8 @@ def serve(
     workers: int,
     no_jobs: bool,
     notifications: Path | None,
+    sources: tuple[str, ...],
+    sync_every: int,
     certificate: Path | None,
     names: tuple[str, ...],
 ) -> None:
@@ -98,15 +116,22 @@ def serve(
     if notifications:
         Notifier(lake, Topics.read(notifications))  # what is wrong with it is said now
         told = ("--notifications", str(notifications))
-    run_server(
-        make_app(absolute_uri(lake_root(lake)), credentials, threads=workers, jobs=not no_jobs, told=told),
-        host,
-        port,
-        tls,
+    readable = Sources.of(sources, sync_every)
+    app = make_app(
+        absolute_uri(lake_root(lake)), credentials, threads=workers, jobs=not no_jobs, told=told, sources=readable
     )
+    run_server(app, host, port, tls)
 
 
-def make_app(root: str, credentials: str, *, threads: int = 16, jobs: bool = True, told: Sequence[str] = ()) -> App:
+def make_app(
+    root: str,
+    credentials: str,
+    *,
+    threads: int = 16,
+    jobs: bool = True,
+    told: Sequence[str] = (),
+    sources: Sources | None = None,
+) -> App:
     """The application of a lake, which is made if it is not there; `told` are options of the worker.
 
     Raises UsageError for bad credentials, LakeError for a lake of another version.
@@ -114,8 +139,9 @@ def make_app(root: str, credentials: str, *, threads: int = 16, jobs: bool = Tru
     key_store = KeyFile(credentials)
     key_store.all()
     ensure_lake(root, Lake(root).settings if is_lake(root) else LakeSettings())  # an older one may lack tables
-    lake = Lake(root)
-    queue = Queue(lake, Worker(root, told) if jobs else None)
+    lake, sources = Lake(root), sources or Sources()
+    options = [*told, *(part for each in sources.roots for part in ("--source", each))]
+    queue = Queue(lake, Worker(root, options) if jobs else None, sources)
     door = Door(lake, Namespaces(lake), queue, key_store, Nonces(f"{credentials}.nonces"), load())
     return App(door, Limits(threads=threads))
 

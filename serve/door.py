@@ -105,9 +105,9 @@ class Door:
         visit.key_id = key.key_id
         if not key.enabled:
             raise ApiError("InvalidAccessKeyId.Inactive", "Specified access key is disabled.")
+        verify(request, authorization, key.secret, now=now, use_nonce=self.nonces.use)
         if request.header("x-acs-security-token"):
             raise ApiError("InvalidAccessKeyId.NotFound", "Keys of security tokens are not known here.", 404)
-        verify(request, authorization, key.secret, now=now, use_nonce=self.nonces.use)
         return key
 
     def _find_operation(self, request: SignedRequest, visit: Visit) -> Operation:

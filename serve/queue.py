@@ -13,11 +13,13 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from catalog.bindings import every_binding
 from catalog.commits import append
 from catalog.lake import Lake, Row, Scope
 from catalog.requests import Piece, append_asked, read_pending
@@ -25,6 +27,7 @@ from catalog.sql import all_of
 from catalog.tasks import beat_tasks
 from schemas.errors import LakeAlbumError
 from schemas.tasks import TASKS
+from serve.sources import Sources
 
 log = logging.getLogger("lakealbum")
 
@@ -53,11 +56,12 @@ class _Asked:
 class Queue:
     """The work of a lake: what comes in, and the process that does it."""
 
-    def __init__(self, lake: Lake, worker: Worker | None = None) -> None:
+    def __init__(self, lake: Lake, worker: Worker | None = None, sources: Sources | None = None) -> None:
         self._lake, self._worker = lake, worker
+        self.sources = sources or Sources()
         self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._gather, name="queue", daemon=True)
-        self._beaten = datetime.now(UTC)
+        self._beaten = self._synced = datetime.now(UTC)
         self._last_time = datetime.now(UTC)
 
     def start(self) -> None:
@@ -99,6 +103,8 @@ class Queue:
                 self._commit(real)
             if datetime.now(UTC) - self._beaten > BEAT:
                 self._beat()
+            if self._worker and self.sources.roots and datetime.now(UTC) - self._synced > self.sources.every:
+                self._sync()
 
     def _next(self) -> list[_Asked | None]:
         try:
@@ -134,6 +140,26 @@ class Queue:
             beat_tasks(self._lake, sorted(task_id for task_id in waiting if task_id), self._beaten)
         except LakeAlbumError as error:
             log.error("tasks that wait could not be kept alive: %s", error)
+
+    def _sync(self) -> None:
+        """Asks for bound sources to be read again, those that do not wait for it already."""
+        self._synced = datetime.now(UTC)
+        try:
+            waiting = read_pending(self._lake, MOST_WAITING, "operation = 'SyncBinding'")
+            asked = {piece.parameters["BindingId"] for piece in waiting}
+            due = [row for row in every_binding(self._lake) if row["state"] != "Stopped"]
+        except LakeAlbumError as error:
+            log.error("sources could not be asked to be read again: %s", error)
+            return
+        for row in due:
+            if row["binding_id"] not in asked and self.sources.may_read(row["source"]):
+                self.put([sync_piece(row, str(uuid.uuid4()).upper())])
+
+
+def sync_piece(binding: Row, request_id: str) -> Piece:
+    """The work of reading a bound source again."""
+    place = binding["project_name"], binding["dataset_name"]
+    return Piece("SyncBinding", *place, request_id, request_id, {"BindingId": binding["binding_id"]})
 
 
 class Worker:

@@ -11,6 +11,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs.runtime.session import open_session
+from tests.jobs.albums import Album
+from tests.jobs.library import make_library
 
 JVM = (
     "-XX:ReservedCodeCacheSize=512m",
@@ -96,6 +98,12 @@ def spark(small_jobs: None) -> Iterator[SparkSession]:
     session = open_session("tests", geometry=True)
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def library(small_jobs: None, tmp_path_factory: pytest.TempPathFactory) -> Album:
+    """A family's clustered lake, made without Spark; not to be written to."""
+    return make_library(tmp_path_factory.mktemp("library"))
 
 
 @pytest.fixture(autouse=True)

@@ -70,7 +70,7 @@ def test_imports_point_one_way(path: Path) -> None:
 
 
 def test_the_door_imports_no_jobs_but_in_the_worker() -> None:
-    doors = [path for path in (ROOT / "serve").rglob("*.py") if path.name != "worker.py"]
+    doors = [path for path in (ROOT / "serve").rglob("*.py") if path.name != "worker.py" and path.parent.name != "work"]
     assert not [path for path in doors if "jobs" in imported(path)]
 
 
@@ -95,14 +95,46 @@ def test_a_query_loads_neither_spark_nor_pandas_nor_pydantic() -> None:
     code = (
         "import sys, jobs.cli.main, click\n"
         "from jobs.cli.main import lakealbum\n"
-        "verbs = 'bind bindings calibrate files query update delete undelete explain tasks'.split()\n"
+        "verbs = 'bind bindings calibrate files query update delete undelete explain tasks views sql check'.split()\n"
         "for verb in verbs:\n"
         "    lakealbum.get_command(click.Context(lakealbum), verb)\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"pyspark", "py4j", "delta", "pandas", "pydantic"} & set(loaded.stdout.split())
+    assert not {"duckdb", "polars"} & set(loaded.stdout.split())
     assert {"catalog", "deltalake"} <= set(loaded.stdout.split())
+
+
+HEAVY = {"pyspark", "py4j", "delta", "deltalake", "pyarrow", "numpy", "numba", "pandas", "pydantic", "rich", "yaml"}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["--version"], ["cluster", "--help"]], ids=" ".join)
+def test_help_and_version_load_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom jobs.cli.main import lakealbum, run\n"
+        f"assert run(lakealbum, {arguments}, 'lakealbum') in (0, 2)\n"
+        f"assert not {HEAVY} & set(sys.modules), {HEAVY} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_help_of_files_loads_no_job_and_a_clustering_no_other() -> None:
+    code = (
+        "import sys\nfrom jobs.cli.main import lakealbum, run\n"
+        "assert run(lakealbum, ['files', '--help'], 'lakealbum') == 0\n"
+        "assert not {'pyspark', 'pydantic', 'jobs.remove_files'} & set(sys.modules)\n"
+        "assert run(lakealbum, ['cluster', 'location-date', '--help'], 'lakealbum') == 0\n"
+        "assert 'jobs.cluster_location_dates' in sys.modules\n"
+        "assert not {'jobs.cluster_figures', 'jobs.cluster_similar_images'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("job", ["index_files", "cluster_location_dates", "maintain"])
+def test_a_job_loads_what_only_some_runs_need_when_they_need_it(job: str) -> None:
+    code = f"import sys, jobs.{job}\nlate = {{'pandas', 'scipy.spatial'}} & set(sys.modules)\nassert not late, late"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_a_sync_loads_spark_only_for_what_changed() -> None:
@@ -116,7 +148,12 @@ def test_every_verb_has_a_command_and_help_that_names_what_it_groups() -> None:
         "for verb, (_, _, text) in VERBS.items():\n"
         "    command = lakealbum.get_command(click.Context(lakealbum), verb)\n"
         "    assert command is not None and command.help, verb\n"
-        "    assert all(name in text.lower() for name in getattr(command, 'commands', ())), verb\n"
+        "    elsewhere = getattr(command, 'elsewhere', {})\n"
+        "    names = {*elsewhere, *getattr(command, 'commands', ())}\n"
+        "    assert all(name in text.lower() for name in names), verb\n"
+        "    for name, (_, _, line) in elsewhere.items():\n"
+        "        help = command.get_command(click.Context(command), name).help\n"
+        "        assert help.startswith(line.removesuffix('.')), (verb, name)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 

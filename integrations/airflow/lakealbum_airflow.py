@@ -104,14 +104,12 @@ class LakeAlbumOperator(BaseOperator):
         ti = context["ti"]
         name = f"{ti.dag_id}.{ti.task_id}"
         prefix = re.sub(r"[^A-Za-z0-9_.:-]", "_", name)[: 128 - 1 - 36]  # what an id of a run may be, with a UUID
-        plugin = getattr(context["macros"], "OpenLineageProviderPlugin", None)  # of Airflow's OpenLineage provider
-        namespace = os.environ.get("OPENLINEAGE_NAMESPACE", "default")
-        parent = plugin.lineage_parent_id(ti) if plugin else f"{namespace}/{name}/{ti.id}"
-        return {
-            "LAKEALBUM_RUN_ID": f"{prefix}.{ti.id}",
-            "LAKEALBUM_LOG": "json",
-            "OPENLINEAGE_PARENT_ID": parent,
-        }
+        told = {"LAKEALBUM_RUN_ID": f"{prefix}.{ti.id}", "LAKEALBUM_LOG": "json"}
+        if plugin := getattr(context["macros"], "OpenLineageProviderPlugin", None):  # Airflow's OpenLineage provider
+            parents = {"": plugin.lineage_parent_id(ti), "ROOT_": plugin.lineage_root_parent_id(ti)}
+        else:
+            parents = {"": f"{os.environ.get('OPENLINEAGE_NAMESPACE', 'default')}/{name}/{ti.id}"}
+        return told | {f"OPENLINEAGE_{which}PARENT_ID": parent for which, parent in parents.items()}
 
     def _log_lines(self, process: subprocess.Popen[str]) -> str:
         """Writes the job's log into the task's, at its levels. Returns what it said at last that is for people."""

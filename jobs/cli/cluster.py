@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import click
+from jobs.cli.lazy import LazyGroup
 
-from jobs.cluster_figures import command as figures
-from jobs.cluster_location_dates import command as location_date
-from jobs.cluster_similar_images import command as similar_images
-
-
-@click.group("cluster")
-def cluster() -> None:
-    """Group files into clusters."""
-
-
-cluster.add_command(figures)
-cluster.add_command(location_date)
-cluster.add_command(similar_images)
+cluster = LazyGroup(
+    "cluster",
+    help="Group files into clusters.",
+    elsewhere={
+        "figures": ("jobs.cluster_figures", "command", "Group faces into people."),
+        "location-date": (
+            "jobs.cluster_location_dates",
+            "command",
+            "Cut the days of every place into trips and stays.",
+        ),
+        "similar-images": ("jobs.cluster_similar_images", "command", "Group copies, edits and bursts."),
+    },
+)

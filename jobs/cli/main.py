@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import signal
 import sys
 
 import click
 
+from jobs.cli.lazy import LazyGroup
 from schemas.errors import Cancelled, LakeAlbumError
-from schemas.version import VERSION
+from schemas.version import full_version
 
 KINDS = "location-date, similar-images, figures"
 # verb -> (module that holds its click command, name of the command, one line of help)
@@ -47,6 +47,9 @@ VERBS = {
         "explain",
         "Say why a cluster of any kind exists: run, inputs, evidence, events.",
     ),
+    "views": ("catalog.commands.sql", "views", "Print views over the tables for DuckDB, Spark or Polars."),
+    "sql": ("catalog.commands.sql", "sql", "Answer a SELECT over the tables and views."),
+    "check": ("catalog.commands.check", "check", "Test the tables: members, events, orphans, constraints."),
     "report": ("jobs.similar_images.report", "report", "Write a page to review clusters on (similar-images)."),
     "tasks": ("catalog.commands.tasks", "tasks", "List tasks, or get one."),
     "serve": ("serve.commands", "serve", "Answer the SDK of Alibaba Cloud IMM from a lake."),
@@ -61,26 +64,21 @@ VERBS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in VERBS:
-            return None
-        module, attribute, _ = VERBS[name]
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(verb, text) for verb, (_, _, text) in VERBS.items()])
+def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        click.echo(full_version())
+        ctx.exit()
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(VERSION, message="%(version)s")
+@click.group(cls=LazyGroup, elsewhere=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def lakealbum() -> None:
     """Turn a lake of photo and video metadata into albums."""
 

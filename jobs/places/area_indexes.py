@@ -10,9 +10,9 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, QueryBuilder
@@ -30,12 +30,14 @@ from schemas.areas import AREAS
 from schemas.contract import Contract
 from schemas.lake import table_uri
 from transforms.places.area_cells import TILES
-from transforms.places.area_geocoding import AreaLocator
 from transforms.places.area_index import AreaIndex
 from transforms.places.area_tiles import CELLS_SCHEMA, cut_tiles, digest_tiles, join_tiles, with_neighbours
 from transforms.places.areas import ADDRESSES_SCHEMA, address_areas, order_areas
 from transforms.tables.actions import ACTION
 from transforms.tables.machine import cache_folder
+
+if TYPE_CHECKING:
+    from transforms.places.area_geocoding import AreaLocator
 
 PART_BYTES = 4 << 30
 """An index larger than this is looked up in parts, each about so large: what a machine's workers map at a time."""
@@ -149,6 +151,8 @@ def locator_over(lake: Lake) -> AreaLocator | None:
     addresses = read_addresses(lake, areas_version)
     if not addresses.num_rows:
         return None
+    from transforms.places.area_geocoding import AreaLocator  # it loads pandas, which no run without areas needs
+
     numbered = addresses.add_column(0, "area_number", pa.array(np.arange(addresses.num_rows), pa.int32()))
     commit = hashlib.sha256(f"{log.metadata().id} {log.version()} {log.history(1)}".encode()).hexdigest()[:16]
     copies = IndexCopies(lake.root, areas_version, log.version(), commit, _first_tiles(lake, log))
@@ -168,7 +172,7 @@ def newest_builds(lake: Lake) -> DataFrame:
     newest = np.zeros(TILES, np.int64)
     for generation in np.unique(built):
         newest[with_neighbours(tiles[built == generation])] = generation
-    return lake.spark.createDataFrame(pd.DataFrame({"tile": np.arange(TILES, dtype=np.int32), "newest": newest}))
+    return lake.frame(pa.table({"tile": np.arange(TILES, dtype=np.int32), "newest": newest}))
 
 
 def last_generation(lake: Lake, version: int) -> int:

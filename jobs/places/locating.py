@@ -19,7 +19,6 @@ from schemas.files import FILES
 from schemas.keys import DATASET_KEY
 from schemas.lake import bucket_of
 from schemas.place_days import PLACE_DAYS
-from transforms.places.area_geocoding import AreaLocator
 from transforms.places.area_tiles import tile_of
 from transforms.places.corrections import correct_files, fold_corrections
 from transforms.places.file_places import place_files
@@ -114,6 +113,8 @@ def relocate_files(run: Run) -> None:
     """Looks up again the files that other areas, or a gazetteer, located, where the answer may have changed since; and
     those that none could locate.
     """
+    from transforms.places.area_geocoding import AreaLocator  # it loads pandas: see locator_over
+
     lake = run.lake
     edited = lake.version(FILE_EDITS)
     files = lake.read(FILES, lake.version(FILES))

@@ -389,11 +389,15 @@ def _find_commit(step: Step, token: str) -> tuple[int, dict[str, str]]:
     raise Conflict(f"another run changed table {step.contract.name} first")
 
 
+def maintenance_mark(lake: Lake, contract: Contract) -> str:
+    """The `userMetadata` of maintenance: it passes on the mark of the last commit by a job."""
+    return MAINTENANCE + json.dumps(asdict(Mark.of(lake.log(contract))))
+
+
 @contextmanager
 def maintenance_of(lake: Lake, contract: Contract) -> Iterator[None]:
-    """Inside, Spark's commits to the table pass its mark on, so that it outlives the log entry of the job's commit."""
-    metadata = MAINTENANCE + json.dumps(asdict(Mark.of(lake.log(contract))))
-    with session_settings(lake.spark, {USER_METADATA: metadata}):
+    """Inside, Spark's commits to the table carry its maintenance_mark."""
+    with session_settings(lake.spark, {USER_METADATA: maintenance_mark(lake, contract)}):
         yield
 
 

@@ -35,7 +35,7 @@ from jobs.runtime.stores import check_spark_reaches, needs_s3
 from schemas.errors import Cancelled, LakeAlbumError
 from schemas.locations import redact
 from schemas.settings import LakeSettings
-from schemas.version import VERSION
+from schemas.version import full_version
 from transforms.tables.keyed import with_columns
 
 HEARTBEAT_SECONDS = 30.0
@@ -227,7 +227,7 @@ class _Record:
             "project_name": self.config.project,
             "parameters": self.parameters,
             "config_hash": hashlib.sha256(self.parameters.encode()).hexdigest(),
-            "code_version": VERSION,
+            "code_version": full_version(),
             "inputs": dict(ledger.inputs),
             "outputs": dict(ledger.outputs),
             "row_counts": dict(ledger.row_counts),

@@ -12,7 +12,7 @@ from catalog.files import read_files
 from catalog.lake import Row
 from catalog.times import ANY_TIME
 from schemas.errors import NotFound
-from serve.errors import invalid, not_found, unsupported
+from serve.errors import invalid, not_found, status_conflict, unsupported
 from serve.operations.parameters import (
     MAX_BATCH,
     MAX_TEXT_BYTES,
@@ -111,6 +111,8 @@ def update_figure_cluster(context: Context, params: Params) -> Fields:
             )
         except NotFound:
             raise not_found("Figure", fields.get("cover_figure_id", "")[:200]) from None
+    elif asked.get("MetaLockVersion", person["lock_version"]) != person["lock_version"]:
+        raise status_conflict(f"MetaLockVersion is {person['lock_version']} by now, not {asked['MetaLockVersion']}.")
     return {}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from catalog import imm
 from catalog.figures import Change, FaceMarks, find_person, update_person
+from catalog.file_edits import FileChange, append_file_edits
 from catalog.file_fields import INDEPENDENT, UNCLUSTERED
 from catalog.file_notes import COLUMNS, given_by, note_files, removed_at
 from catalog.files import read_files
@@ -41,11 +42,16 @@ from serve.operations.registry import Context, Fields, Params, operation
 MEDIA_TYPES = ("image", "video", "audio", "document", "archive", "other")
 MOST_URI_BYTES = 4096
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/][^\x00-\x1f\x7f]*")
-_LOCAL = ("file:",)
+_SCHEMES = (
+    *("oss", "pds", "s3", "s3a", "gs", "gcs", "cos", "cosn", "obs", "az", "adl"),
+    *("abfs", "abfss", "wasb", "wasbs", "hdfs", "viewfs"),
+)
+"""Of object stores and file systems of clusters: what web servers or this machine have is no file of a dataset."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-def _uri(name: str) -> Parameter:
+def uri_of(name: str) -> Parameter:
+    """The URI of a file or a source."""
     return text(name, most_bytes=MOST_URI_BYTES)
 
 
@@ -80,8 +86,8 @@ def _lat_long(name: str) -> Parameter:
 
 _PLACE = [text(name) for name in ("Language", "Country", "Province", "City", "District", "Township", "AddressLine")]
 INPUT_FILE = (
-    _uri("URI").must,
-    _uri("OSSURI"),
+    uri_of("URI").must,
+    uri_of("OSSURI"),
     text("CustomId", most_bytes=MAX_TEXT_BYTES),
     mapping("CustomLabels"),
     text("FileHash", most_bytes=MAX_TEXT_BYTES),
@@ -108,6 +114,8 @@ INPUT_FILE = (
     records("Figures", text("FigureId").must, text("FigureClusterId"), text("FigureType"), most=1000),
 )
 """What callers say of a file."""
+_LABELS = {"CustomId": "custom_id", "CustomLabels": "custom_labels"}
+"""What callers change at once, as an edit of the file."""
 _FILE = document("File").must
 _ANY_FILES = documents("Files").must
 
@@ -131,7 +139,7 @@ def batch_index_file_meta(context: Context, params: Params) -> Fields:
     return _index(context, "BatchIndexFileMeta", params, _listed(params["Files"], "Files"))
 
 
-@operation("GetFileMeta", "dataset", _uri("URI").must, texts("WithFields"))
+@operation("GetFileMeta", "dataset", uri_of("URI").must, texts("WithFields"))
 def get_file_meta(context: Context, params: Params) -> Fields:
     """What is known of a file."""
     files = _documents(context, [params["URI"]], params)
@@ -168,7 +176,7 @@ def batch_update_file_meta(context: Context, params: Params) -> Fields:
     }
 
 
-@operation("DeleteFileMeta", "dataset", _uri("URI").must)
+@operation("DeleteFileMeta", "dataset", uri_of("URI").must)
 def delete_file_meta(context: Context, params: Params) -> Fields:
     """Deletes a file's metadata, if it is there: it is hidden at once, and removed behind the answer."""
     return _delete(context, "DeleteFileMeta", [params["URI"]])
@@ -211,17 +219,17 @@ def _is_list(uri: str) -> bool:
 
 def _index(context: Context, name: str, params: Params, files: Sequence[Row]) -> Fields:
     for file in files:
-        _check_uri(file["URI"])
+        check_uri(file["URI"])
     event_id = str(uuid.uuid4()).upper()
     more = {key: value for key, value in params.items() if key in ("Notification", "UserData")}
     context.accept([_piece(context, name, event_id, file, more) for file in files])
     return {"EventId": event_id}
 
 
-def _check_uri(uri: str) -> None:
+def check_uri(uri: str) -> None:
     """The endpoint opens no file that a caller names: a URI is a name, of an object that others can read."""
-    if not _SCHEME.fullmatch(uri) or uri.lower().startswith(_LOCAL):
-        raise invalid(f"URI {uri[:200]!r} is not accepted; oss://bucket/object and the like are")
+    if not _SCHEME.fullmatch(uri) or uri.partition("://")[0].lower() not in _SCHEMES:
+        raise invalid(f"URI {uri[:200]!r} is not accepted; oss://bucket/object, and URIs of other object stores, are")
     if any(step in (".", "..") for step in uri.partition("://")[2].split("/")):
         raise invalid(f"URI {uri[:200]!r} has the step . or .., which names no object")
 
@@ -233,15 +241,22 @@ def _piece(context: Context, name: str, event_id: str, file: Row, more: Params) 
 
 def _documents(context: Context, uris: Sequence[str], params: Params) -> list[Fields]:
     fields = tuple(params.get("WithFields", ()))
-    rows = read_files(context.lake, context.scope, uris, fields)
-    return [imm.only(imm.file(row, context.language), fields) for row in rows]
+    rows = {row["uri"]: row for row in read_files(context.lake, context.scope, uris, fields)}
+    found = [rows[uri] for uri in dict.fromkeys(uris) if uri in rows]
+    return [imm.only(imm.file(row, context.language), fields) for row in found]
 
 
 def _update(context: Context, name: str, files: Sequence[Row]) -> list[ApiError | None]:
     """Changes files. What stands beside `files` changes at once; what a source tells, by the worker."""
-    there = {row["uri"] for row in read_files(context.lake, context.scope, [f["URI"] for f in files], ("URI",))}
+    there = {row["uri"]: row for row in read_files(context.lake, context.scope, [f["URI"] for f in files], ("URI",))}
     refusals = [_assign_figures(context, f) if f["URI"] in there else not_found("File", f["URI"][:500]) for f in files]
     good = [file for file, refusal in zip(files, refusals, strict=True) if refusal is None]
+    labels: dict[str, Row] = {}
+    for file in good:
+        if given := {column: file[name] for name, column in _LABELS.items() if name in file}:
+            labels[file["URI"]] = labels.get(file["URI"], {}) | given
+    if labels:
+        append_file_edits(context.lake, [(there[uri], FileChange(fields)) for uri, fields in labels.items()])
     said = [file for file in good if file.keys() & COLUMNS.keys()]
     note_files(
         context.lake,
@@ -249,7 +264,7 @@ def _update(context: Context, name: str, files: Sequence[Row]) -> list[ApiError 
         {(context.dataset, file["URI"]): given_by(file) for file in said},
         context.now,
     )
-    told = [file for file in good if file.keys() - COLUMNS.keys() - {"URI", "Figures"}]
+    told = [file for file in good if file.keys() - COLUMNS.keys() - _LABELS.keys() - {"URI", "Figures"}]
     if told:
         event_id = str(uuid.uuid4()).upper()
         context.accept([_piece(context, name, event_id, file, {}) for file in told])

@@ -20,6 +20,8 @@ from serve.errors import ApiError, invalid, too_many
 Parse = Callable[[str, Any], Any]
 
 MAX_LABELS = 100
+MAX_LABELS_BYTES = 65_536
+"""Of all labels of one thing: ours, as index takes no more."""
 MAX_TEXT_BYTES = 1024
 MAX_USER_DATA_BYTES = 2048
 MAX_BATCH = 100
@@ -167,7 +169,11 @@ def mapping(name: str) -> Parameter:
             raise too_many(path, len(found), MAX_LABELS)
         if "" in found:
             raise invalid(f"{path} has an empty key; keys of at least one character are accepted")
-        return {_text(path, key): _text(f"{path}.{key}", item) for key, item in found.items()}
+        labels = {_text(path, key): _text(f"{path}.{key}", item) for key, item in found.items()}
+        size = len(json.dumps(labels, ensure_ascii=False).encode())
+        if size > MAX_LABELS_BYTES:
+            raise invalid(f"{path} has {size:,} bytes; up to {MAX_LABELS_BYTES:,} are accepted")
+        return labels
 
     return Parameter(name, parse)
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from catalog.bindings import list_bindings
 from catalog.lake import Lake, Row, Scope
 from catalog.projects import Namespaces
 from catalog.requests import Piece
-from schemas.lake import TABLES
 from serve.operations.parameters import DATASET, PROJECT, Parameter
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ class Context:
 
     def count_bindings(self) -> int:
         """How many sources are bound to the dataset."""
-        if "bindings" not in TABLES or not self.lake.has("bindings"):
-            return 0
-        return self.lake.count(f"bindings WHERE {self.scope.condition(self.lake, bucketed=False)}", "bindings")
+        return len(list_bindings(self.lake, self.scope))
 
     @property
     def language(self) -> str:

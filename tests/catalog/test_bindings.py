@@ -111,3 +111,15 @@ def test_nothing_to_write_is_no_commit(lake: Lake) -> None:
     table = lake.table(BINDING_FILES)
     assert table is not None
     assert table.version() == 1
+
+
+def test_a_binding_that_was_deleted_meanwhile_does_not_come_back(lake: Lake) -> None:
+    (binding,) = list_bindings(lake, ADA)
+    changed = change_binding(lake, binding, state="Stopped", reason="it's late", sync_time=datetime.now(UTC), files=3)
+    assert list_bindings(lake, ADA) == [changed]
+    assert change_binding(lake, changed, reason=None)["reason"] is None
+    assert list_bindings(lake, ADA)[0]["reason"] is None
+    delete_binding(lake, binding)
+    with pytest.raises(NotFound, match="was deleted"):
+        change_binding(lake, changed, state="Ready")
+    assert list_bindings(lake, ADA) == []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from catalog.file_edits import FileChange, append_file_edits, seen_files
+from catalog.file_edits import FileChange, append_file_edits, seen_files, take_back_labels
 from catalog.files import FileQuery, query_files
 from catalog.lake import Row, Scope
 from catalog.simple_query import conditions
@@ -105,3 +105,18 @@ def test_edits_of_other_datasets_do_not_show(library: LakeMaker) -> None:
 def test_what_is_not_accepted_is_named(fields: dict[str, Any], back: tuple[Any, ...], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         FileChange(fields, back)
+
+
+def test_a_source_that_is_asked_to_take_the_place_of_labels_does_and_of_later_ones_does_not(library: LakeMaker) -> None:
+    now = datetime.now(UTC)
+    for uri in ("a.jpg", "b.jpg"):
+        say(library, uri, custom_id="mine", custom_labels={"season": "spring"}, latitude=1.0, longitude=2.0)
+    say(library, "b.jpg", back=("custom_labels",))
+    asked = {("ada", uri): now + timedelta(hours=1) for uri in ("a.jpg", "new.jpg")}
+    take_back_labels(library.lake, library.project, {**asked, ("ada", "b.jpg"): now - timedelta(hours=1)})
+    a, b = seen(library, "a.jpg"), seen(library, "b.jpg")
+    assert (a["custom_id"], a["custom_labels"], a["latitude"]) == ("theirs", {"k": "v"}, 1.0)
+    assert (b["custom_id"], b["custom_labels"]) == ("mine", {"k": "v"})
+    edits = library.lake.count("file_edits", "file_edits")
+    take_back_labels(library.lake, library.project, asked)
+    assert library.lake.count("file_edits", "file_edits") == edits

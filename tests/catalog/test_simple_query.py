@@ -186,7 +186,7 @@ def write(maker: LakeMaker, library: list[Document]) -> list[Document]:
         uri, point = row["uri"], row["point"]
         where = {"latitude": point and point[0], "longitude": point and point[1]}
         same = {name: row[name] for name in ("media_type", "size", "title", "duration", "produce_time", "labels")}
-        tables["files"].append(maker.file(uri, **same, **where))
+        tables["files"].append(maker.file(uri, **same, **where, custom_labels=row["custom_labels"] or None))
         shown = {
             "URI": uri,
             "Filename": uri.split("/")[-1],
@@ -206,10 +206,10 @@ def write(maker: LakeMaker, library: list[Document]) -> list[Document]:
         if row["score"] is not None:
             tables["file_features"].append(maker.features(uri, image_score=row["score"]))
             shown["ImageScore"] = {"OverallQualityScore": row["score"]}
-        if row["album"] is not None or row["custom_labels"]:
-            said = {"album": row["album"], "custom_labels": row["custom_labels"] or None}
-            tables["file_notes"].append(maker.file_edit(uri, **said))
+        if row["album"] is not None:
+            tables["file_notes"].append(maker.file_edit(uri, album=row["album"]))
             shown["Album"] = row["album"]
+        if row["custom_labels"]:
             shown["CustomLabels"] = {key.upper(): value.upper() for key, value in row["custom_labels"].items()}
         for number, (age, gender, whose) in enumerate(row["figures"]):
             name = f"{uri}#{number}"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +17,11 @@ from catalog.upkeep import (
     expire_tasks,
     fail_lost_task,
     has_had_files,
+    is_deletion_vector,
     old_tasks,
     partitions_of,
     running_tasks,
+    stale_files,
     vacuum,
 )
 from schemas.lake import TABLES
@@ -100,11 +104,47 @@ def test_files_are_joined_then_deleted_and_rows_stay(maker: LakeMaker) -> None:
         maker.insert("tasks", [state(f"task-{number}", NOW)])
     contract = TABLES["tasks"]
     assert partitions_of(maker.root, contract)[0].files == 4
-    compact(maker.root, contract)
+    compact(maker.root, contract, [None], mark="a mark")
     assert [(part.bucket, part.files, part.rows) for part in partitions_of(maker.root, contract)] == [(None, 1, 4)]
-    assert vacuum(maker.root, contract, 1, dry_run=False) == 0
-    assert vacuum(maker.root, contract, 0, dry_run=True) == vacuum(maker.root, contract, 0, dry_run=False) == 4
+    assert stale_files(maker.root, contract, 1) == []
+    assert len(stale_files(maker.root, contract, 0)) == 4
+    vacuum(maker.root, contract, 0, mark="a mark")
+    assert len(list(Path(maker.root, "tasks").glob("*.parquet"))) == 1
     assert len(maker.lake.read("SELECT * FROM tasks", "tasks")) == 4
+
+
+def test_of_a_bucket_files_are_joined_in_order_its_changes_stay_and_what_nobody_names_goes_when_it_is_old(
+    maker: LakeMaker,
+) -> None:
+    for number, dataset in enumerate(("ben", "ada", "ben")):
+        maker.insert("files", [maker.file(f"s3://{dataset}/{number}.jpg", dataset)])
+    contract, table = TABLES["files"], Path(maker.root, "files")
+    buckets = {part.bucket: part.files for part in partitions_of(maker.root, contract)}
+    (busy,) = (bucket for bucket, files in buckets.items() if files == 2)
+    changes = DeltaTable(table).load_cdf(starting_version=1).read_all().num_rows
+    compact(maker.root, contract, [busy], mark="a mark")
+    assert {(part.bucket, part.files, part.rows) for part in partitions_of(maker.root, contract)} == {
+        (bucket, 1, files) for bucket, files in buckets.items()
+    }
+    optimized = DeltaTable(table).history(1)[0]
+    assert (optimized["operation"], optimized["userMetadata"]) == ("OPTIMIZE", "a mark")
+    assert DeltaTable(table).load_cdf(starting_version=1).read_all().num_rows == changes
+
+    left = {name: table / name for name in ("killed.parquet", "_change_data/old.parquet", "deletion_vector_1.bin")}
+    for path in left.values():
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert stale_files(maker.root, contract, 1) == []
+    for path in left.values():
+        os.utime(path, (0, 0))
+    assert set(stale_files(maker.root, contract, 1)) == left.keys()
+    assert [name for name in left if is_deletion_vector(name)] == ["deletion_vector_1.bin"]
+    vacuum(maker.root, contract, 1, mark="a mark")
+    assert not any(path.exists() for path in left.values())
+    assert [(entry["operation"], entry["userMetadata"]) for entry in DeltaTable(table).history(2)] == [
+        ("VACUUM END", "a mark"), ("VACUUM START", "a mark"),
+    ]  # fmt: skip
+    assert len(maker.lake.read("SELECT * FROM files", "files")) == 3
 
 
 def test_partitions_are_told_by_bucket(maker: LakeMaker) -> None:

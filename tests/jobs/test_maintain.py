@@ -40,7 +40,7 @@ def contents(album: Album) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def clustered(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Path:
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two deliveries of a trip, then clustered."""
     album = Album(tmp_path_factory.mktemp("clustered"))
     for days in ((4, 5), (6, 7)):
@@ -62,20 +62,25 @@ def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr("jobs.maintain.TABLES", {name: TABLES[name] for name in names})
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "way", [{}, pytest.param({"driver_rows": 0}, marks=pytest.mark.slow)], ids=["here", "by Spark"]
+)
 def test_files_are_joined_and_freed_no_row_changes_and_jobs_go_on_from_their_watermarks(
-    album: Album, monkeypatch: pytest.MonkeyPatch
+    album: Album, way: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, versions = contents(album), album.versions()
     with monkeypatch.context() as patch:
         only(patch, "files", "location_date_clusters", "tasks")
-        _, planned = maintain(album, retain_hours=0, dry_run=True)
+        _, planned = maintain(album, retain_hours=0, dry_run=True, **way)
     assert planned["files"]["files_compacted"] == 2
     assert (contents(album), album.versions()) == (before, versions)
 
     # Tables with rows; test_erase_figures.py maintains those without, too.
     only(monkeypatch, *(name for name in TABLES if DeltaTable(f"{album.lake}/{name}").file_uris()))
-    run, done = maintain(album, retain_hours=0)
+    with monkeypatch.context() as patch:
+        if not way:
+            patch.setattr("jobs.runtime.runs.open_session", lambda *_, **__: pytest.fail("Spark was started"))
+        run, done = maintain(album, retain_hours=0, **way)
     assert contents(album) == before
     assert done["files"]["files_compacted"] == 2
     assert done["files"]["files_vacuumed"] >= 2
@@ -122,6 +127,29 @@ def test_what_is_still_needed_is_kept_and_where_it_went_all_the_same_tables_are_
         spark.conf.unset("spark.databricks.delta.retentionDurationCheck.enabled")
     assert "place_days.touched" not in album.cluster().ledger.row_counts
     assert album.trips() == {("ada", "Hangzhou", "2026-03-04", "2026-03-09")}
+
+
+def test_a_table_with_rows_marked_as_deleted_is_tended_by_spark_until_their_marks_are_gone(
+    album: Album, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, "place_days")
+    started: list[str] = []
+    monkeypatch.setattr("jobs.runtime.runs.open_session", lambda name, **_: started.append(name) or spark)
+    spark.sql(f"UPDATE delta.`{album.lake}/place_days` SET images = 7 WHERE local_date = '2026-03-04'")
+    before = contents(album)["place_days"]
+    assert sum(part.deleted for part in upkeep.partitions_of(album.lake, PLACE_DAYS)) == 1
+    _, planned = maintain(album)
+    assert (planned["place_days"]["files_compacted"], len(started)) == (3, 1)
+    assert sum(part.deleted for part in upkeep.partitions_of(album.lake, PLACE_DAYS)) == 0
+    maintain(album)
+    assert len(started) == 1  # no file is due
+    (vector,) = Path(album.lake, "place_days").rglob("*.bin")
+    maintain(album, retain_hours=0)
+    assert len(started) == 2
+    assert not vector.exists()
+    maintain(album, retain_hours=0)
+    assert len(started) == 2
+    assert contents(album)["place_days"] == before
 
 
 def test_a_lake_may_be_named_by_a_relative_path(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:

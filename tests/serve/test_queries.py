@@ -296,3 +296,27 @@ def test_projects_do_not_see_each_other(endpoint: Endpoint, library: Library) ->
     assert other.refused("update_location_date_cluster", object_id=cluster_id(0), title="x") == "ResourceNotFound"
     other.ask("delete_location_date_cluster", object_id=cluster_id(0))
     assert len(library.ask("query_location_date_clusters", object_id=cluster_id(0)).location_date_clusters) == 1
+
+
+def test_files_come_in_the_order_asked_for_once_each_and_labels_are_found_at_once(library: Library) -> None:
+    maker = library.maker
+    maker.insert("files", [maker.file(f"oss://b/{name}.jpg", custom_labels={"by": "source"}) for name in "abc"])
+    uris = [f"oss://b/{name}.jpg" for name in "cxac"]
+    found = library.ask("batch_get_file_meta", uris=uris, with_fields=["CustomLabels"]).files
+    assert [file.custom_labels for file in found] == [{"by": "source"}] * 2
+    assert [file.uri for file in library.ask("batch_get_file_meta", uris=uris).files] == [uris[0], uris[2]]
+    twice = [
+        imm.InputFile(uri=uris[0], custom_id="1", custom_labels={"By": "me"}),
+        imm.InputFile(uri=uris[0], custom_id="2"),
+    ]
+    assert [each.success for each in library.ask("batch_update_file_meta", files=twice).files] == [True, True]
+    for query in (leaf("CustomLabels.by", "eq", "ME"), leaf("CustomId", "eq", "2")):
+        (file,) = library.ask("simple_query", query=query).files
+        assert (file.uri, file.custom_id, file.custom_labels) == (uris[0], "2", {"By": "me"})
+    assert len(library.ask("simple_query", query=leaf("CustomLabels.BY", "eq", "source")).files) == 2
+
+
+def test_a_lock_version_is_checked_though_nothing_else_changes(library: Library) -> None:
+    library.maker.person(1)
+    figure = imm.FigureClusterForReq(object_id=person_id(1), meta_lock_version=3)
+    assert library.refused("update_figure_cluster", figure_cluster=figure) == "StatusConflict"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -22,7 +23,8 @@ from schemas.requests import REQUESTS
 from schemas.settings import LakeSettings
 from schemas.tasks import TASKS
 from serve.queue import Queue, Worker
-from serve.worker import FileWork, file_columns, next_group
+from serve.work.files import FileWork, file_columns
+from serve.work.groups import next_group
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -76,8 +78,10 @@ def test_what_is_to_be_done_to_a_file(asked: list[str], remove: bool, file: Any,
         "d": piece("DeleteFileMeta", uri="a", File={"URI": "a"}),
     }
     work = FileWork()
-    for name in asked:
-        work.add(pieces[name])
+    for minute, name in enumerate(asked):
+        work.add(replace(pieces[name], ask_time=NOON + timedelta(minutes=minute)))
+    last = max((minute for minute, name in enumerate(asked) if name.startswith("i")), default=None)
+    assert not whole or last is None or work.asked == NOON + timedelta(minutes=last)
     assert (work.remove, work.index, work.whole) == (remove, file, whole)
 
 
@@ -90,6 +94,12 @@ def test_columns_of_an_input_file() -> None:
         "country": "中国", "province": None, "city": "杭州市", "district": None, "township": None,
     }  # fmt: skip
     assert columns["title"] is None
+    assert json.loads(columns["attributes"]) == {"Addresses": addresses}
+    labels = [{"LabelName": "x", "LabelConfidence": 0.5}]
+    told = file_columns({"URI": "a", "Labels": labels, "CustomId": "7", "CustomLabels": {"k": "v"}}, "en", whole=True)
+    assert (told["labels"], told["custom_id"], told["custom_labels"]) == (["x"], "7", {"k": "v"})
+    assert json.loads(told["attributes"]) == {"Labels": labels}
+    assert file_columns({"URI": "a", "Labels": [{"LabelName": "x"}]}, "en", whole=True)["attributes"] is None
     assert file_columns({"URI": "a", "Title": "t"}, "en", whole=False) == {"title": "t"}
     assert file_columns({"URI": "a", "Addresses": addresses}, "fr", whole=False)["address"]["city"] == "Hangzhou"
 

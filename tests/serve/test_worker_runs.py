@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from catalog.commits import append
 from catalog.create import ensure_lake
-from catalog.lake import Lake
+from catalog.figures import FigureQuery, query_figures
+from catalog.lake import Lake, Scope
 from catalog.projects import put_dataset
 from catalog.requests import Piece, append_asked, read_pending
 from catalog.tasks import get_task
@@ -85,6 +87,24 @@ def test_work_that_is_refused_fails_and_the_rest_goes_on(lake: Lake) -> None:
     assert (task["status"], task["code"]) == ("Failed", "ResourceNotFound")
     assert get_task(lake, good)["status"] == "Succeeded"
     assert read_pending(lake, 10) == []
+
+
+def test_people_who_are_merged_are_one_without_another_clustering(lake: Lake) -> None:
+    maker, bases = LakeMaker(Path(lake.root), "p"), np.eye(16)
+    for base, who in zip(bases, "xy", strict=False):
+        faces = {f"{who}{n}": list(map(float, base + 0.02 * bases[10 + n])) for n in range(4)}
+        maker.insert("figures", [maker.figure(name, face) for name, face in faces.items()])
+        maker.insert("files", [maker.file(f"oss://b/{name}.jpg") for name in faces])
+    ask(lake, "CreateFigureClusteringTask", "FaceClustering", "ada", {})
+    work = Work(lake.root)
+    assert work.do_some()
+    people = query_figures(lake, FigureQuery(Scope("p", ("ada",)))).rows
+    assert [person["faces"] for person in people] == [4, 4]
+    into, away = (person["object_id"] for person in people)
+    ask(lake, "CreateFigureClustersMergingTask", "FigureClustersMerging", "ada", {"To": into, "Froms": [away]})
+    assert work.do_some()
+    (person,) = query_figures(lake, FigureQuery(Scope("p", ("ada",)))).rows
+    assert (person["object_id"], person["faces"]) == (into, 8)
 
 
 def test_a_deleted_dataset_leaves_nothing_behind(lake: Lake) -> None:

@@ -14,16 +14,18 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata, resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import json as arrow_json
-from scipy.spatial import cKDTree
 
 from schemas.errors import NotFound
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -139,6 +141,8 @@ def nearest_towns(longitude: Floats, latitude: Floats, *, limit_m: float) -> tup
 @functools.cache
 def _tree() -> tuple[cKDTree, Rows]:
     """A k-d tree over the distinct positions of towns, and for each the first town there."""
+    from scipy.spatial import cKDTree  # slow to load, and of no use to runs that locate nothing
+
     table = towns()
     positions = np.column_stack((table["longitude"].to_numpy(), table["latitude"].to_numpy()))
     _, first_row = np.unique(positions, axis=0, return_index=True)

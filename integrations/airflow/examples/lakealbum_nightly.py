@@ -7,7 +7,7 @@ LAKEALBUM_LAKE, and if need be LAKEALBUM_EXECUTABLE, are set for the scheduler, 
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from airflow.sdk import DAG, chain
 from lakealbum_airflow import LakeAlbumOperator
@@ -17,7 +17,6 @@ SHARED = {
     "executable": os.environ.get("LAKEALBUM_EXECUTABLE", "lakealbum"),
     "pool": "lakealbum",  # one slot: the jobs of a lake run one after the other
     "retries": 2,
-    "retry_delay": timedelta(seconds=30),
 }
 SINCE = datetime(2026, 1, 1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from airflow.sdk import DAG, task
 from lakealbum_airflow import LakeAlbumOperator, table_asset
@@ -14,7 +14,6 @@ SHARED = {
     "executable": os.environ.get("LAKEALBUM_EXECUTABLE", "lakealbum"),
     "pool": "lakealbum",  # one slot: the jobs of a lake run one after the other
     "retries": 2,
-    "retry_delay": timedelta(seconds=30),
 }
 DATASETS_A_TASK = 1000
 

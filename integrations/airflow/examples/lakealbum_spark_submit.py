@@ -7,7 +7,7 @@ of the connection spark_default.
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
@@ -30,5 +30,4 @@ with DAG("lakealbum_spark_submit", schedule=None, start_date=datetime(2026, 1, 1
         properties_file=str(HOME / "conf/spark-defaults.conf"),
         pool="lakealbum",  # one slot: the jobs of a lake run one after the other
         retries=2,
-        retry_delay=timedelta(seconds=30),
     )

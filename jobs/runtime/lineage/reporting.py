@@ -21,8 +21,6 @@ from jobs.runtime.session import SUBMITTED
 
 WAIT_SECONDS = 2.0
 """How long the end of a run waits, in all, until its events are sent."""
-LOAD_SECONDS = 20.0
-"""How long it waits before that for the client to be loaded, which no collector can delay."""
 NAMESPACE = "OPENLINEAGE_NAMESPACE"
 DEFAULT_NAMESPACE = "lakealbum"
 CONFIGURING = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG")
@@ -47,7 +45,6 @@ class Reporter:
 
     def __init__(self, root: str | None = None) -> None:
         self._states: queue.SimpleQueue[RunState | None] = queue.SimpleQueue()
-        self._loaded = threading.Event()
         self._thread: threading.Thread | None = None
         if root is not None and is_configured(os.environ):
             self._thread = threading.Thread(target=self._send, args=(root, _find_parent()), name="lineage", daemon=True)
@@ -63,7 +60,6 @@ class Reporter:
         if self._thread is None:
             return
         self._states.put(None)
-        self._loaded.wait(LOAD_SECONDS)
         self._thread.join(WAIT_SECONDS)
         if self._thread.is_alive():
             log.warning("lineage: events were not taken within %s seconds, and may be lost", WAIT_SECONDS)
@@ -77,8 +73,6 @@ class Reporter:
         except ImportError as error:
             log.warning("lineage: nothing is told: %s; `pip install lakealbum[lineage]`", error)
             return
-        finally:
-            self._loaded.set()
         # The folder that a job runs in says nothing of its source code, of which the client would tell.
         config = {"facets": {"source_code_location": {"disabled": True}}}
         namespace = os.environ.get(NAMESPACE) or DEFAULT_NAMESPACE

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
-from jobs.runtime.conf import CONF
-from jobs.runtime.jars import LOG_STORE_JAR, POM, Jars, jar_settings, read_pins
-from schemas.version import VERSION
+from jobs.runtime.jars import LOG_STORE_JAR, Jars, jar_settings, read_pins
 
 ROOT = Path(__file__).parents[3]
 
@@ -85,22 +81,6 @@ def test_python_packages_and_jars_are_of_one_version() -> None:
     (sedona,) = (version for name, version in pins.items() if name.startswith("sedona-spark-"))
     assert f'"delta-spark=={delta}"' in wanted
     assert f'"apache-sedona=={sedona}"' in wanted
-
-
-@pytest.mark.slow
-def test_the_wheel_has_every_configuration_and_the_pinned_jars(tmp_path: Path) -> None:
-    source = tmp_path / "source"  # setuptools leaves things where it builds
-    for package in ("jobs", "transforms", "schemas", "catalog", "conf"):
-        shutil.copytree(ROOT / package, source / package, symlinks=True)
-    for name in ("pyproject.toml", "pom.xml", "README.md", "LICENSE", "NOTICE"):
-        shutil.copy(ROOT / name, source / name)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(source)]
-    subprocess.run(command, check=True)
-    with zipfile.ZipFile(tmp_path / f"lakealbum-{VERSION}-py3-none-any.whl") as wheel:
-        packed = {name: wheel.read(name) for name in wheel.namelist() if name.startswith("conf/")}
-    files = {str(path.relative_to(ROOT)): path.read_bytes() for path in CONF.rglob("*") if path.is_file()}
-    assert packed == files
-    assert packed["conf/pom.xml"] == POM.read_bytes()
 
 
 def test_the_jars_for_s3_come_where_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 
 VALIDATOR = Path(__file__).parents[5] / "shared" / "openlineage" / "validate.py"
 Event = dict[str, Any]
+
+importlib.import_module("jobs.runtime.lineage.events")  # so that no short run here ends before its client is loaded
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# The Dockerfile without Docker: its lint (hadolint, if there is one), then its steps in a plain folder, then the demo
+# from there as a user without rights, with nothing of this checkout or of the caller's environment. Some minutes.
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+if command -v hadolint > /dev/null; then
+    hadolint Dockerfile
+else
+    echo 'hadolint is not installed: skipped'
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+chmod 755 -- "$work"
+
+commit=$(git describe --always --dirty --exclude='*' --abbrev=12)
+LAKEALBUM_COMMIT=$commit package/image.sh wheel . "$work/wheels"
+if [[ -n ${LAKEALBUM_JARS:-} ]]; then
+    cp -R -- "$LAKEALBUM_JARS" "$work/jars"
+else
+    package/image.sh jars pom.xml "$work/jars"
+fi
+package/image.sh environment "$work/wheels" requirements.txt "$work/environment"
+
+mkdir -- "$work/home" "$work/run" "$work/run/jobs" # a folder of the caller's with a name of ours
+echo 'raise ImportError("the caller'"'"'s folder comes before the package")' > "$work/run/jobs/__init__.py"
+user=()
+if [[ $(id -u) == 0 ]]; then
+    chown -R 65534:65534 -- "$work/home" "$work/run"
+    user=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+fi
+inside() {
+    (cd -- "$work/run" && env -i PATH="$work/environment/bin:$PATH" HOME="$work/home" LANG=C.UTF-8 \
+        ${JAVA_HOME:+JAVA_HOME="$JAVA_HOME"} LAKEALBUM_JARS="$work/jars" "${user[@]}" "$@")
+}
+
+version=$(inside lakealbum --version)
+[[ $version == *"($commit)" ]] || { echo "lakealbum --version says $version, not commit $commit" >&2; exit 1; }
+inside lakealbum demo > "$work/demo.txt"
+grep -q '1,900 rows in demo-lake-source: 1,887 files were taken in' "$work/demo.txt" ||
+    { cat "$work/demo.txt" >&2; echo 'the demo says something else than the README' >&2; exit 1; }
+inside lakealbum index demo-lake-source --project spark --set driver_rows=0 --lake spark-lake > /dev/null # by Spark's workers
+echo "image: $version makes the demo's lake, and indexes by Spark, in an environment of its own"

@@ -1,0 +1,5 @@
+"""`python -m lakealbum`."""
+
+from lakealbum import main
+
+main()
