@@ -66,7 +66,7 @@ def test_site_packages_get_one_package_and_a_path(site: Path) -> None:
 def test_it_has_every_module_and_configuration(site: Path, package: str) -> None:
     packed = files_under(site / "lakealbum" / package)
     packed.pop("commit.txt", None)
-    wanted = files_under(ROOT / package, ".py", ".yaml", ".conf", ".properties", ".xml")
+    wanted = files_under(ROOT / package, ".py", ".yaml", ".conf", ".properties", ".xml", ".jar")
     assert packed == wanted
     assert wanted
     if package == "conf":

@@ -39,8 +39,8 @@ def needs_s3(uris: Iterable[str]) -> bool:
 def s3_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Spark's settings for S3 that follow from the variables that delta-rs and pyarrow read.
 
-    Python workers get these variables, but those that name files: they open pictures by pyarrow. S3A takes its keys from
-    the environment by itself, and gives them to executors.
+    Python workers get these variables, but those that name files: they open pictures by pyarrow. S3A takes its keys
+    from the environment by itself, and gives them to executors.
     """
     settings = {
         "spark.hadoop.fs.s3.impl": S3A,
