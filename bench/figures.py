@@ -1,20 +1,21 @@
 """Measures people: how well faces are grouped, how fast, and what comes of portions, side by side with peers.
 
-    python -m bench.figures accuracy --maker make_faces.py [--sizes 2000:40 20000:400 200000:4000] [--seeds 101 102]
-        [--peers-up-to 20000]
+    python -m bench.figures accuracy --maker make_faces.py [--real real_faces.parquet]
+        [--sizes 2000:40 20000:400 200000:4000] [--seeds 101 102] [--peers-up-to 20000]
     python -m bench.figures libraries --maker make_faces.py [--count 5000] [--faces 500] [--seed 101]
     python -m bench.figures scale --maker make_faces.py [--sizes 20000 200000 1000000] [--seed 101]
     python -m bench.figures increments --maker make_faces.py [--size 20000] [--steps 10] [--seed 101]
 
 All through `index` and `cluster figures` with default settings, on a warm session; the generator is told a person for
-50 faces. accuracy: faces:people, against the truth, beside scikit-learn's DBSCAN, HDBSCAN and k-means (which is told
-how many people there are) and SciPy's average linkage. Peers get all faces, and of the settings tried the one with the
-best BCubed F, which only the truth tells: an oracle's choice; their seconds are of that setting, their memory is the
-peak of their process over all of them, ours that of the Python workers together. libraries: many small ones at once.
-scale: seconds, memory and growth. increments: portions of the files, each indexed and clustered, against all at once. A
-face of nobody, found or true, is a class of its own. Where a person was founded by anything but three good faces in
-three images, the run ends with an error. Run it from the repository's root, in the environment that `./lakealbum` sets
-(PYTHONPATH, LAKEALBUM_JARS, SPARK_CONF_DIR), on an otherwise idle machine. Peers that are not installed are left out.
+50 faces. accuracy: faces:people, and real faces, against the truth, beside scikit-learn's DBSCAN, HDBSCAN and k-means
+(which is told how many people there are), SciPy's average linkage, and Immich's rule. Peers get all faces, and of the
+settings tried the one with the best BCubed F, which only the truth tells: an oracle's choice; their seconds are of that
+setting, their memory is the peak of their process over all of them, ours that of the Python workers together.
+libraries: many small ones at once. scale: seconds, memory and growth. increments: portions of the files, each indexed
+and clustered, against all at once. A face of nobody, found or true, is a class of its own. Where a person was founded
+by anything but three good faces in three images, the run ends with an error. Run it from the repository's root, in the
+environment that `./lakealbum` sets (PYTHONPATH, LAKEALBUM_JARS, SPARK_CONF_DIR), on an otherwise idle machine. Peers
+that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -59,7 +61,8 @@ from jobs.runtime.session import open_session
 PROJECT = "bench"
 FACES_A_PERSON = 50
 ROW_GROUP = 20_000
-SCORES = ("BCubed P", "R", "F", "pairs P", "R", "F")
+SCORES = ("BCubed P", "R", "F", "pairs P", "R", "F", "F of 3+")
+REAL_MODEL = "yunet-sface/1"
 SPENT = ("index s", "cluster s", "workers MB")
 RUN = ("faces", "people found", *SPENT, "faces/s", *SCORES)
 PACKAGES = ("pyspark", "delta-spark", "deltalake", "numba", "numpy", "pyarrow", "scipy", "scikit-learn")
@@ -78,7 +81,7 @@ LEFT JOIN (
   FROM figures
 ) AS f ON f.dataset_name = m.dataset_name AND f.figure_id = m.figure_id
 WHERE c.state = 'live'
-GROUP_KEY BY c.dataset_name, c.object_id
+GROUP BY c.dataset_name, c.object_id
 """
 """One row per person: the faces that found it, the good ones among them, and the images that these are in."""
 
@@ -100,6 +103,30 @@ class FaceSet:
         given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
         subprocess.run([sys.executable, str(maker), str(file), *given], check=True, stdout=subprocess.DEVNULL)
         return cls(file, pq.read_table(file, columns=["dataset_name", "file_uri", "figure_id", "person"]))
+
+    @classmethod
+    def real(cls, given: Path, file: Path, *, all_good: bool) -> FaceSet:
+        """Real faces, with the detector's score as quality. `all_good`: no box too small, all facing the camera."""
+        table = pq.read_table(given)
+        count = len(table)
+        columns: dict[str, Any] = {
+            "dataset_name": pa.array(["real"] * count),
+            "file_uri": table["uri"],
+            "figure_id": table["figure_id"],
+            "embedding": pa.FixedSizeListArray.from_arrays(
+                table["embedding"].combine_chunks().flatten().cast(pa.float32()), 128
+            ),
+            "face_quality": table["detector_score"].cast(pa.float32()),
+            **{angle: table[angle].cast(pa.float32()) for angle in ("yaw", "pitch", "roll")},
+            **{side: table[side].cast(pa.int32()) for side in ("left", "top", "width", "height")},
+            "model": pa.array([REAL_MODEL] * count),
+            "person": table["person"],
+        }
+        if all_good:
+            columns |= dict.fromkeys(("yaw", "pitch", "roll"), pa.array([0.0] * count, pa.float32()))
+            columns |= dict.fromkeys(("width", "height"), pa.array([120] * count, pa.int32()))
+        pq.write_table(pa.table(columns), file)
+        return cls(file, pa.table(columns).select(["dataset_name", "file_uri", "figure_id", "person"]))
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -182,9 +209,10 @@ def check_founders(lake: Path) -> int:
 
 
 def describe_scores(found: Classes, true: Classes) -> list[str]:
-    """The cells of SCORES."""
+    """The cells of SCORES. `3+` are the people of three faces or more."""
     scores = (bcubed(found, true), pairwise(found, true))
-    return [f"{value:.4f}" for score in scores for value in (score.precision, score.recall, score.f)]
+    values = [value for score in scores for value in (score.precision, score.recall, score.f)]
+    return [f"{value:.4f}" for value in (*values, bcubed(found, true, np.bincount(true)[true] >= 3).f)]
 
 
 # ---------------------------------------------------------------- peers
@@ -219,7 +247,7 @@ def fit_hdbscan(vectors: NDArray[np.float32], people: int) -> Iterator[Fit]:
     """scikit-learn's HDBSCAN, all pairs compared."""
     from sklearn.cluster import HDBSCAN
 
-    for least, near in itertools.product((10, 20, 40), (5, 10, 15)):
+    for least, near in ((3, 2), (3, 3), (5, 5), *itertools.product((10, 20, 40), (5, 10, 15))):
         model = HDBSCAN(min_cluster_size=least, min_samples=near, algorithm="brute", n_jobs=-1, copy=True)
         yield Fit.of(f"{least} faces, {near} near", model.fit_predict, vectors)
 
@@ -246,11 +274,53 @@ def fit_kmeans(vectors: NDArray[np.float32], people: int) -> Iterator[Fit]:
         yield Fit.of(f"k {people}, {starts} starts", model.fit_predict, vectors)
 
 
+def fit_immich(vectors: NDArray[np.float32], people: int) -> Iterator[Fit]:
+    """Immich's rule with its defaults: distance 0.5, three faces (its server/src/services/person.service.ts).
+
+    A face that has two others within the distance founds a person, unless one of the three nearest, or else the nearest
+    face of a person, is within it: then the face is that person's. Faces with fewer wait until all have been seen.
+    """
+    yield Fit.of("distance 0.50, 3 faces", recognize_faces, vectors, 0.5, 3)
+
+
+def recognize_faces(vectors: NDArray[np.float32], distance: float, least: int) -> NDArray[np.int64]:
+    """The person of each face, -1 for none, of faces that come one by one."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    near = np.full((len(unit), least), -1)
+    for start in range(0, len(unit), 1024):
+        alike = unit[start : start + 1024] @ unit.T
+        best = np.argsort(-alike, axis=1, kind="stable")[:, :least]
+        near[start : start + 1024] = np.where(np.take_along_axis(alike, best, 1) >= 1 - distance, best, -1)
+    person = np.full(len(unit), -1)
+    found = 0
+    waiting: list[int] = []
+    for face, is_late in itertools.chain(
+        zip(range(len(unit)), itertools.repeat(False)), zip(waiting, itertools.repeat(True))
+    ):
+        matches = near[face][near[face] >= 0]
+        if len(matches) <= 1:
+            continue
+        is_core = len(matches) == least
+        if not is_core and not is_late:
+            waiting.append(face)
+            continue
+        known = person[matches][person[matches] >= 0]
+        if not len(known):
+            alike = np.where(person >= 0, unit @ unit[face], -1)
+            known = person[[alike.argmax()]] if alike.max() >= 1 - distance else known
+        if len(known):
+            person[face] = known[0]
+        elif is_core:
+            person[face], found = found, found + 1
+    return person
+
+
 PEERS: dict[str, Callable[[NDArray[np.float32], int], Iterator[Fit]]] = {
     "DBSCAN": fit_dbscan,
     "HDBSCAN": fit_hdbscan,
     "average linkage": fit_linkage,
     "k-means": fit_kmeans,
+    "Immich": fit_immich,
 }
 
 
@@ -278,22 +348,35 @@ def compare_peers(faces: FaceSet, true: Classes) -> Iterator[list[str]]:
 # ---------------------------------------------------------------- the parts
 
 
-def measure_accuracy(maker: Path, sizes: Iterable[tuple[int, int]], seeds: Iterable[int], peers_up_to: int) -> None:
-    """Prints a table for each size and seed: ours, and the peers' best."""
+def measure_accuracy(
+    maker: Path, real: Path | None, sizes: Iterable[tuple[int, int]], seeds: Iterable[int], peers_up_to: int
+) -> None:
+    """Prints a table for each set, size and seed: ours, and the peers' best. Real faces come first."""
+    for all_good in (False, True) if real else ():
+        with tempfile.TemporaryDirectory() as folder:
+            faces = FaceSet.real(real, Path(folder) / "real.parquet", all_good=all_good)
+            title = f"{len(faces):,} real faces, {'all good' if all_good else 'good ones by box and pose'}"
+            compare(title, faces, Path(folder) / "lake", len(faces) <= peers_up_to)
     for (size, people), seed in itertools.product(sizes, seeds):
-        print(f"accuracy: {size:,} faces of {people:,} people, seed {seed}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             faces = FaceSet.make(maker, Path(folder) / "made.parquet", faces=size, people=people, seed=seed)
-            (spent,) = take_in(faces, Path(folder) / "lake")
-            founded = check_founders(Path(folder) / "lake")
-            true = classes(faces.people)
-            scores = describe_scores(found_people(faces, Path(folder) / "lake"), true)
-            ours = [f"LakeAlbum, {founded:,} people", *scores, f"{spent.cluster_s:.1f}", f"{spent.workers_mb:,.0f}"]
-            rows = []
-            for row in itertools.chain([ours], compare_peers(faces, true) if size <= peers_up_to else ()):
-                print("   ", *row, flush=True)
-                rows.append(row)
-        print_table([f"{size:,} faces, seed {seed}", *SCORES, "s", "MB"], rows)
+            title = f"{size:,} made faces of {people:,} people, seed {seed}"
+            compare(title, faces, Path(folder) / "lake", size <= peers_up_to)
+
+
+def compare(title: str, faces: FaceSet, lake: Path, has_peers: bool) -> None:
+    """Prints the table of one set."""
+    print(f"accuracy: {title}", flush=True)
+    (spent,) = take_in(faces, lake)
+    founded = check_founders(lake)
+    true = classes(faces.people)
+    scores = describe_scores(found_people(faces, lake), true)
+    ours = [f"LakeAlbum, {founded:,} people", *scores, f"{spent.cluster_s:.1f}", f"{spent.workers_mb:,.0f}"]
+    rows = []
+    for row in itertools.chain([ours], compare_peers(faces, true) if has_peers else ()):
+        print("   ", *row, flush=True)
+        rows.append(row)
+    print_table([title, *SCORES, "s", "MB"], rows)
 
 
 def measure_libraries(maker: Path, count: int, size: int, seed: int) -> None:
@@ -368,6 +451,7 @@ def main() -> None:
     accuracy.add_argument("--sizes", type=size_and_people, nargs="+", default=sizes, metavar="FACES:PEOPLE")
     accuracy.add_argument("--seeds", type=int, nargs="+", default=[101, 102])
     accuracy.add_argument("--peers-up-to", type=int, default=20_000, help="faces that peers are given at most")
+    accuracy.add_argument("--real", type=Path, help="real faces whose people are known, as Parquet")
     libraries = parts.add_parser("libraries")
     libraries.add_argument("--count", type=int, default=5_000)
     libraries.add_argument("--faces", type=int, default=500, help="faces of each")
@@ -387,7 +471,7 @@ def main() -> None:
     warm_up(asked.maker)
     match asked.part:
         case "accuracy":
-            measure_accuracy(asked.maker, asked.sizes, asked.seeds, asked.peers_up_to)
+            measure_accuracy(asked.maker, asked.real, asked.sizes, asked.seeds, asked.peers_up_to)
         case "libraries":
             measure_libraries(asked.maker, asked.count, asked.faces, asked.seed)
         case "scale":

@@ -30,6 +30,7 @@ from schemas.settings import LakeSettings
 
 SAMPLE_SECONDS = 0.5
 Classes = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 Config = TypeVar("Config", bound=JobConfig)
 
 
@@ -193,26 +194,23 @@ def classes(labels: pa.Array | pa.ChunkedArray) -> Classes:
     return found
 
 
-def bcubed(found: Classes, true: Classes) -> Score:
-    """BCubed precision and recall (Bagga and Baldwin, 1998): of a row's group, the mean share that is right."""
-    in_found, in_true = np.bincount(found), np.bincount(true)
-    (one, other), both = _overlaps(found, true)
-    rows = max(len(found), 1)
-    return Score(float((both**2 / in_found[one]).sum() / rows), float((both**2 / in_true[other]).sum() / rows))
+def bcubed(found: Classes, true: Classes, of: Bools | None = None) -> Score:
+    """BCubed precision and recall (Bagga and Baldwin, 1998): of a row's group, the mean share that is right.
+
+    The mean of all rows, or of some of them, whose groups are those among all.
+    """
+    many = true.max(initial=0) + 1
+    _, at, both = np.unique(found * many + true, return_inverse=True, return_counts=True)
+    right = both[at]
+    shares = right / np.bincount(found)[found], right / np.bincount(true)[true]
+    return Score(*(float(share[of if of is not None else slice(None)].mean()) for share in shares))
 
 
 def pairwise(found: Classes, true: Classes) -> Score:
     """Precision and recall of the pairs of rows that are in one group."""
-    _, both = _overlaps(found, true)
+    _, both = np.unique(found * (true.max(initial=0) + 1) + true, return_counts=True)
     hits = _pairs(both)
     return Score(*(hits / pairs if (pairs := _pairs(np.bincount(side))) else 1.0 for side in (found, true)))
-
-
-def _overlaps(found: Classes, true: Classes) -> tuple[tuple[Classes, Classes], Classes]:
-    """The classes of found and true groups that share rows, and how many each two share."""
-    many = true.max(initial=0) + 1
-    keys, both = np.unique(found * many + true, return_counts=True)
-    return (keys // many, keys % many), both
 
 
 def _pairs(sizes: Classes) -> float:

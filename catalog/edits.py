@@ -25,7 +25,7 @@ FIELDS = (*_LAID_OVER, "cover_figure_id")
 MAX_TEXT_BYTES = 1024
 MAX_LABELS = 100
 
-_LONG = ("fingerprints", "figure_digests")  # up to 1,000 looks an edit, all faces of a person
+_LONG = ("fingerprints", "figure_digests", "figure_places")  # up to 1,000 looks an edit, all faces of a person
 
 
 @dataclass(frozen=True)

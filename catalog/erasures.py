@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from catalog.clusters import why_missing
 from catalog.commits import change, remove
 from catalog.edits import append_edit, read_edits
 from catalog.lake import Lake, Row, Scope
 from catalog.sql import all_of, equals, one_of
-from schemas.cluster_edits import CLUSTER_EDITS
+from schemas.cluster_edits import CLUSTER_EDITS, FIGURE_PLACE
 from schemas.cluster_kinds import PEOPLE
 from schemas.errors import NotFound, UsageError
 
 OBEYED_BY_CLUSTERING = ("join", "leave", "part", "rejoin", "merge", "unmerge")
 """What people say of faces that shows only after the next clustering."""
+
+_CLEAR_HASH = 50
+"""Quality from which a perceptual hash tells a picture from others."""
 
 _DIGEST = "encode(sha256(concat(project_name, chr(10), dataset_name, chr(10), figure_id)), 'hex')"
 
@@ -29,12 +34,14 @@ class Erasure:
     """A person to be erased, or erased before.
 
     `object_ids` are the person's and those of the people who went into it; `digests` stand for the faces
-    (transforms.people.erasures.face_digest): 64 bytes each. The unsaid of both are those of which no edit says so yet.
+    (transforms.people.erasures.face_digest): 64 bytes each, `places` (FIGURE_PLACE) for where they are. The unsaid are
+    those of which no edit says so yet.
     """
 
     person: Row
     object_ids: tuple[str, ...]
     digests: tuple[str, ...]
+    places: tuple[Row, ...]
     unsaid_ids: tuple[str, ...]
     unsaid_digests: tuple[str, ...]
 
@@ -78,6 +85,7 @@ def plan_erasure(lake: Lake, scope: Scope, object_id: str) -> Erasure:
         person,
         tuple(sorted(object_ids)),
         tuple(sorted(digests | said_digests)),
+        tuple(_places(lake, own, members)),
         tuple(sorted(object_ids - said_ids)),
         tuple(sorted(digests - said_digests)),
     )
@@ -91,7 +99,8 @@ def record_erasure(lake: Lake, erasure: Erasure) -> None:
             merged = person | {"object_id": object_id}
             append_edit(lake, PEOPLE.name, merged, "erase", other_id=person["object_id"])
     if person["object_id"] in erasure.unsaid_ids or erasure.unsaid_digests:
-        append_edit(lake, PEOPLE.name, person, "erase", figure_digests=list(erasure.unsaid_digests))
+        digests, places = list(erasure.unsaid_digests), list(erasure.places)
+        append_edit(lake, PEOPLE.name, person, "erase", figure_digests=digests, figure_places=places)
 
 
 def remove_decisions(lake: Lake, erasure: Erasure) -> int:
@@ -118,6 +127,46 @@ def remove_decisions(lake: Lake, erasure: Erasure) -> int:
     if condition := numbers(f"cover_figure_id <> '' AND {cover} IN ({erased})"):
         change(lake.root, CLUSTER_EDITS, condition, {"cover_figure_id": "''"})
     return deleted
+
+
+def erased_places(lake: Lake, scope: Scope) -> pa.Table:
+    """Where the erased faces of a scope were: FIGURE_PLACE, as columns; those of people not undeleted since."""
+    edits = read_edits(lake, scope, PEOPLE.name)
+    undone = {edit["object_id"]: edit["sequence"] for edit in edits if edit["action"] == "undelete"}
+    said = [e["sequence"] for e in edits if e["action"] == "erase" and e["sequence"] > undone.get(e["object_id"], -1)]
+    schema = pa.schema(list(FIGURE_PLACE))
+    if not said:
+        return schema.empty_table()
+    statement = f"SELECT figure_places FROM cluster_edits WHERE {one_of('sequence', said)}"
+    places = [place for row in lake.read(statement, CLUSTER_EDITS.name) for place in row["figure_places"] or ()]
+    return pa.Table.from_pylist(places, schema=schema)
+
+
+def _places(lake: Lake, own: Scope, members: str) -> list[Row]:
+    """Where the faces of some members are (FIGURE_PLACE), as far as their boxes and pictures are known."""
+    here = own.condition(lake)
+    statement = f"""
+        SELECT figure.uri AS uri, file.content_hash AS content_hash, look.perceptual_hash AS perceptual_hash,
+            figure.boundary['left'] AS x, figure.boundary['top'] AS y, figure.boundary['width'] AS w,
+            figure.boundary['height'] AS h, file.image_width AS image_width, file.image_height AS image_height
+        FROM (SELECT figure_id FROM figure_members WHERE {members}) AS member
+        JOIN (SELECT figure_id, uri, boundary FROM figures WHERE {here} AND boundary IS NOT NULL) AS figure
+            ON figure.figure_id = member.figure_id
+        JOIN (SELECT uri, content_hash, image_width, image_height FROM files
+            WHERE {here} AND image_width > 0 AND image_height > 0) AS file ON file.uri = figure.uri
+        LEFT JOIN (SELECT uri, perceptual_hash FROM file_features
+            WHERE {here} AND perceptual_hash_quality >= {_CLEAR_HASH}) AS look ON look.uri = figure.uri
+        ORDER BY uri, x, y, w, h"""
+    return [
+        {
+            **{name: row[name] for name in ("uri", "content_hash", "perceptual_hash")},
+            "left": row["x"] / row["image_width"],
+            "top": row["y"] / row["image_height"],
+            "right": (row["x"] + row["w"]) / row["image_width"],
+            "bottom": (row["y"] + row["h"]) / row["image_height"],
+        }
+        for row in lake.read(statement, "figure_members", "figures", "files", "file_features")
+    ]
 
 
 def _is_of(object_ids: Iterable[str]) -> str:

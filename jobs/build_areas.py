@@ -49,7 +49,7 @@ PARTS_PER_CORE = 4
 class BuildAreas(JobConfig):
     """What `boundaries` can be asked. Fields of areas are Spark SQL expressions over the source's columns."""
 
-    source: Sources = Field(description="files or folders to load")
+    source: Sources = Field(min_length=1, description="files or folders to load")
     name: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="name of the source")
     version: str | None = Field(default=None, description="release of the source")
     format: AreaFormat | None = Field(default=None, description="geoparquet, geojson or shapefile")

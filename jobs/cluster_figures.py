@@ -21,6 +21,7 @@ from jobs.cli.options import JobConfig, build_config, job_options
 from jobs.clusters.members import Changed, MemberSteps, derive_cluster_events, find_changed
 from jobs.clusters.scope import Scope, end_clustering, load_edits, pin_scope
 from jobs.people.faces import EVIDENCE, group_faces_of
+from jobs.people.profiles import Profiles
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
 from schemas.cluster_kinds import PEOPLE
@@ -39,13 +40,21 @@ MOST_IDS = 1000
 class ClusterFigures(JobConfig):
     """What `cluster figures` can be asked."""
 
-    profile: Profile = Field(default=Profile(), description="what the embedding model decides")
+    profile: Profile | None = Field(
+        default=None, description="what the embedding model decides; left out: as it says in conf/face-models"
+    )
     full: bool = Field(default=False, description="group all faces again")
 
     @property
     def options(self) -> str:
-        """The options that shape clusters, as kept in dataset_state."""
-        return json.dumps({"profile": asdict(self.profile)}, sort_keys=True)
+        """The options that shape clusters, as kept in dataset_state: all profiles that may be taken."""
+        known = {name: asdict(profile) for name, profile in self.profiles.known().items()}
+        return json.dumps({"profile": known.pop(""), **({"families": known} if known else {})}, sort_keys=True)
+
+    @property
+    def profiles(self) -> Profiles:
+        """The profile that was told, or those of the models."""
+        return Profiles(self.profile)
 
 
 def cluster_figures(run: Run, config: ClusterFigures) -> None:
@@ -69,7 +78,7 @@ def _commit(run: Run, config: ClusterFigures, scope: Scope, changed: Changed) ->
     # Pinned before it is asked who was erased: an erasure that commits later makes this run start over.
     steps = MemberSteps.pin(run, PEOPLE)
     run.progress.stage("people: grouping faces", 10)
-    faces, groups = group_faces_of(run, scope, changed, profile=config.profile, project=config.project)
+    faces, groups = group_faces_of(run, scope, changed, profiles=config.profiles, project=config.project)
     run.progress.stage("clusters", 60)
     edits = load_edits(run, config, kind=PEOPLE.name, until=scope.edits_version)
     return steps.commit(decide_people, groups=groups, faces=faces, edits=edits, **steps.known(changed))

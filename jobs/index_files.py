@@ -1,6 +1,6 @@
 """Job: index. Brings files, or figures, from sources into the lake, and locates them.
 
-source -> rejected, datasets, files, file_features -> file_places
+source -> rejected, datasets, files, file_features (-> figures, face_scans) -> file_places
 source -> rejected, datasets, figures
 """
 
@@ -9,26 +9,43 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial, reduce
 from typing import Any, Literal
 from urllib.parse import unquote
 
 import click
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field, model_validator
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from catalog.commands.arguments import pairs
+from catalog.create import is_lake
+from catalog.face_scans import pending_pictures, wanted_family
+from catalog.lake import Lake as Catalog
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, Sources, build_config, job_options
 from jobs.people.erasures import read_erased
+from jobs.people.face_models import DEFAULT_FAMILY, check_installed, read_family
+from jobs.people.finding import portions, recipe, store_faces, switch_faces, with_known
 from jobs.people.waiting import WAITING, count_waiting
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
 from jobs.runtime.session import planned_for_few_rows
 from jobs.sources.intake import Settle, count_not_taken, count_verdicts, put
-from jobs.sources.sources import SMALL_SOURCE, Format, detect_format, read_source, source_bytes
+from jobs.sources.sources import (
+    FACES,
+    SMALL_SOURCE,
+    Format,
+    detect_format,
+    list_photos,
+    read_photos,
+    read_source,
+    source_bytes,
+)
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import UsageError
@@ -40,14 +57,17 @@ from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
 from transforms.people.erasures import drop_erased, refuse_erased
 from transforms.pictures.evidence import Prefer
+from transforms.pictures.face_networks import Device
 from transforms.pictures.files import BROKEN_PIXELS, Reading
-from transforms.pictures.listings import Listing
+from transforms.pictures.listings import LISTING_SCHEMA, Listing
 from transforms.pictures.perceptual_hashes import settle_features
 from transforms.sources.imm import figures_from_imm, from_imm
 from transforms.sources.rows import accepted, judge_figures, judge_files, refused
 from transforms.tables.frames import from_frame
 from transforms.tables.source_columns import map_columns, untold_columns
 
+FEW_PICTURES = 1_000
+"""Files up to which reading them takes less time than planning for many."""
 NO_CHANGE = frozenset({"object_id", "source", "create_time", "update_time", "run_id"})
 """Columns of a file in which a difference alone is no change."""
 UNMATCHED = "sidecars.unmatched"
@@ -58,7 +78,7 @@ SHOWN_NAMES = 20
 class IndexFiles(JobConfig):
     """What `index` can be asked."""
 
-    source: Sources = Field(description="files, directories or tables to read")
+    source: Sources = Field(default=(), description="files, directories or tables to read")
     rows: Literal["files", "figures"] = Field(default="files", description="what a row of the source is")
     format: Format | None = Field(default=None, description="format of the source; detected where not given")
     map: dict[str, str] = Field(default={}, description="source column -> field of the lake, dots reach into structs")
@@ -68,6 +88,11 @@ class IndexFiles(JobConfig):
     turned: bool = Field(default=False, description="also hash the mirrored and rotated forms of photos")
     name_times: bool = Field(default=True, description="take dates from names of photos, where nothing else tells")
     prefer: Prefer = Field(default="embedded", description="whom to believe: the file, or Google Takeout's sidecar")
+    faces: bool | None = Field(default=None, description="find faces; as the dataset has it where not given")
+    face_models: str | None = Field(default=None, description="by which models; as the dataset has it")
+    faces_device: Device = Field(default="cpu", description="where the models run: cpu or cuda")
+    faces_threads: int = Field(default=1, ge=1, le=64, description="threads of a task that looks for faces")
+    again: bool = Field(default=False, description="find faces in pictures that are there, where the models' are not")
     buckets: int = Field(default=16, ge=16, le=1024, description="partitions of a lake that is made now")
     language: str = Field(default="en", description="language of addresses in a lake that is made now")
     time_zone: str = Field(default="UTC", description="zone of instants that lie nowhere, in a lake made now")
@@ -77,6 +102,20 @@ class IndexFiles(JobConfig):
     def _turned_forms_need_pixels(self) -> IndexFiles:
         if self.turned and not self.hashes:
             raise ValueError("turned forms are hashed with the others: --turned without --no-hashes is accepted")
+        return self
+
+    @model_validator(mode="after")
+    def _faces_need_pictures(self) -> IndexFiles:
+        if not (self.source or self.again):
+            raise ValueError("a SOURCE must be given; --again may stand without one")
+        if (self.faces or self.again) and not self.hashes:
+            raise ValueError("faces need whole files: --faces and --again without --no-hashes are accepted")
+        if (self.faces or self.again) and self.rows == "figures":
+            raise ValueError("rows that are figures have no pictures: --faces and --again are for --rows files")
+        if self.again and self.faces is False:
+            raise ValueError("--again is about faces: it is not accepted with --no-faces")
+        if self.face_models is not None:
+            read_family(self.face_models)
         return self
 
     @property
@@ -100,17 +139,95 @@ class IndexFiles(JobConfig):
 def index_files(run: Run, config: IndexFiles) -> list[str]:
     """Reads, judges and stores each source; then locates what changed. Gives the uris of sidecars that fit no file."""
     unmatched: list[str] = []
+    family = choose_faces(run, config)
     for number, uri in enumerate(config.source):
         run.progress.stage(f"reading {uri}", 5 + 60 * number // len(config.source))
         kind = config.format or detect_format(run.lake.spark, uri)
+        if kind == "photos":
+            listed = partial(_note_listing, run, unmatched)
+            take_in_pictures(run, config, list_photos(uri, listed), uri, family=family, stage=20)
+            continue
         is_small = source_bytes(run.lake.spark, uri, format=kind) <= SMALL_SOURCE
         with planned_for_few_rows(run.lake.spark) if is_small else nullcontext():
-            raw = read_rows(run, config, uri, kind, listed=partial(_note_listing, run, unmatched))
+            raw = read_rows(run, config, uri, kind)
             take_in(run, config, raw, uri, stage=20 + 60 * number // len(config.source))
+    if config.again and family:
+        catch_up(run, config, family)
     if config.rows == "files":
         run.progress.stage("finding places", 75)
         retry_conflicts(lambda: refresh_file_places(run))
     return unmatched
+
+
+def choose_faces(run: Run, config: IndexFiles) -> str | None:
+    """The family of models by which faces are looked for; None where they are not. What is asked for is kept.
+
+    Raises UsageError where faces are asked for and no dataset is, or the models are not installed.
+    """
+    dataset = config.only_dataset
+    has_lake = dataset is not None and is_lake(run.lake.root)
+    kept = wanted_family(Catalog(run.lake.root), config.project, str(dataset)) if has_lake else None
+    is_wanted = kept is not None if config.faces is None else config.faces
+    family = (config.face_models or kept or DEFAULT_FAMILY) if is_wanted else None
+    if config.again and family is None:
+        raise UsageError(f"--again: faces are not looked for in dataset {dataset!r}; --faces asks for it")
+    if family is None and kept is None:
+        return None
+    if dataset is None:
+        raise UsageError("--faces: exactly one --dataset is accepted, which then has its faces looked for")
+    if family is not None:
+        check_installed(family)
+    if family != kept:
+        switch_faces(run, project=config.project, dataset=dataset, family=family)
+    return family if config.hashes and config.rows == "files" else None
+
+
+def take_in_pictures(
+    run: Run, config: IndexFiles, pictures: pa.Table, uri: str, *, family: str | None, stage: int
+) -> None:
+    """Reads photos and videos (LISTING_SCHEMA), and stores what they say, and their faces by a `family` of models.
+
+    With faces, a portion of the pictures after the other is read and committed.
+    """
+    spark = run.lake.spark
+    few = planned_for_few_rows(spark) if pictures.num_rows <= FEW_PICTURES else nullcontext()
+    with few:
+        if family is None:
+            take_in(
+                run, config, _mapped(read_photos(spark, pictures, config.reading, root=uri), config), uri, stage=stage
+            )
+            return
+        dataset = str(config.only_dataset)
+        looks = recipe(spark, family, threads=config.faces_threads, device=config.faces_device)
+        done = 0
+        for portion in portions(pictures, parallelism=spark.sparkContext.defaultParallelism):
+            run.progress.stage(f"{uri}: {done:,} of {pictures.num_rows:,} files", stage)
+            known = with_known(run, portion, project=config.project, dataset=dataset, model=looks.model)
+            raw = run.cache(read_photos(spark, known, replace(config.reading, faces=looks), root=uri))
+            take_in(run, config, _mapped(raw.drop(*FACES), config), uri, stage=stage)
+            store_faces(run, raw, listed=known, project=config.project, dataset=dataset, model=looks.model)
+            done += portion.num_rows
+
+
+def catch_up(run: Run, config: IndexFiles, family: str, *, among: pa.ChunkedArray | None = None) -> None:
+    """Finds faces in the pictures of a dataset (`among` some, or all) that its models have not looked at."""
+    spark, dataset = run.lake.spark, str(config.only_dataset)
+    looks = recipe(spark, family, threads=config.faces_threads, device=config.faces_device)
+    uris = pending_pictures(Catalog(run.lake.root), config.project, dataset, looks.model)
+    if among is not None:
+        uris = uris.filter(pc.is_in(uris, value_set=among.combine_chunks()))
+    listing = pa.table({"uri": uris, **{name: pa.nulls(len(uris), pa.string()) for name in LISTING_SCHEMA.names[1:]}})
+    with planned_for_few_rows(spark) if len(uris) <= FEW_PICTURES else nullcontext():
+        done = 0
+        for portion in portions(listing, parallelism=spark.sparkContext.defaultParallelism):
+            run.progress.stage(f"faces: {done:,} of {len(uris):,} pictures", 70)
+            raw = read_photos(spark, portion, replace(config.reading, faces=looks))
+            store_faces(run, raw, listed=portion, project=config.project, dataset=dataset, model=looks.model)
+            done += portion.num_rows
+
+
+def _mapped(raw: DataFrame, config: IndexFiles) -> DataFrame:
+    return raw.transform(map_columns, config.map) if config.map else raw
 
 
 def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, stage: int) -> DataFrame:
@@ -139,19 +256,12 @@ def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, stage: in
     return good
 
 
-def read_rows(
-    run: Run,
-    config: IndexFiles,
-    uri: str,
-    kind: Format,
-    *,
-    listed: Callable[[Listing], None] = lambda listing: None,
-) -> DataFrame:
+def read_rows(run: Run, config: IndexFiles, uri: str, kind: Format) -> DataFrame:
     """The rows of the source at `uri`, as they are, under the lake's names."""
-    raw = read_source(run.lake.spark, uri, format=kind, reading=config.reading, listed=listed)
+    raw = read_source(run.lake.spark, uri, format=kind, reading=config.reading)
     if kind == "imm":
         raw = figures_from_imm(raw) if config.rows == "figures" else from_imm(raw, language=run.lake.settings.language)
-    return raw.transform(map_columns, config.map) if config.map else raw
+    return _mapped(raw, config)
 
 
 def _note_listing(run: Run, unmatched: list[str], listing: Listing) -> None:
@@ -244,8 +354,9 @@ def _valid_dataset(config: IndexFiles) -> Column:
 
 def _new_dataset(run: Run) -> dict[str, Column]:
     nothing = F.lit(None).cast("string")
+    unsaid = ("template_id", "description", "faces", "faces_set_by", "faces_run_id")
     times = {"create_time": run.clock(), "update_time": run.clock()}
-    return {"template_id": nothing, "description": nothing, **times}
+    return {**dict.fromkeys(unsaid, nothing), **times}
 
 
 @click.command("index")
@@ -273,6 +384,13 @@ def _new_dataset(run: Run) -> dict[str, Column]:
     type=click.Choice(["embedded", "takeout"]),
     help="Whom to believe: the file itself, or Google Takeout's sidecar.  [default: embedded]",
 )
+@click.option(
+    "--faces/--no-faces",
+    default=None,
+    help="Find the faces in photos, from now on, or no more (docs/privacy.md).  [default: as the dataset has it]",
+)
+@click.option("--face-models", help="By which models faces are found (see `models list`).  [default: yunet-sface]")
+@click.option("--again", is_flag=True, default=None, help="Find faces in photos that are there, where models changed.")
 @click.option("--buckets", type=int, help="Partitions, if the lake is made now: 16 to 1024.  [default: 16]")
 @click.option("--language", help="Language of addresses, if the lake is made now.  [default: en]")
 @click.option("--time-zone", help="Zone of instants that lie nowhere, if the lake is made now.  [default: UTC]")

@@ -1,6 +1,7 @@
 """Job: remove. Deletes the metadata of files, and their faces; trips keep the days that they have seen.
 
-files (tombstones) -> figures; file_places; similar_image_clusters -> similar_image_members -> cluster_events
+files (tombstones) -> figures, face_scans; file_places; similar_image_clusters -> similar_image_members
+-> cluster_events
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from jobs.similar_images.groups import drop_removed_members
 from schemas.cluster_kinds import GROUPS
 from schemas.contract import TIMESTAMP
 from schemas.errors import UsageError
+from schemas.face_scans import FACE_SCANS
 from schemas.figures import FIGURES
 from schemas.files import FILES
 from schemas.keys import FILE_KEY
@@ -48,6 +50,7 @@ def remove_files(run: Run, config: RemoveFiles) -> None:
     retry_conflicts(lambda: _bury(run, config))
     run.progress.stage("faces", 40)
     retry_conflicts(lambda: _drop_faces(run, config))
+    retry_conflicts(lambda: _drop_scans(run, config))
     run.progress.stage("places", 60)
     retry_conflicts(lambda: refresh_file_places(run))
     run.progress.stage("similar images", 80)
@@ -72,6 +75,13 @@ def _drop_faces(run: Run, config: RemoveFiles) -> None:
     step = Step.pin(run.lake, FIGURES, run.run_id, dry_run=run.dry_run)
     faces = run.lake.load_keys(FIGURES, step.base, _removed(run, config), on=FILE_KEY, columns=FIGURES.names)
     run.ledger.wrote(FIGURES, apply_changes(step, with_action(faces, "delete")))
+
+
+def _drop_scans(run: Run, config: RemoveFiles) -> None:
+    """Forgets that faces were looked for in the files, so that they are if the files come back."""
+    step = Step.pin(run.lake, FACE_SCANS, run.run_id, dry_run=run.dry_run)
+    scans = run.lake.load_keys(FACE_SCANS, step.base, _removed(run, config), on=FILE_KEY, columns=FACE_SCANS.names)
+    run.ledger.wrote(FACE_SCANS, apply_changes(step, with_action(scans, "delete")))
 
 
 def _removed(run: Run, config: RemoveFiles) -> pa.Table:

@@ -88,7 +88,7 @@ def _look(lake: Lake, config: SyncBindings, binding: Row, now: datetime) -> Work
     known = read_listing(lake, binding)
     if json.loads(binding["options"])["format"] == "photos":
         allowed = config.allow_mass_removal
-        return look_at_folder(binding, known, now=now, grace=config.patience, allow_mass_removal=allowed)
+        return look_at_folder(lake, binding, known, now=now, grace=config.patience, allow_mass_removal=allowed)
     return look_at_table(binding, known, now=now, grace=config.patience)
 
 

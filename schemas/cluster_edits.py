@@ -4,6 +4,16 @@ import pyarrow as pa
 
 from schemas.contract import DATASET, LABELS, PROJECT, TIMESTAMP, Column, Contract
 
+FIGURE_PLACE = pa.struct(
+    [
+        pa.field("uri", pa.string()),
+        pa.field("content_hash", pa.string()),
+        pa.field("perceptual_hash", pa.string()),
+        *(pa.field(side, pa.float32()) for side in ("left", "top", "right", "bottom")),
+    ]
+)
+"""Where a face was: the picture (uri, content, look), and its box as shares of the picture's width and height."""
+
 CLUSTER_EDITS = Contract(
     name="cluster_edits",
     row="change that a person made to a cluster",
@@ -52,6 +62,12 @@ CLUSTER_EDITS = Contract(
             pa.list_(pa.string()),
             "erase: the faces, each as the SHA-256 of 'project LF dataset LF figure_id'; never taken in again, unless "
             "the person is undeleted later",
+        ),
+        Column(
+            "figure_places",
+            pa.list_(FIGURE_PLACE),
+            "erase: where the faces were, as far as it is known: what is found there again, or in a copy of "
+            "the picture, is not taken in",
         ),
         Column("edit_time", TIMESTAMP, "When, by the editor's clock", nullable=False),
     ),

@@ -14,6 +14,11 @@ DATASETS = Contract(
         DATASET,
         Column("template_id", pa.string(), "Workflow template, as in IMM"),
         Column("description", pa.string(), "What the dataset is, in its owner's words"),
+        Column(
+            "faces", pa.string(), "Family of models by which faces are looked for in its pictures; null: they are not"
+        ),
+        Column("faces_set_by", pa.string(), "Who last switched that on or off: LAKEALBUM_USER, or the account's name"),
+        Column("faces_run_id", pa.string(), "The run that did (see runs)"),
         Column("create_time", TIMESTAMP, "When the dataset was first used", nullable=False),
         Column("update_time", TIMESTAMP, "When this row last changed", nullable=False),
     ),

@@ -7,6 +7,9 @@ from schemas.contract import BUCKET, DATASET, PROJECT, RUN_ID, TIMESTAMP, Column
 BOUNDARY = pa.struct([pa.field(side, pa.int32()) for side in ("left", "top", "width", "height")])
 HEAD_POSE = pa.struct([pa.field(angle, pa.float32()) for angle in ("yaw", "pitch", "roll")])
 
+FOUND_ID = "Face-"
+"""Begins the ids of faces that `index --faces` found."""
+
 MIN_SIDE = 75
 MAX_ANGLE = 30.0
 MIN_QUALITY = 0.8
@@ -39,6 +42,12 @@ FIGURES = Contract(
         Column("gender", pa.string(), "Estimated: male or female"),
         Column("age", pa.int32(), "Estimated age, years"),
         Column("embedding", pa.list_(pa.float32()), "Embedding of the face, any dimension"),
+        Column(
+            "model",
+            pa.string(),
+            "Model that made the embedding, family/version: by `index --faces`, or as the source says; null where it "
+            "says nothing",
+        ),
         Column(
             "attributes",
             pa.string(),

@@ -18,6 +18,7 @@ from schemas.contract import LEVELS, Contract
 from schemas.dataset_state import DATASET_STATE
 from schemas.datasets import DATASETS
 from schemas.errors import UsageError
+from schemas.face_scans import FACE_SCANS
 from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
@@ -50,6 +51,7 @@ TABLES: dict[str, Contract] = {
         FILE_PLACES,
         FILE_FEATURES,
         FIGURES,
+        FACE_SCANS,
         AREAS,
         AREA_INDEX,
         PLACE_DAYS,

@@ -16,6 +16,7 @@ RUNS = Contract(
         Column("job", pa.string(), "Name of the job", nullable=False),
         Column("project_name", pa.string(), "Project", nullable=False),
         Column("parameters", pa.string(), "What the job was asked to do, JSON", nullable=False),
+        Column("started_by", pa.string(), "Who started it: LAKEALBUM_USER, or the account's name"),
         Column("config_hash", pa.string(), "SHA-256 of the parameters", nullable=False),
         Column("code_version", pa.string(), "Version of LakeAlbum", nullable=False),
         Column("inputs", VERSIONS, "Tables read, and the version of each"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from contextlib import nullcontext
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,18 +15,13 @@ from jobs.bindings.moves import find_moves, follow_moves, live_files, move_files
 from jobs.bindings.planning import UNREADABLE
 from jobs.bindings.storing import index_config, remove_live
 from jobs.bindings.work import Seen, Work, listing_after, scope_of, whole, without
-from jobs.index_files import take_in
+from jobs.index_files import catch_up, choose_faces, take_in_pictures
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.lake import select_rows
 from jobs.runtime.runs import Run
-from jobs.runtime.session import planned_for_few_rows
-from jobs.sources.sources import read_photos
 from schemas.rejected import REJECTED
 from transforms.pictures.listings import list_touched
-
-FEW_PICTURES = 1_000
-"""Files up to which reading them takes less time than planning for many."""
 
 
 def sync_folder(run: Run, work: Work) -> Seen:
@@ -45,12 +39,13 @@ def sync_folder(run: Run, work: Work) -> Seen:
     changed = plan.to_read["uri"].to_pylist()
     pictures = list_touched(work.uris, changed=changed, gone=plan.expired["uri"].to_pylist())
     pictures = _without_moved(pictures, moves["moved_to"])
+    index = index_config(run, binding)
+    family = choose_faces(run, index)
     if pictures.num_rows:
         run.progress.stage(f"{binding['source']}: reading {pictures.num_rows:,} files", 20)
-        index = index_config(run, binding)
-        with planned_for_few_rows(run.lake.spark) if pictures.num_rows <= FEW_PICTURES else nullcontext():
-            raw = read_photos(run.lake.spark, pictures, index.reading, root=binding["source"])
-            take_in(run, index, raw, binding["source"], stage=60)
+        take_in_pictures(run, index, pictures, binding["source"], family=family, stage=60)
+    if family and work.faces:
+        catch_up(run, index, family, among=work.uris)
     work.done.removed = remove_live(run, binding, gone["uri"])
     run.progress.stage(f"{binding['source']}: finding places", 90)
     retry_conflicts(lambda: refresh_file_places(run))

@@ -1,7 +1,7 @@
 """Files that were moved: known by their content, and followed in every table that names them by uri.
 
-files (the row under its new uri; a tombstone that names it under the old one) -> file_features, figures, and the
-members of clusters. `file_places` follows `files` as ever.
+files (the row under its new uri; a tombstone that names it under the old one) -> file_features, figures,
+face_scans, and the members of clusters. `file_places` follows `files` as ever.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from jobs.bindings.planning import Plan
 from jobs.runtime.commits import Step, apply_changes, retry_conflicts
 from jobs.runtime.runs import Run
 from schemas.contract import TIMESTAMP, Contract
+from schemas.face_scans import FACE_SCANS
 from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
 from schemas.file_features import FILE_FEATURES
@@ -29,7 +30,7 @@ from transforms.pictures.contents import CONTENT_SCHEMA, hash_batches, hash_cont
 from transforms.tables.actions import ACTION
 from transforms.tables.keyed import anti_join, inner_join, is_among, union_by_name, with_action, with_columns
 
-FOLLOWING = (FILE_FEATURES, FIGURES, SIMILAR_IMAGE_MEMBERS, FIGURE_MEMBERS)
+FOLLOWING = (FILE_FEATURES, FIGURES, FACE_SCANS, SIMILAR_IMAGE_MEMBERS, FIGURE_MEMBERS)
 """Tables that name files by uri and are not computed anew from `files`."""
 MOVES_SCHEMA = pa.schema([("uri", pa.string()), ("moved_to", pa.string())])
 HASHED_HERE = 256 << 20

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog.bindings import LISTING_SCHEMA
-from catalog.lake import Row, Scope
+from catalog.face_scans import pending_pictures, wanted_family
+from catalog.lake import Lake, Row, Scope
 from jobs.bindings.planning import Plan, plan_sync
 from jobs.bindings.scanning import Scan, scan_folder, table_version
 
@@ -46,11 +47,13 @@ class Work:
     """What the source is now, where it is a table."""
     uris: pa.ChunkedArray = field(default_factory=lambda: NO_URIS)
     """The files that a folder holds now."""
+    faces: bool = False
+    """Whether pictures that are there are still to be looked at for faces."""
 
     @property
     def needs_run(self) -> bool:
         """Whether there is more to do than to write down what was listed."""
-        return self.plan.needs_run or self.version != self.binding["source_version"]
+        return self.plan.needs_run or self.faces or self.version != self.binding["source_version"]
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,30 @@ class Seen:
     gone: list[str]
 
 
-def look_at_folder(binding: Row, known: pa.Table, *, now: datetime, grace: timedelta, allow_mass_removal: bool) -> Work:
+def look_at_folder(
+    lake: Lake, binding: Row, known: pa.Table, *, now: datetime, grace: timedelta, allow_mass_removal: bool
+) -> Work:
     """What there is to do for a folder, by its listing alone; `known` is what it listed before (LISTING_SCHEMA)."""
     options, source = json.loads(binding["options"]), binding["source"]
     scan = scan_folder(source, include=tuple(options.get("include", ())), exclude=tuple(options.get("exclude", ())))
     plan = plan_sync(scan, known, source=source, now=now, grace=grace, allow_mass_removal=allow_mass_removal)
     counts = {"new": plan.new.num_rows, "changed": plan.changed.num_rows, "missing": plan.waiting}
     done = outcome(binding, listed=plan.listed, removed=plan.expired.num_rows, **counts)
-    return Work(binding, plan, done, uris=scan.files["uri"])
+    uris = scan.files["uri"]
+    return Work(binding, plan, done, uris=uris, faces=_lacks_faces(lake, binding, uris))
+
+
+def _lacks_faces(lake: Lake, binding: Row, uris: pa.ChunkedArray) -> bool:
+    """Whether a dataset wants faces, and files of a folder that are there were not looked at by its models."""
+    project, dataset, options = binding["project_name"], binding["dataset_name"], json.loads(binding["options"])
+    kept = wanted_family(lake, project, dataset)
+    if not options.get("faces", kept is not None):
+        return False
+    from jobs.people.face_models import DEFAULT_FAMILY, read_family  # they load numba, which few syncs need
+
+    family = options.get("face_models") or kept or DEFAULT_FAMILY
+    pending = pending_pictures(lake, project, dataset, read_family(family).model)
+    return bool(pc.any(pc.is_in(pending, value_set=whole(uris))).as_py())
 
 
 def look_at_table(binding: Row, known: pa.Table, *, now: datetime, grace: timedelta) -> Work:

@@ -77,7 +77,7 @@ class JobConfig(BaseModel):
         return value
 
 
-Sources = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(lambda uris: tuple(map(source_uri, uris)))]
+Sources = Annotated[tuple[str, ...], AfterValidator(lambda uris: tuple(map(source_uri, uris)))]
 """Files, folders or tables that a job reads."""
 
 

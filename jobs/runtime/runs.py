@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import logging
@@ -105,6 +106,16 @@ def airflow_tags(environment: Mapping[str, str]) -> dict[str, str]:
     """
     told = {name.removeprefix(AIRFLOW).lower(): text for name, text in environment.items() if name.startswith(AIRFLOW)}
     return {f"airflow.{name}": text for name, text in sorted(told.items()) if text and name != "dag_email"}
+
+
+def user_name() -> str:
+    """Who starts runs here: LAKEALBUM_USER, else the name of the account, else its number."""
+    if named := os.environ.get("LAKEALBUM_USER"):
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as containers have it
+        return f"uid {os.getuid()}"
 
 
 @contextmanager
@@ -226,6 +237,7 @@ class _Record:
             "job": self.job,
             "project_name": self.config.project,
             "parameters": self.parameters,
+            "started_by": user_name(),
             "config_hash": hashlib.sha256(self.parameters.encode()).hexdigest(),
             "code_version": full_version(),
             "inputs": dict(ledger.inputs),

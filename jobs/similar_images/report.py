@@ -5,9 +5,6 @@ clusters, some at a time -> what is known of their pictures -> thumbnails -> a p
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,10 +19,11 @@ from catalog.lake import Lake, Row, Scope
 from catalog.paging import Order, check_among
 from catalog.similar_images import KINDS, SimilarImageQuery, query_similar_images
 from catalog.sql import relation
+from jobs.pages.page import page_foot, page_head
+from jobs.pages.thumbnails import Thumbnail, ThumbnailReader, Unreadable, placeholder, stored_thumbnail
+from jobs.pages.writing import write_page
 from jobs.runtime.progress import Progress
-from jobs.similar_images.page import Group, Picture, group_section, page_foot, page_head
-from jobs.similar_images.thumbnails import Thumbnail, ThumbnailReader, Unreadable, placeholder, stored_thumbnail
-from schemas.errors import UsageError
+from jobs.similar_images.page import HINT, Group, Picture, group_section
 from schemas.file_features import THUMBNAIL_SIDE
 
 CLUSTERS_AT_ONCE = 20
@@ -58,12 +56,7 @@ class Known:
         return self.pairs.get((dataset, min(one, other), max(one, other)))
 
 
-@click.group()
-def report() -> None:
-    """Write a page to review clusters on."""
-
-
-@report.command("similar-images")
+@click.command("similar-images")
 @click.option("--out", required=True, metavar="FILE", help="HTML file to write; it replaces one that is there.")
 @click.option("--kind", "kinds", multiple=True, help=f"{', '.join(KINDS)}; repeatable.  [default: all]")
 @click.option("--sort", default="files", show_default=True, help=f"{', '.join(SORT_NAMES)}.")
@@ -106,21 +99,18 @@ def write_report(lake: Lake, query: SimilarImageQuery, out: Path, max_clusters: 
     Memory: the rows of `CLUSTERS_AT_ONCE` clusters and the thumbnails of one.
     """
     tally = Tally(options=("--lake", lake.root, "--project", query.scope.project))
-    try:
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=out.parent) as folder:
-            body, page = Path(folder, "body"), Path(folder, "page")
-            working = Progress("report similar-images")
-            with body.open("w", encoding="utf-8") as file, ThumbnailReader() as thumbnails, working:
-                for row, known in _clusters(lake, query, max_clusters, tally):
-                    working.stage(f"{tally.clusters:,} clusters", 100 * tally.clusters // max_clusters)
-                    file.write(group_section(_group(lake, row, known, thumbnails, tally), tally.clusters))
-            with page.open("w", encoding="utf-8") as file, body.open(encoding="utf-8") as written:
-                file.write(page_head("Similar images", _facts(lake, query, tally)))
-                shutil.copyfileobj(written, file)
-                file.write(page_foot(is_empty=not tally.clusters))
-            page.replace(out)
-    except (FileNotFoundError, NotADirectoryError, PermissionError, IsADirectoryError) as error:
-        raise UsageError(f"--out {os.fspath(out)!r} cannot be written: {error.strerror}") from error
+
+    def sections(thumbnails: ThumbnailReader, working: Progress) -> Iterator[str]:
+        for row, known in _clusters(lake, query, max_clusters, tally):
+            working.stage(f"{tally.clusters:,} clusters", 100 * tally.clusters // max_clusters)
+            yield group_section(_group(lake, row, known, thumbnails, tally), tally.clusters)
+
+    def ends() -> tuple[str, str]:
+        empty = "" if tally.clusters else "There are no similar images to review."
+        return page_head("Similar images", _facts(lake, query, tally), hint=HINT), page_foot(empty=empty)
+
+    with ThumbnailReader() as thumbnails, Progress("report similar-images") as working:
+        write_page(out, sections(thumbnails, working), ends=ends)
     return tally
 
 

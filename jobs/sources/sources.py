@@ -49,6 +49,8 @@ SMALL_SOURCE = 32 << 20
 """Bytes of a source up to which compiling its plans takes longer than to interpret them."""
 PICTURES_PER_TASK = 1000
 """Half a minute's work, so that a task that is lost costs little."""
+FACES = ("faces", "faces_model")
+"""Columns of pictures that are no file's: faces are never kept with refused rows."""
 HEADERS_PER_TASK = 10_000
 """Some seconds' work."""
 
@@ -75,7 +77,7 @@ def read_source(
         raise UsageError(f"--format {format!r}: {', '.join(FORMATS)} is accepted")
     format = format or detect_format(spark, uri)
     if format == "photos":
-        return _read_photos(spark, uri, reading, listed)
+        return read_photos(spark, list_photos(uri, listed), reading, root=uri)
     try:
         if format == "delta":
             return _with_rows(spark.read.format("delta").load(uri))
@@ -132,7 +134,11 @@ def detect_format(spark: SparkSession, uri: str) -> Format:
     return format
 
 
-def _read_photos(spark: SparkSession, uri: str, reading: Reading, listed: Callable[[Listing], None]) -> DataFrame:
+def list_photos(uri: str, listed: Callable[[Listing], None] = lambda listing: None) -> pa.Table:
+    """The photos and videos of a folder (LISTING_SCHEMA); `listed` is told of what else there is.
+
+    Raises SourceError where it can't be listed, or holds none.
+    """
     try:
         listing = list_pictures(uri)
     except (OSError, pa.ArrowException) as error:
@@ -143,17 +149,20 @@ def _read_photos(spark: SparkSession, uri: str, reading: Reading, listed: Callab
         raise SourceError(
             f"{uri} holds no photo or video; files ending in {', '.join(sorted(MEDIA_SUFFIXES))} are read"
         )
-    return read_photos(spark, pictures, reading, root=uri)
+    return pictures
 
 
-def read_photos(spark: SparkSession, pictures: pa.Table, reading: Reading, *, root: str) -> DataFrame:
-    """The rows of some photos and videos (`LISTING_SCHEMA`) under `root`, as `read_source` gives them."""
+def read_photos(spark: SparkSession, pictures: pa.Table, reading: Reading, *, root: str | None = None) -> DataFrame:
+    """The rows of some photos and videos (`LISTING_SCHEMA`, and `KNOWN`) under `root`, as `read_source` gives them;
+    and `FACES`.
+    """
     per_task = PICTURES_PER_TASK if reading.hashes else HEADERS_PER_TASK
     tasks = max(spark.sparkContext.defaultParallelism, pictures.num_rows // per_task)
     files = spark.createDataFrame(pictures).repartition(tasks, "shot_group").sortWithinPartitions("shot_group", "uri")
     read = read_pictures(files, reading, root=root)
-    rows = read.withColumn(ROW, row_json(read.drop(*PIXEL_FEATURES)))
+    rows = read.withColumn(ROW, row_json(read.drop(*PIXEL_FEATURES, *FACES)))
     rows = rows.drop(*(() if reading.hashes else PIXEL_FEATURES), *(() if reading.turned else ["turned_hashes"]))
+    rows = rows if reading.faces else rows.drop(*FACES)
     return rows.withColumnsRenamed({"error_code": REASON, "error_message": MESSAGE})
 
 

@@ -16,6 +16,7 @@ from catalog.paging import Page
 from jobs.cluster_figures import what_changed
 from jobs.people.waiting import WAITING
 from jobs.runtime.runs import print_result
+from schemas.errors import UsageError
 from tests.jobs.albums import PROJECT, WAYS, Album, Row
 
 SCOPE = Scope(PROJECT, ("ada",))
@@ -161,3 +162,41 @@ def test_faces_whose_files_are_not_indexed_are_counted_and_join_once_they_are(
     index(album, faces)
     assert WAITING not in album.cluster_figures().ledger.row_counts
     assert set(people(album)) == {frozenset(B)}
+
+
+def at_cosine(cosine: float, names: list[str], **more: object) -> list[Row]:
+    """Good faces of which every two have this cosine."""
+    own = np.eye(64)[: len(names) + 1]
+    rows = np.sqrt(cosine) * own[-1] + np.sqrt(1 - cosine) * own[:-1]
+    return [face(name, **more, embedding=row.tolist()) for name, row in zip(names, rows, strict=True)]
+
+
+@WAYS
+def test_faces_are_grouped_by_the_profile_of_their_model_and_of_one_alone(tmp_path: Path, way: Row) -> None:
+    """Three faces that are one person by the defaults, and not by SFace's profile, whose strangers are more alike."""
+    album = Album(tmp_path, way)
+    no_model = at_cosine(0.37, ["a1", "a2", "a3"], age=None, gender=None)
+    ours, strange = ({"model": model, "age": None} for model in ("yunet-sface/1", "somebody-elses/3"))
+    index(album, no_model)
+    for dataset, faces in (
+        ("bob", at_cosine(0.37, ["b1", "b2", "b3"], **ours)),
+        ("cleo", at_cosine(0.37, ["c1", "c2", "c3"], **strange)),
+        ("dora", at_cosine(0.50, ["x1", "x2", "x3"], **ours)),
+    ):
+        rows = [row | {"dataset_name": dataset} for row in faces]
+        album.deliver([{"dataset_name": dataset, "uri": row["uri"], "media_type": "image"} for row in rows])
+        album.deliver_faces(rows)
+    album.cluster_figures()
+    assert set(people(album)) == {frozenset(f"{name}{n}" for n in (1, 2, 3)) for name in "acx"}
+    [unaged] = [row for row in live(album).values() if row["dataset_name"] == "ada"]
+    assert [unaged[name] for name in ("min_age", "max_age", "average_age", "gender")] == [None] * 4
+    by_gender = query_figures(Lake(album.lake), FigureQuery(Scope(PROJECT, ()), sort="Gender")).rows
+    assert [row["gender"] for row in by_gender] == [None, "female", "female"]
+
+    album.deliver_faces([no_model[0] | {"model": "yunet-sface/1"}])
+    told = r"'ada' has faces of 2 models.*2 of no model that is named, 1 of yunet-sface/1\. .*index --faces --again"
+    with pytest.raises(UsageError, match=told):
+        album.cluster_figures()
+    album.deliver_faces([row | {"model": "yunet-sface/1"} for row in no_model])
+    album.cluster_figures()
+    assert {frozenset(faces) for faces in people(album)} >= {frozenset({"c1", "c2", "c3"})}

@@ -28,10 +28,13 @@ ADDED = {
         *("time_source", "location_source", "description", "shot_id", "warning"),
     },
     "file_places": {"shot_id"},
-    "figures": {"attributes"},
+    "figures": {"attributes", "model"},
+    "datasets": {"faces", "faces_set_by", "faces_run_id"},
+    "runs": {"started_by"},
+    "cluster_edits": {"figure_places"},
 }
 """Columns that the second version has more."""
-NEW = {"file_edits", "bindings", "binding_files"}
+NEW = {"file_edits", "bindings", "binding_files", "face_scans"}
 
 
 def of_version_one(contract: Contract) -> Contract:

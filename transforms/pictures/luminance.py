@@ -1,6 +1,8 @@
-"""Pictures as grey ones of moderate size: all that their hashes and their score look at."""
+"""Pictures as grey ones of moderate size, all that hashes and scores look at; and in colour, as faces need them."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from PIL import Image
@@ -23,6 +25,43 @@ def reduced_luminance(image: Image.Image) -> Image.Image:
     image.load()
     grey = _grey(image)
     return grey.reduce(factor) if (factor := min(grey.size) // SHORTER_SIDE) > 1 else grey
+
+
+MAX_COLOUR_PIXELS = 2**25
+"""Pixels of a picture in colour, at most: 96 MB."""
+
+
+def draft_colours(image: Image.Image) -> None:
+    """Asks a JPEG that is not decoded yet for a half, a quarter or an eighth of its size, where it is too large."""
+    factor = 1
+    while image.width * image.height > MAX_COLOUR_PIXELS * factor**2 and factor < 8:
+        factor *= 2
+    if factor > 1:
+        image.draft("RGB", (image.width // factor, image.height // factor))
+
+
+def reduced_colours(image: Image.Image) -> Image.Image:
+    """A picture in mode `RGB`, of at most `MAX_COLOUR_PIXELS`: averaged over squares where it has more.
+
+    What is transparent becomes white; modes that have more than eight bits, or none of the usual colours, become grey.
+    Raises what decoding raises. Memory: the whole picture and up to 7 bytes a pixel more.
+    """
+    image.load()
+    if (area := image.width * image.height) > MAX_COLOUR_PIXELS:
+        image = _plain_colours(image) if image.mode in ("P", "PA", "1") else image
+        image = image.reduce(math.ceil(math.sqrt(area / MAX_COLOUR_PIXELS)))
+    return _plain_colours(image)
+
+
+def _plain_colours(image: Image.Image) -> Image.Image:
+    if image.mode == "LAB" or image.mode.startswith("I") or image.mode == "F":
+        return _grey(image).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    seen = image.convert("RGBA")
+    white = Image.new("RGB", seen.size, (255, 255, 255))
+    white.paste(seen, mask=seen.getchannel("A"))
+    return white
 
 
 def _grey(image: Image.Image) -> Image.Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import BinaryIO
 
@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, JpegImagePlugin, features
 from transforms.pictures.formats import RAW_CONTENT
 from transforms.pictures.heif_decoder import HeifDecoder
 from transforms.pictures.image_score import jpeg_quality
-from transforms.pictures.luminance import reduced_luminance
+from transforms.pictures.luminance import draft_colours, reduced_colours, reduced_luminance
 from transforms.pictures.photos import DECODE_ERRORS, quiet_pillow
 from transforms.pictures.raw import find_previews
 
@@ -48,11 +48,13 @@ _TURNS = {
 class Pixels:
     """A picture's reduced luminance (see `luminance`), turned as displayed; of animations the first frame.
 
-    `jpeg_quality` is what its compression stands for; None for other formats.
+    `jpeg_quality` is what its compression stands for; None for other formats. `colours` is the picture itself, turned
+    too, if it was asked for (see `reduced_colours`).
     """
 
     luminance: Image.Image
     jpeg_quality: float | None
+    colours: Image.Image | None = None
 
 
 class PixelReader(AbstractContextManager["PixelReader"]):
@@ -67,42 +69,59 @@ class PixelReader(AbstractContextManager["PixelReader"]):
         self._heif.close()
 
     def read(
-        self, file: BinaryIO, content_type: str, *, size: int, pixels: int, orientation: int | None = None
+        self,
+        file: BinaryIO,
+        content_type: str,
+        *,
+        size: int,
+        pixels: int,
+        orientation: int | None = None,
+        colours: bool = False,
     ) -> Pixels | None:
         """The pixels of a photo of `size` bytes whose header, which is sound, announces `pixels` pixels.
 
         Of a raw file, those of its largest preview, turned by the file's `orientation` unless it has one itself.
+        With `colours`, a picture is decoded once for both; luminances then differ by a unit or two, as they are
+        reduced from the whole picture, and a hash by a bit or two.
 
         None for what can't be decoded here although it may be right: no decoder, no preview, or too large for one.
         Raises one of `DECODE_ERRORS` for broken pixels. Memory: see `reduced_luminance`; up to 1 GB, for a baseline
-        JPEG a 64th.
+        JPEG a 64th; with `colours` half a GB for one, and 96 MB are kept.
         """
         if content_type in RAW_CONTENT:
-            return _read_preview(file, orientation)
+            return _read_preview(file, orientation, colours)
         if size > MAX_DECODED_BYTES or content_type == "image/jxl":
             return None
         if content_type in ("image/heic", "image/heif"):
-            luminance = self._heif.decode(file, size) if pixels <= MAX_DECODED_PIXELS else None
-            return Pixels(luminance, None) if luminance else None
+            decoded = self._heif.decode_with(file, size, colours=colours) if pixels <= MAX_DECODED_PIXELS else None
+            return Pixels(decoded[0], None, decoded[1]) if decoded else None
         if content_type == "image/avif" and not features.check("avif"):
             return None
         file.seek(0)
-        return _decode(file, _FORMATS[content_type], pixels)
+        return _decode(file, _FORMATS[content_type], pixels, colours=colours)
 
 
-def _decode(file: BinaryIO, kind: str, pixels: int, orientation: int | None = None) -> Pixels | None:
+def _decode(
+    file: BinaryIO, kind: str, pixels: int, orientation: int | None = None, *, colours: bool = False
+) -> Pixels | None:
     with quiet_pillow(), Image.open(file, formats=(kind,)) as image:
         tables = list(image.quantization.values()) if isinstance(image, JpegImagePlugin.JpegImageFile) else []
         is_reduced = bool(tables) and "progressive" not in image.info
         if pixels > (MAX_REDUCED_PIXELS if is_reduced else MAX_DECODED_PIXELS):
             return None
         quality = jpeg_quality(tables[0]) if tables else None
+        whole = None
+        if colours:
+            draft_colours(image)
+            whole = reduced_colours(image)
         luminance = reduced_luminance(image)
         turn = _TURNS.get(_orientation(image) or orientation or 1)
-        return Pixels(luminance.transpose(turn) if turn is not None else luminance, quality)
+        if turn is not None:
+            luminance, whole = luminance.transpose(turn), whole and whole.transpose(turn)
+        return Pixels(luminance, quality, whole)
 
 
-def _read_preview(file: BinaryIO, orientation: int | None) -> Pixels | None:
+def _read_preview(file: BinaryIO, orientation: int | None, colours: bool) -> Pixels | None:
     """The pixels of the largest preview in a raw file that can be decoded; of a plain TIFF, its own."""
 
     def at(offset: int, size: int) -> bytes:
@@ -112,19 +131,19 @@ def _read_preview(file: BinaryIO, orientation: int | None) -> Pixels | None:
     head = at(0, 12)
     for preview in find_previews(at, head):
         with suppress(*DECODE_ERRORS):
-            if pixels := _decode_any(io.BytesIO(preview), "JPEG", orientation):
+            if pixels := _decode_any(io.BytesIO(preview), "JPEG", orientation, colours=colours):
                 return pixels
     if head[:4] in (b"II*\0", b"MM\0*"):
         with suppress(*DECODE_ERRORS):
-            return _decode_any(file, "TIFF")
+            return _decode_any(file, "TIFF", colours=colours)
     return None
 
 
-def _decode_any(file: BinaryIO, kind: str, orientation: int | None = None) -> Pixels | None:
+def _decode_any(file: BinaryIO, kind: str, orientation: int | None = None, *, colours: bool = False) -> Pixels | None:
     """The pixels of a picture of any size; its compression tells nothing of the file's quality."""
     width, height = _size(file, kind)
-    pixels = _decode(file, kind, width * height, orientation)
-    return Pixels(pixels.luminance, None) if pixels else None
+    pixels = _decode(file, kind, width * height, orientation, colours=colours)
+    return replace(pixels, jpeg_quality=None) if pixels else None
 
 
 def _size(file: BinaryIO, kind: str) -> tuple[int, int]:

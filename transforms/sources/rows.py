@@ -139,6 +139,7 @@ def judge_figures(
     judgement.require("gender", matching(read_name, "^(male|female)$"), "string", "male or female")
     judgement.require("age", whole_number_within(0, 150), "int", "whole years from 0 to 150")
     _read_attributes(judgement)
+    judgement.require_text("model")
     judgement.require("embedding", read_embedding, "array<float>", "a list of finite 32-bit numbers")
     judged = give_verdict(given, judgement, source=source, project=project)
     if refuse is not None:

@@ -74,6 +74,7 @@ FIGURE_FIELDS = (
     "gender",
     "age",
     "attributes",
+    "model",
     "embedding",
     "update_time",
 )

@@ -18,8 +18,9 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from catalog.similar_images import Marks, find_cluster, update_cluster
 from jobs.cli.main import lakealbum, run
-from jobs.similar_images.page import Group, Picture, group_section, page_foot, page_head, quoted
-from jobs.similar_images.thumbnails import EDGE, Thumbnail, ThumbnailReader, Unreadable, placeholder, stored_thumbnail
+from jobs.pages.page import page_foot, page_head, quoted
+from jobs.pages.thumbnails import EDGE, Thumbnail, ThumbnailReader, Unreadable, placeholder, stored_thumbnail
+from jobs.similar_images.page import Group, Picture, group_section
 from tests.catalog.conftest import DAY, NOON, LakeMaker, empty_lake, group_id, look, maker  # noqa: F401
 
 CHROMIUM = next(
@@ -331,6 +332,6 @@ def test_a_page_of_many_pictures_is_written_as_it_is_made() -> None:
     group = Group(
         "SimilarImageCluster-1", None, "ada", "copies", 500, "today", "oss://b/a.jpg", [picture], ["--lake", "l"]
     )
-    text = page_head("A", ["b"]) + group_section(group, 1) + page_foot(is_empty=False)
+    text = page_head("A", ["b"], hint="c") + group_section(group, 1) + page_foot()
     assert "and 499 more" in text
     assert text.count("<section") == text.count("</section>") == 1
