@@ -42,7 +42,6 @@ install --no-deps "$work/source" || skip 'setuptools cannot be installed'
 # What the DAGs need: the command and spark-submit on PATH, a pool, a master, a source that is bound.
 mkdir -- "$work/bin" "$work/dags"
 ln -s -- "$LAKEALBUM_EXECUTABLE" "$work/bin/lakealbum"
-ln -s -- "$venv/bin/spark-submit" "$work/bin/spark-submit"
 cp integrations/airflow/examples/*.py "$work/dags"
 "$venv/bin/python" -m zipfile -c "$LAKEALBUM_ZIP" jobs transforms schemas catalog conf
 printf '%s\n' uri,media_type,produce_time,latitude,longitude \
@@ -52,7 +51,7 @@ printf '%s\n' uri,media_type,produce_time,latitude,longitude \
 "$LAKEALBUM_EXECUTABLE" bind "$work/files.csv" --dataset ada --lake "$LAKEALBUM_LAKE"
 
 export AIRFLOW_HOME=$work/home AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__DAGS_FOLDER=$work/dags
-export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS=True AIRFLOW__API__WORKERS=1 PATH=$work/airflow/bin:$work/bin:$PATH
+export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS=True AIRFLOW__API__WORKERS=1 PATH=$work/airflow/bin:$work/bin:$PATH:$venv/bin
 export AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY=5
 export AIRFLOW_CONN_SPARK_DEFAULT='{"conn_type": "spark", "host": "local[2]"}' PYSPARK_PYTHON=$venv/bin/python
 unset SPARK_HOME PYTHONPATH

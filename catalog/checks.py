@@ -255,7 +255,7 @@ def _edited() -> Iterator[Part]:
 def _counts_all(lake: Lake, row: Row) -> bool:
     """Whether a run took in or refused more or fewer rows than it read."""
     counts = row["row_counts"] or {}
-    refused = sum(rows for stage, rows in counts.items() if stage.startswith("rejected."))
+    refused = sum(counts.get(f"rejected.{reason}", 0) for reason in REASONS)
     return "input" in counts and counts["input"] != counts.get("accepted", 0) + refused
 
 
@@ -268,7 +268,7 @@ CHECKS = (
     Check(
         "file",
         "what is told of a file is of a file in `files`",
-        tuple(_orphans(table, "files", ("uri",)) for table in ("file_places", "file_features")),
+        tuple(_orphans(table, "files", ("uri",)) for table in ("file_places", "file_features", "face_scans")),
     ),
     Check(
         "member",

@@ -219,8 +219,8 @@ def _live_files() -> str:
     seen = {
         "custom_id": "CASE WHEN e_custom_id.custom_id IS NOT NULL "
         "THEN nullif(e_custom_id.custom_id, '') ELSE f.custom_id END",
-        "custom_labels": "CASE WHEN e_custom_labels.custom_labels IS NOT NULL THEN e_custom_labels.custom_labels "
-        "ELSE f.custom_labels END",
+        "custom_labels": "CASE WHEN e_custom_labels.custom_labels IS NOT NULL "
+        "THEN e_custom_labels.custom_labels ELSE f.custom_labels END",
         "time_source": f"CASE WHEN {is_timed} THEN 'edited' ELSE f.time_source END",
         "location_source": f"CASE WHEN {is_placed} THEN 'edited' ELSE f.location_source END",
         "update_time": "greatest(f.update_time, coalesce(l.edit_time, f.update_time))",
@@ -419,8 +419,8 @@ FROM cluster_events AS e
 LEFT JOIN runs AS r ON r.run_id = e.run_id
 UNION ALL
 SELECT kind, project_name, dataset_name, object_id, edit_time AS happened, action AS what,
-  coalesce(title, uri, figure_id) AS why, other_id, CAST(NULL AS VARCHAR) AS run_id,
-  CAST(NULL AS VARCHAR) AS job, CAST(NULL AS VARCHAR) AS parameters
+  coalesce(title, uri, figure_id) AS why, other_id, CAST(NULL AS STRING) AS run_id,
+  CAST(NULL AS STRING) AS job, CAST(NULL AS STRING) AS parameters
 FROM cluster_edits"""
 
 

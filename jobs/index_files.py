@@ -29,7 +29,7 @@ from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, Sources, build_config, job_options
 from jobs.people.erasures import read_erased
 from jobs.people.face_models import DEFAULT_FAMILY, check_installed, read_family
-from jobs.people.finding import portions, recipe, store_faces, switch_faces, with_known
+from jobs.people.finding import fetch_looks, portions, recipe, store_faces, switch_faces, with_known
 from jobs.people.waiting import WAITING, count_waiting
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
@@ -106,8 +106,8 @@ class IndexFiles(JobConfig):
 
     @model_validator(mode="after")
     def _faces_need_pictures(self) -> IndexFiles:
-        if not (self.source or self.again):
-            raise ValueError("a SOURCE must be given; --again may stand without one")
+        if not (self.source or self.again or self.faces is False):
+            raise ValueError("a SOURCE must be given; --again and --no-faces may stand without one")
         if (self.faces or self.again) and not self.hashes:
             raise ValueError("faces need whole files: --faces and --again without --no-hashes are accepted")
         if (self.faces or self.again) and self.rows == "figures":
@@ -205,7 +205,7 @@ def take_in_pictures(
             known = with_known(run, portion, project=config.project, dataset=dataset, model=looks.model)
             raw = run.cache(read_photos(spark, known, replace(config.reading, faces=looks), root=uri))
             take_in(run, config, _mapped(raw.drop(*FACES), config), uri, stage=stage)
-            store_faces(run, raw, listed=known, project=config.project, dataset=dataset, model=looks.model)
+            store_faces(run, fetch_looks(raw), listed=known, project=config.project, dataset=dataset, model=looks.model)
             done += portion.num_rows
 
 
@@ -222,7 +222,9 @@ def catch_up(run: Run, config: IndexFiles, family: str, *, among: pa.ChunkedArra
         for portion in portions(listing, parallelism=spark.sparkContext.defaultParallelism):
             run.progress.stage(f"faces: {done:,} of {len(uris):,} pictures", 70)
             raw = read_photos(spark, portion, replace(config.reading, faces=looks))
-            store_faces(run, raw, listed=portion, project=config.project, dataset=dataset, model=looks.model)
+            store_faces(
+                run, fetch_looks(raw), listed=portion, project=config.project, dataset=dataset, model=looks.model
+            )
             done += portion.num_rows
 
 

@@ -19,6 +19,7 @@ from schemas.contract import LEVELS, Contract
 from schemas.dataset_state import DATASET_STATE
 from schemas.datasets import DATASETS
 from schemas.errors import UsageError
+from schemas.face_scans import FACE_SCANS
 from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
@@ -190,17 +191,33 @@ _FIGURES = TableLineage(
         "object_id": transformation(SOURCE, "dataset_name", "uri", "file_uri"),
         "boundary": transformation(SOURCE, "boundary", "left", "top", "width", "height"),
         "head_pose": transformation(SOURCE, "head_pose", "yaw", "pitch", "roll"),
-        **read("face_quality", "gender", "age", "embedding", "attributes"),
+        **read("face_quality", "gender", "age", "embedding", "model", "attributes"),
         **made(CLOCK, "update_time"),
         **RUN,
     },
-    rows=by_filter(SOURCE, "update_time") + by_filter(CLUSTER_EDITS, "action", "figure_digests"),
+    rows=by_filter(SOURCE, "update_time") + by_filter(CLUSTER_EDITS, "action", "figure_digests", "figure_places"),
+)
+_FACE_SCANS = TableLineage(
+    {
+        **_DATASET_OF_SOURCE,
+        **same(SOURCE, "uri"),
+        "object_id": transformation(SOURCE, "dataset_name", "uri"),
+        **read("content_hash"),
+        **made("the family of models and its version", "model"),
+        "faces": aggregation(FIGURES, "figure_id", "model"),
+        **made(CLOCK, "update_time"),
+        **RUN,
+    },
+    rows=by_filter(SOURCE, "media_type", "content_type", "uri") + by_filter(DATASETS, "faces"),
 )
 _DATASETS = TableLineage(
     {
         **made("the option --project", "project_name"),
         "dataset_name": aggregation(SOURCE, "dataset_name"),
         **made("empty: see dataset_settings", "template_id", "description"),
+        **made("the options --faces and --face-models", "faces"),
+        **made("LAKEALBUM_USER, or the account's name", "faces_set_by"),
+        **made("the run's id", "faces_run_id"),
         **made(CLOCK, "create_time", "update_time"),
     }
 )
@@ -375,7 +392,7 @@ _SIMILAR_IMAGE_MEMBERS = TableLineage(
     rows=_GROUPED + by_filter(FILES, "deleted_time"),
 )
 _FACES = (
-    by_join(FIGURES, "embedding", "boundary", "head_pose", "face_quality")
+    by_join(FIGURES, "embedding", "model", "boundary", "head_pose", "face_quality")
     + by_join(FILES, "uri", "deleted_time")
     + by_join(CLUSTER_EDITS, "action", "object_id", "other_id", "figure_id", "figure_digests", "sequence")
 )
@@ -409,7 +426,7 @@ _FIGURE_MEMBERS = TableLineage(
     {
         **same(FIGURES, *FACE_KEY, "uri"),
         "object_id": identity(FIGURE_CLUSTERS, "object_id"),
-        "confidence": transformation(FIGURES, "embedding"),
+        "confidence": transformation(FIGURES, "embedding", "model"),
         "role": transformation(FIGURES, "boundary", "head_pose", "face_quality") + by_join(CLUSTER_EDITS, "action"),
         **RUN,
     },
@@ -469,6 +486,7 @@ LINEAGE: dict[str, TableLineage] = {
     FILE_PLACES.name: _FILE_PLACES,
     FILE_FEATURES.name: _FILE_FEATURES,
     FIGURES.name: _FIGURES,
+    FACE_SCANS.name: _FACE_SCANS,
     AREAS.name: _AREAS,
     AREA_INDEX.name: _AREA_INDEX,
     PLACE_DAYS.name: _PLACE_DAYS,

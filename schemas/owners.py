@@ -31,6 +31,7 @@ OWNERS: dict[str, Owner] = {
     ),
     "file_features": Owner(("index", "sync"), _BY_SOURCE),
     "figures": Owner(("index --rows figures", "remove", "erase figure"), _BY_SOURCE),
+    "face_scans": Owner(("index", "sync", "remove"), "with the faces: after each portion of pictures"),
     "areas": Owner(("boundaries",), "as of the last `boundaries` of each source"),
     "area_index": Owner(("boundaries",), "with the areas: the same run builds it"),
     "place_days": Owner((TRIPS,), f"as of the last `{TRIPS}` of any dataset of the project"),

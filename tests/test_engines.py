@@ -1,4 +1,4 @@
-"""Every table of a lake that the jobs wrote, read by Spark, by delta-rs and by DuckDB: the same rows."""
+"""Every table of a lake that the jobs wrote, read by Spark, delta-rs, DuckDB and Polars: the same rows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import duckdb_extension_delta
+import polars as pl
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, QueryBuilder
@@ -87,7 +88,9 @@ def test_all_engines_read_the_same_rows(
     by_duckdb = (
         duck.execute("SELECT * FROM delta_scan(?)", [where]).to_arrow_table().to_pylist(maps_as_pydicts="strict")
     )
+    by_polars = pl.scan_delta(where).collect().to_arrow().to_pylist(maps_as_pydicts="strict")
     assert as_counts(by_delta_rs) == as_counts(by_duckdb)
+    assert as_counts(by_polars) == as_counts(by_duckdb)
     assert as_counts([row.asDict() for row in by_spark]) == as_counts(by_duckdb)
     assert by_duckdb
 

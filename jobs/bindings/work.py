@@ -81,7 +81,7 @@ def _lacks_faces(lake: Lake, binding: Row, uris: pa.ChunkedArray) -> bool:
     """Whether a dataset wants faces, and files of a folder that are there were not looked at by its models."""
     project, dataset, options = binding["project_name"], binding["dataset_name"], json.loads(binding["options"])
     kept = wanted_family(lake, project, dataset)
-    if not options.get("faces", kept is not None):
+    if not options.get("faces", kept is not None) or not options.get("hashes", True):
         return False
     from jobs.people.face_models import DEFAULT_FAMILY, read_family  # they load numba, which few syncs need
 

@@ -7,6 +7,7 @@ again, and its faces have the ids that they had.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,7 +42,8 @@ MOST_PICTURES = 20_000
 LOOKED, FOUND, ERASED = "faces.pictures", "faces.found", "faces.erased"
 """Stages: pictures that were looked at, faces that were found, and those of them that stay out."""
 
-_TOLD = ("content_hash", "perceptual_hash", "perceptual_hash_quality", "faces", "faces_model")
+LOOKS = ("uri", "content_hash", "perceptual_hash", "perceptual_hash_quality", "faces")
+"""Columns of pictures that were looked at."""
 
 
 def recipe(spark: SparkSession, family: str, *, threads: int, device: Device) -> FaceRecipe:
@@ -49,27 +51,25 @@ def recipe(spark: SparkSession, family: str, *, threads: int, device: Device) ->
 
     Workers that do not see this machine's files are sent them by Spark, each once.
     """
+    found = recipe_here(family)
+    for part in (found.detector, found.embedder):
+        spark.sparkContext.addFile(part.path)
+    return replace(found, threads=threads, device=device)
+
+
+def recipe_here(family: str) -> FaceRecipe:
+    """How this machine looks for faces by a family, in one thread. Raises as `recipe` does."""
     model = read_family(family)
-    paths = [installed(family, file) for file in model.files.both]
-    for path in paths:
-        spark.sparkContext.addFile(str(path))
     detector, embedder = model.detector, model.embedder
+    paths = [str(installed(family, file)) for file in model.files.both]
+    digests = [file.sha256 for file in model.files.both]
     return FaceRecipe(
         model=model.model,
         detector=DetectorRecipe(
-            str(paths[0]),
-            model.files.detector.sha256,
-            detector.kind,
-            detector.side,
-            detector.least_score,
-            detector.overlap,
+            paths[0], digests[0], detector.kind, detector.side, detector.least_score, detector.overlap
         ),
-        embedder=EmbedderRecipe(
-            str(paths[1]), model.files.embedder.sha256, embedder.colours, embedder.mean, embedder.deviation
-        ),
+        embedder=EmbedderRecipe(paths[1], digests[1], embedder.colours, embedder.mean, embedder.deviation),
         length=embedder.length,
-        threads=threads,
-        device=device,
     )
 
 
@@ -121,14 +121,18 @@ def with_known(run: Run, pictures: pa.Table, *, project: str, dataset: str, mode
     return with_columns(pictures, {KNOWN: pa.array(values, pa.string())})
 
 
-def store_faces(run: Run, pictures: DataFrame, *, listed: pa.Table, project: str, dataset: str, model: str) -> None:
-    """Stores the faces of pictures that were looked at (rows of read_photos for `listed`), and that they were.
+def fetch_looks(pictures: DataFrame) -> pa.Table:
+    """What `store_faces` wants of pictures (rows of read_photos), those that could be read."""
+    readable = pictures.where(F.col(REASON).isNull() & (F.col("media_type") == "image"))
+    return from_frame(readable.select(*LOOKS))
+
+
+def store_faces(run: Run, rows: pa.Table, *, listed: pa.Table, project: str, dataset: str, model: str) -> None:
+    """Stores the faces of pictures that were looked at (LOOKS, read for `listed`), and that they were.
 
     What was found in them before by another model, or in another content, goes; a face that is where one was keeps its
     id. Faces that were erased stay out.
     """
-    readable = pictures.where(F.col(REASON).isNull() & (F.col("media_type") == "image"))
-    rows = from_frame(readable.select("uri", *_TOLD))
     if KNOWN in listed.column_names:
         known_of = left_join(rows.select(["uri"]), listed, on=("uri",), columns=(KNOWN,))[KNOWN]
         rows = rows.filter(pc.invert(pc.fill_null(pc.equal(rows["content_hash"], known_of), False)))

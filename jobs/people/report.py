@@ -89,10 +89,10 @@ def figures(
         told = {"Out": out, **counts, "MayBeTheSame": tally.pairs, "NotOpened": len(tally.failed)}
         click.echo(json.dumps(imm.answer(told), ensure_ascii=False, indent=2))
         return
-    amiss = f" {len(tally.failed):,} pictures could not be opened." if tally.failed else ""
+    amiss = f" {_counted(len(tally.failed), 'picture')} could not be opened." if tally.failed else ""
     click.echo(
-        f"{out}: {tally.people:,} people, {tally.shown:,} faces, {tally.doubtful:,} of them in doubt; "
-        f"{tally.pairs:,} pairs may be the same person.{amiss}"
+        f"{out}: {tally.people:,} people, {_counted(tally.shown, 'face')}, {tally.doubtful:,} of them in doubt; "
+        f"{_counted(tally.pairs, 'pair')} may be the same person.{amiss}"
     )
 
 
@@ -270,7 +270,11 @@ def _facts(lake: Lake, query: FigureQuery, tally: Tally) -> list[str]:
     if tally.doubtful:
         facts.append(f"{tally.doubtful:,} in doubt")
     if tally.pairs:
-        facts.append(f"{tally.pairs:,} pairs that may be the same person, at the end")
+        facts.append(f"{_counted(tally.pairs, 'pair')} that may be the same person, at the end")
     if tally.failed:
-        facts.append(f"{len(tally.failed):,} pictures could not be opened")
+        facts.append(f"{_counted(len(tally.failed), 'picture')} could not be opened")
     return [*facts, about, f"lake {lake.root}", f"made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -39,8 +39,8 @@ def needs_s3(uris: Iterable[str]) -> bool:
 def s3_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Spark's settings for S3 that follow from the variables that delta-rs and pyarrow read.
 
-    Python workers get these variables: they open pictures by pyarrow. S3A takes its keys from the environment by
-    itself, and gives them to executors.
+    Python workers get these variables, but those that name files: they open pictures by pyarrow. S3A takes its keys
+    from the environment by itself, and gives them to executors.
     """
     settings = {
         "spark.hadoop.fs.s3.impl": S3A,
@@ -55,8 +55,10 @@ def s3_settings(environment: Mapping[str, str]) -> dict[str, str]:
         settings["spark.hadoop.fs.s3a.connection.ssl.enabled"] = str(not endpoint.startswith("http://")).lower()
     if region := environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"):
         settings["spark.hadoop.fs.s3a.endpoint.region"] = region
-    workers = {name: value for name, value in environment.items() if name.startswith(_OF_WORKERS) and value}
-    return settings | {f"spark.executorEnv.{name}": value for name, value in workers.items()}
+    for name, value in environment.items():
+        if value and name.startswith(_OF_WORKERS) and not name.endswith("_FILE"):
+            settings[f"spark.executorEnv.{name}"] = value
+    return settings
 
 
 def with_s3(settings: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:

@@ -114,7 +114,7 @@ def test_live_files_are_those_of_queries(lake: Lake, read: Read) -> None:
     for row in rows:
         place = row["place"] or {}
         row |= {name: place.get(name) for name in (*LEVELS, "time_zone")}
-    assert {"mine", "source", None} == {row["custom_id"] for row in rows if row["uri"] in SAID}
+    assert {row["custom_id"] for row in rows if row["uri"] in SAID} == {"mine", "source", None}
     same(read("SELECT * FROM live_files"), rows, (*TABLES["files"].names, *LEVELS, "time_zone"))
 
 

@@ -189,7 +189,7 @@ def _record_delivery(album: Album, accepted: int) -> None:
         "parameters": '{"source": ["phone-export.jsonl", "old-disk.csv"]}',
         "config_hash": hashlib.sha256(b"delivery").hexdigest(),
         "code_version": "0",
-        "row_counts": {"input": accepted + len(refused), "accepted": accepted, **counts},
+        "row_counts": {"input": accepted + len(refused), "accepted": accepted, **counts, "rejected.inserted": 10},
         "start_time": now,
         "end_time": now,
         "status": "Succeeded",

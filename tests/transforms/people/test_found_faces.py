@@ -28,23 +28,10 @@ def looked_at(uri: str, *boxes: Box, **more: Any) -> dict[str, Any]:
         }
         for box in boxes
     ]
-    told = {
-        "bucket": 1,
-        "project_name": "p",
-        "dataset_name": "ada",
-        "uri": uri,
-        "object_id": uri,
-        "content_hash": uri * 2,
-        "model": "m/1",
-    }
-    seen = {
-        "perceptual_hash": HASH,
-        "perceptual_hash_quality": 100,
-        "image_width": 1000,
-        "image_height": 500,
-        "faces": faces,
-    }
-    return told | seen | more
+    told = {"bucket": 1, "project_name": "p", "dataset_name": "ada", "uri": uri, "object_id": uri, "model": "m/1"}
+    look = {"content_hash": uri * 2, "perceptual_hash": HASH, "perceptual_hash_quality": 100}
+    seen = {"image_width": 1000, "image_height": 500, "faces": faces}
+    return told | look | seen | more
 
 
 def flat(*pictures: dict[str, Any]) -> pa.Table:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from transforms.pictures.face_networks import DetectorRecipe, EmbedderRecipe, FaceRecipe
+from jobs.people.face_models import DEFAULT_FAMILY
+from jobs.people.finding import recipe_here
+from transforms.pictures.face_networks import FaceRecipe
 
 SHARED = Path(__file__).parents[3].parent / "shared"
 MODELS = SHARED / "models"
@@ -25,31 +27,11 @@ needs_faces = pytest.mark.skipif(
 )
 
 
-def yunet_sface() -> FaceRecipe:
+def yunet_sface(monkeypatch: pytest.MonkeyPatch) -> FaceRecipe:
     """The default family, from the shared folder."""
-    from jobs.people.face_models import read_family
-
-    family = read_family("yunet-sface")
-    detector, embedder, files = family.detector, family.embedder, family.files
-    return FaceRecipe(
-        family.model,
-        DetectorRecipe(
-            str(MODELS / files.detector.name),
-            files.detector.sha256,
-            detector.kind,
-            detector.side,
-            detector.least_score,
-            detector.overlap,
-        ),
-        EmbedderRecipe(
-            str(MODELS / files.embedder.name),
-            files.embedder.sha256,
-            embedder.colours,
-            embedder.mean,
-            embedder.deviation,
-        ),
-        embedder.length,
-    )
+    with monkeypatch.context() as here:
+        here.setenv("LAKEALBUM_MODELS", str(MODELS))
+        return recipe_here(DEFAULT_FAMILY)
 
 
 def colours(path: Path) -> Image.Image:

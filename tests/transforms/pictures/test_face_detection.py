@@ -10,7 +10,7 @@ from PIL import Image
 
 from transforms.pictures.face_alignment import SIDE, TEMPLATE, align, head_pose, similarity
 from transforms.pictures.face_detection import OVERLAP, _starts, scales, without_doubles
-from transforms.pictures.face_networks import Boxes
+from transforms.pictures.face_networks import Boxes, _read_scrfd
 
 
 @pytest.mark.parametrize("length", [1, 639, 640, 641, 1184, 1185, 5000])
@@ -65,3 +65,20 @@ def test_a_face_is_aligned_to_the_template() -> None:
     assert face.shape == (SIDE, SIDE, 3)
     assert all(face[round(y), round(x), 0] > 200 for x, y in TEMPLATE)
     assert (face[:, :, 0] > 100).mean() < 0.02
+
+
+def test_answers_of_scrfd_are_read() -> None:
+    """A face of 40 x 64 about (96, 200), a cell of the level of 8: distances and landmarks are in strides."""
+    side, least = 640, 0.5
+    answers = [
+        np.zeros((2 * (side // stride) ** 2, width), np.float32) for width in (1, 4, 10) for stride in (8, 16, 32)
+    ]
+    row = 2 * (25 * (side // 8) + 12) + 1
+    answers[0][row] = 0.9
+    answers[3][row] = np.array([16, 28, 24, 36]) / 8
+    answers[6][row] = np.array([[-8, -8], [8, -8], [0, 0], [-6, 12], [6, 12]]).ravel() / 8
+    found = _read_scrfd(answers, 0, 8, side, least)
+    assert found.box.tolist() == [[80, 172, 120, 236]]
+    assert found.landmarks[0].tolist() == [[88, 192], [104, 192], [96, 200], [90, 212], [102, 212]]
+    assert found.score.tolist() == [np.float32(0.9)]
+    assert len(_read_scrfd(answers, 1, 16, side, least).score) == 0

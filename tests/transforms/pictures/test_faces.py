@@ -27,7 +27,8 @@ Face = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def finder() -> FaceFinder:
-    return FaceFinder(yunet_sface())
+    with pytest.MonkeyPatch.context() as patch:
+        return FaceFinder(yunet_sface(patch))
 
 
 @pytest.fixture(scope="module")
@@ -198,8 +199,8 @@ def test_hashes_are_the_same_whether_faces_are_looked_for(finder: FaceFinder) ->
             assert (one ^ other).bit_count() <= 4
 
 
-def test_an_altered_model_is_refused(tmp_path: Path) -> None:
-    recipe = yunet_sface()
+def test_an_altered_model_is_refused(finder: FaceFinder, tmp_path: Path) -> None:
+    recipe = finder.recipe
     altered = tmp_path / "altered.onnx"
     altered.write_bytes(Path(recipe.detector.path).read_bytes() + b"\0")
     with pytest.raises(SourceError, match="is not the model that it should be"):
