@@ -84,20 +84,18 @@ class Airflow:
 
 def kill_task(verb: str) -> None:
     """kill -9 for the task process that runs a verb of LakeAlbum, once the verb's run is under way."""
-    wait_for("the run of the task is under way", lambda: _status(1) == "Running")
+    wait_for("the run of the task is under way", lambda: _is_running(verb))
     [job, *_] = [pid for pid in _processes() if verb in _words(pid) and "jobs.cli.main" in _words(pid)]
     parent = int(Path(f"/proc/{job}/stat").read_text().rpartition(")")[2].split()[1])
     assert parent > 1, f"process {job} has lost its task"
     os.kill(parent, signal.SIGKILL)
 
 
-def _status(number: int) -> str | None:
-    tasks = (
-        lakealbum("tasks", "list", "--sort", "StartTime")["Tasks"]
-        if Path(os.environ["LAKEALBUM_LAKE"]).is_dir()
-        else []
-    )
-    return tasks[number - 1]["Status"] if len(tasks) >= number else None
+def _is_running(verb: str) -> bool:
+    """Whether the task of a verb's run is written down; where there is no lake yet, it is not."""
+    command = [os.environ["LAKEALBUM_EXECUTABLE"], "tasks", "list", "--status", "Running", "--json"]
+    done = subprocess.run([*command, "--lake", os.environ["LAKEALBUM_LAKE"]], capture_output=True, text=True)
+    return done.returncode == 0 and any(verb in task["TaskType"].lower() for task in json.loads(done.stdout)["Tasks"])
 
 
 def _processes() -> list[int]:
