@@ -129,6 +129,7 @@ def test_what_is_still_needed_is_kept_and_where_it_went_all_the_same_tables_are_
     assert album.trips() == {("ada", "Hangzhou", "2026-03-04", "2026-03-09")}
 
 
+@pytest.mark.slow
 def test_a_table_with_rows_marked_as_deleted_is_tended_by_spark_until_their_marks_are_gone(
     album: Album, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
