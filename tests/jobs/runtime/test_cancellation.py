@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,16 @@ SIGNALS = pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 
 
 @pytest.fixture
-def album(tmp_path: Path) -> Album:
+def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As in a process of its own: the tests' Spark session lives on, and its way with SIGINT is not in the way."""
+    monkeypatch.setattr("jobs.runtime.cancellation._end_spark", lambda: None)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def album(tmp_path: Path, _alone: None) -> Album:
     found = Album(tmp_path)
     found.deliver([photo("2026-03-04", "hangzhou")])
     return found
