@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from catalog.create import ensure_lake
 from jobs.runtime import commits
 from jobs.runtime.commits import Mark, Step, apply_changes, replace_rows
-from jobs.runtime.lake import DRIVER_ROWS, Lake
+from jobs.runtime.lake import DRIVER_ROWS, Lake, spark_schema
 from schemas.datasets import DATASETS
 from schemas.errors import Conflict
 from schemas.files import FILES
@@ -49,11 +49,11 @@ def either(request: pytest.FixtureRequest, lake: Lake) -> Lake:
 def rows(spark: SparkSession, *names: str) -> DataFrame:
     """Rows of `datasets`, the smallest table."""
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    return spark.createDataFrame(
-        [("demo", name, None, None, now, now) for name in names],
-        "project_name string, dataset_name string, template_id string, description string, "
-        "create_time timestamp, update_time timestamp",
-    )
+    nothing = dict.fromkeys(DATASETS.names)
+    told = [
+        nothing | {"project_name": "demo", "dataset_name": n, "create_time": now, "update_time": now} for n in names
+    ]
+    return spark.createDataFrame(told, spark_schema(DATASETS))
 
 
 def names_in(lake: Lake) -> list[str]:

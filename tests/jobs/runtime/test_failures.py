@@ -73,6 +73,6 @@ def test_spark_itself(spark: SparkSession) -> None:
     with pytest.raises((PySparkException, Py4JJavaError), match="the folder is not here") as failed:
         spark.range(1).mapInArrow(fail_on_a_worker, "id long").localCheckpoint()  # type: ignore[arg-type]
     assert str(as_ours(failed.value)) == "the folder is not here"
-    with pytest.raises(PySparkException, match="nosuch") as failed:
+    with pytest.raises((PySparkException, Py4JJavaError), match="nosuch") as failed:
         spark.read.text("nosuch://x/y")
     assert reason_of(failed.value).endswith('No FileSystem for scheme "nosuch"')
