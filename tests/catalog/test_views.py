@@ -65,11 +65,11 @@ def spark_reader(lake: Lake, spark: SparkSession) -> Read:
     return lambda sql: spark.sql(sql).toArrow().to_pylist(maps_as_pydicts="strict")
 
 
-@pytest.fixture(scope="module", params=["duckdb", "polars", "spark"])
+@pytest.fixture(
+    scope="module", params=["duckdb", "polars", pytest.param("spark", marks=[pytest.mark.slow, pytest.mark.spark])]
+)
 def read(request: pytest.FixtureRequest, lake: Lake) -> Iterator[Read]:
     if request.param == "spark":
-        if request.config.getoption("--no-spark"):
-            pytest.skip("starts Spark: --no-spark leaves it out")
         spark = request.getfixturevalue("spark")
         yield spark_reader(lake, spark)
         spark.catalog.clearCache()
