@@ -68,7 +68,8 @@ def _cluster_figures(lake: Lake, group: Group) -> None:
     from jobs.runtime.runs import run_job
 
     for number, (options, datasets) in enumerate(_by_options(lake, group, PEOPLE.name)):
-        config = ClusterFigures(lake=lake.root, project=group.project, dataset=datasets, **options, **_caller(group))
+        told = {} if "families" in options else options  # where no profile was told, each model's is taken
+        config = ClusterFigures(lake=lake.root, project=group.project, dataset=datasets, **told, **_caller(group))
         asked = _task_of(lake, group) if number == 0 else None
         with run_job(config, job="cluster-figures", task_type=TASK_TYPE, asked=asked) as run:
             cluster_figures(run, config)
