@@ -22,7 +22,7 @@ def storage_options(root: str) -> dict[str, str] | None:
 
 
 def store_reason(error: BaseException) -> str:
-    """Why a store could not be reached, or refused something, in one line: its own answer, else the innermost cause.
+    r"""Why a store could not be reached, or refused something, in one line: its own answer, else the innermost cause.
 
     >>> store_reason(OSError("Generic S3 error\n -> <Error><Code>NoSuchBucket</Code><Message>None.</Message></Error>"))
     'NoSuchBucket: None.'
