@@ -17,7 +17,7 @@ from jobs.cluster_figures import what_changed
 from jobs.people.waiting import WAITING
 from jobs.runtime.runs import print_result
 from schemas.errors import UsageError
-from tests.jobs.albums import PROJECT, WAYS, Album, Row
+from tests.jobs.albums import PROJECT, WAYS, WAYS_SLOW, Album, Row
 
 SCOPE = Scope(PROJECT, ("ada",))
 
@@ -171,7 +171,7 @@ def at_cosine(cosine: float, names: list[str], **more: object) -> list[Row]:
     return [face(name, **more, embedding=row.tolist()) for name, row in zip(names, rows, strict=True)]
 
 
-@WAYS
+@WAYS_SLOW
 def test_faces_are_grouped_by_the_profile_of_their_model_and_of_one_alone(tmp_path: Path, way: Row) -> None:
     """Three faces that are one person by the defaults, and not by SFace's profile, whose strangers are more alike."""
     album = Album(tmp_path, way)
