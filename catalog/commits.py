@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 ATTEMPTS = 60
 COMPACT_EVERY = 50
 _LONGEST_PAUSE = 0.2  # seconds; a commit takes a tenth of it
-_TURNS: dict[str, threading.Lock] = {}
+_TURNS: dict[str, threading.RLock] = {}
 _NO_RETRY = CommitProperties(max_commit_retries=0)
 _OPEN = threading.local()
 
@@ -187,7 +187,7 @@ def until_committed(contract: Contract, write: Callable[[], Result]) -> Result:
     """
     for attempt in range(ATTEMPTS):
         try:
-            with _TURNS.setdefault(contract.name, threading.Lock()):
+            with _TURNS.setdefault(contract.name, threading.RLock()):
                 return write()
         except CommitFailedError as error:
             lost_to = error
