@@ -74,10 +74,10 @@ def look_at_folder(
     counts = {"new": plan.new.num_rows, "changed": plan.changed.num_rows, "missing": plan.waiting}
     done = outcome(binding, listed=plan.listed, removed=plan.expired.num_rows, **counts)
     uris = scan.files["uri"]
-    return Work(binding, plan, done, uris=uris, faces=_lacks_faces(lake, binding, uris))
+    return Work(binding, plan, done, uris=uris, faces=lacks_faces(lake, binding, uris))
 
 
-def _lacks_faces(lake: Lake, binding: Row, uris: pa.ChunkedArray) -> bool:
+def lacks_faces(lake: Lake, binding: Row, uris: pa.ChunkedArray) -> bool:
     """Whether a dataset wants faces, and files of a folder that are there were not looked at by its models."""
     project, dataset, options = binding["project_name"], binding["dataset_name"], json.loads(binding["options"])
     kept = wanted_family(lake, project, dataset)

@@ -57,6 +57,15 @@ def command_list(lines: Iterable[tuple[str, str]]) -> str:
     return f"<details><summary>Commands</summary><pre>{told}</pre></details>"
 
 
+def last_commands(kind: str, object_id: str, options: Sequence[str], *, why: str) -> list[tuple[str, str]]:
+    """What may be said of a cluster of any kind, or asked; `why` is what its explanation tells."""
+    return [
+        ("hide them", command(f"delete {kind}", object_id, options)),
+        (why, command("explain", object_id, options)),
+        ("all files", command("query files --cluster", object_id, options)),
+    ]
+
+
 def quoted(text: str) -> str:
     r"""A word for a POSIX shell. Control characters, which could end a terminal's pasting, are spelled out for bash.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from jobs.pages.page import command, command_list, quoted, text_of
+from jobs.pages.page import command, command_list, last_commands, quoted, text_of
 from jobs.pages.thumbnails import Thumbnail
 
 HINT = (
@@ -139,9 +139,4 @@ def _commands(person: Person) -> list[tuple[str, str]]:
     if person.faces:
         last = quoted((person.doubtful or person.faces)[-1].figure_id)
         lines.append(("the last face is somebody else's", f"{update} --not-this-person {last}"))
-    return [
-        *lines,
-        ("hide them", command("delete figures", person.object_id, person.options)),
-        ("why they are one person", command("explain", person.object_id, person.options)),
-        ("all files", command("query files --cluster", person.object_id, person.options)),
-    ]
+    return lines + last_commands("figures", person.object_id, person.options, why="why they are one person")

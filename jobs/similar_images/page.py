@@ -8,7 +8,7 @@ from html import escape
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from jobs.pages.page import command, command_list, quoted, text_of
+from jobs.pages.page import command, command_list, last_commands, quoted, text_of
 from jobs.pages.thumbnails import Thumbnail
 
 HINT = (
@@ -105,10 +105,6 @@ def _commands(group: Group) -> str:
         best, last = quoted(first.uri), quoted(group.pictures[-1].uri)
         lines += [("keep the best", f"{update} --keep {best}")]
         lines += [("the last does not belong to them", f"{update} --not-similar {last}")]
-    lines += [
-        ("give them a title", f"{update} --title 'Title'"),
-        ("hide them", command("delete similar-images", group.object_id, group.options)),
-        ("why they are together", command("explain", group.object_id, group.options)),
-        ("all files", command("query files --cluster", group.object_id, group.options)),
-    ]
+    lines.append(("give them a title", f"{update} --title 'Title'"))
+    lines += last_commands("similar-images", group.object_id, group.options, why="why they are together")
     return command_list(lines)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image
 from pyspark.sql import SparkSession
 
 from catalog.bindings import bind
@@ -21,7 +21,7 @@ from jobs.runtime.runs import Run, run_job
 from jobs.sync_bindings import SyncBindings, sync_bindings
 from schemas.errors import UsageError
 from tests.jobs.albums import PROJECT, Album
-from tests.transforms.pictures.real_faces import GROUP, MAN, MODELS, colours, needs_faces
+from tests.transforms.pictures.real_faces import MODELS, colours, needs_faces, save_pictures
 
 pytestmark = needs_faces
 Options = Any
@@ -34,12 +34,7 @@ def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession) 
     monkeypatch.setenv("LAKEALBUM_USER", "ada@example.org")
     pictures = tmp_path / "pictures"
     pictures.mkdir()
-    man = colours(MAN)
-    man = man.resize((man.width * 110 // 69, man.height * 110 // 69), Image.Resampling.LANCZOS)
-    man.save(pictures / "man.jpg", quality=92)
-    ImageOps.mirror(man).crop((0, 0, 300, 390)).save(pictures / "mirrored.jpg", quality=92)
-    ImageEnhance.Brightness(man.rotate(6, Image.Resampling.BICUBIC)).enhance(1.15).save(pictures / "bright.png")
-    (pictures / "group.jpg").write_bytes(GROUP.read_bytes())
+    save_pictures(pictures)
     Image.effect_noise((200, 150), 60).save(pictures / "meadow.png")
     (pictures / "cut.jpg").write_bytes((pictures / "man.jpg").read_bytes()[:3000])
     return Album(tmp_path)

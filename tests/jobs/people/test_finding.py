@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image
 
 from catalog.erasures import plan_erasure, record_erasure
 from catalog.face_scans import pending_pictures, wanted_family
 from catalog.lake import Lake, Scope
-from jobs.bindings.work import _lacks_faces
+from jobs.bindings.work import lacks_faces
 from jobs.index_files import IndexFiles, choose_faces
 from jobs.people.finding import ERASED, LOOKED, LOOKS, portions, recipe_here, store_faces, switch_faces, with_known
 from jobs.remove_files import RemoveFiles
@@ -22,7 +22,7 @@ from jobs.runtime.commits import InjectedFailure
 from jobs.runtime.runs import Run, run_job
 from schemas.errors import UsageError
 from tests.jobs.albums import PROJECT, Album
-from tests.transforms.pictures.real_faces import GROUP, MAN, MODELS, colours, needs_faces
+from tests.transforms.pictures.real_faces import MODELS, colours, needs_faces, save_pictures
 from transforms.pictures.face_networks import FaceRecipe
 from transforms.pictures.files import Reading, list_pictures, read_batches
 
@@ -37,12 +37,7 @@ def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Album:
     monkeypatch.setenv("LAKEALBUM_USER", "ada@example.org")
     pictures = tmp_path / "pictures"
     pictures.mkdir()
-    man = colours(MAN)
-    man = man.resize((man.width * 110 // 69, man.height * 110 // 69), Image.Resampling.LANCZOS)
-    man.save(pictures / "man.jpg", quality=92)
-    ImageOps.mirror(man).crop((0, 0, 300, 390)).save(pictures / "mirrored.jpg", quality=92)
-    ImageEnhance.Brightness(man.rotate(6, Image.Resampling.BICUBIC)).enhance(1.15).save(pictures / "bright.png")
-    (pictures / "group.jpg").write_bytes(GROUP.read_bytes())
+    save_pictures(pictures)
     return Album(tmp_path)
 
 
@@ -214,12 +209,12 @@ def test_a_source_whose_pictures_lack_faces_is_read_although_nothing_changed(alb
         {"project_name": PROJECT, "dataset_name": "ada", "options": json.dumps(options)}
         for options in ({}, {"faces": True})
     )
-    assert not _lacks_faces(lake, bound, uris)
-    assert not _lacks_faces(lake, wanting, uris)
+    assert not lacks_faces(lake, bound, uris)
+    assert not lacks_faces(lake, wanting, uris)
     lost = album.rows("face_scans")[0]["uri"]
     DeltaTable(f"{album.lake}/face_scans").delete(f"uri = '{lost}'")
     lake = Lake(album.lake)
-    assert not _lacks_faces(lake, bound, uris)
-    assert _lacks_faces(lake, wanting, uris)
-    assert not _lacks_faces(lake, wanting | {"options": '{"faces": true, "hashes": false}'}, uris)
-    assert not _lacks_faces(lake, wanting, pa.chunked_array([["file:///elsewhere.jpg"]]))
+    assert not lacks_faces(lake, bound, uris)
+    assert lacks_faces(lake, wanting, uris)
+    assert not lacks_faces(lake, wanting | {"options": '{"faces": true, "hashes": false}'}, uris)
+    assert not lacks_faces(lake, wanting, pa.chunked_array([["file:///elsewhere.jpg"]]))

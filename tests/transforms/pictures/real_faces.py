@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageOps
 
 from jobs.people.face_models import DEFAULT_FAMILY
 from jobs.people.finding import recipe_here
@@ -38,3 +38,13 @@ def colours(path: Path) -> Image.Image:
     """A picture in colour."""
     with Image.open(path) as opened:
         return opened.convert("RGB")
+
+
+def save_pictures(folder: Path) -> None:
+    """A man thrice, upright, mirrored and turned by a little, and four people."""
+    man = colours(MAN)
+    man = man.resize((man.width * 110 // 69, man.height * 110 // 69), Image.Resampling.LANCZOS)
+    man.save(folder / "man.jpg", quality=92)
+    ImageOps.mirror(man).crop((0, 0, 300, 390)).save(folder / "mirrored.jpg", quality=92)
+    ImageEnhance.Brightness(man.rotate(6, Image.Resampling.BICUBIC)).enhance(1.15).save(folder / "bright.png")
+    (folder / "group.jpg").write_bytes(GROUP.read_bytes())
