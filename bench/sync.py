@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import shutil
 import subprocess
@@ -68,7 +67,7 @@ def run(lake: Path, *arguments: str, before: Sequence[str] = ()) -> Any:
     """Calls a verb in a process of its own, and tells how long it took. Returns its JSON."""
     command = [*before, sys.executable, "-m", "jobs.cli.main", *arguments, "--lake", str(lake), "--json"]
     used, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)
     seconds, spent = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}: {done.stderr[-2000:]}")
@@ -161,7 +160,7 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=1000)
     parser.add_argument("--work", type=Path)
     asked = parser.parse_args()
-    print(f"{describe_machine(('pyspark', 'deltalake', 'pillow'))}; load {os.getloadavg()[0]:.1f}")
+    print(describe_machine(("pyspark", "deltalake", "pillow")))
     with tempfile.TemporaryDirectory(dir=asked.work) as folder:
         root, lake = Path(folder, "photos"), Path(folder, "lake")
         make_folder(root, asked.files)
