@@ -43,8 +43,8 @@ class Lake:
     def __init__(self, root: str, *, busy: bool = False) -> None:
         """Opens the lake at a directory or an object-store URI.
 
-        `busy`: many threads ask at once. A statement then takes one of the processors' cores: to share it out over all
-        costs more of them together. Raises LakeError where there is no lake, or one of another version's contracts; UsageError for a root that
+        `busy`: many threads ask at once. A statement then takes one core: to share it out over all costs more together.
+        Raises LakeError where there is no lake, or one of another version's contracts; UsageError for a root that
         `lake_root` refuses.
         """
         self.root = root = lake_root(root)
