@@ -151,7 +151,7 @@ class Lake:
         if of is not table:
             told = read()  # of this version, or a newer one
             self._known[what] = table, told
-        return told  # type: ignore[no-any-return]
+        return told
 
     def count(self, source: str, *tables: str) -> int:
         """How many rows a FROM clause has, of the tables it names; none if one of them is not there."""
