@@ -58,6 +58,7 @@ class Lake:
         self.settings = LakeSettings.from_properties(metadata.configuration, table_uri(root, DATASETS.name))
         self._pinned: dict[str, DeltaTable | None] = {}
         self._past: list[str] = []
+        self.busy = busy
         self._session = {**_SESSION, **(_ONE_CORE if busy else {})}
         self.token_key = hashlib.sha256(f"lakealbum token {metadata.id}".encode()).digest()
 
