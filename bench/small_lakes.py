@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ import pyarrow.parquet as pq
 
 from bench.measuring import describe_machine, print_table, process_tree
 
+TRIPS = ("--gap-days", "1", "--min-days", "1", "--max-days", "15", "--levels", "city,province")
 TICKS = 100  # clock ticks a second of /proc, on all Linux machines of today
 OPEN_SESSION = "from jobs.runtime.session import open_session; open_session('bench').stop()"
 ONE_ROW = (
@@ -39,7 +41,7 @@ class Cost(NamedTuple):
     cpu_seconds: float
     starts_jvm: bool
 
-    def as_row(self, what: str) -> list[str]:
+    def row(self, what: str) -> list[str]:
         """A row of the printed table."""
         return [what, f"{self.seconds:.1f}", f"{self.cpu_seconds:.1f}", "yes" if self.starts_jvm else "no"]
 
@@ -111,30 +113,32 @@ def main() -> None:
     print(describe_machine(["pyspark", "delta-spark", "deltalake", "pyarrow"]))
     with tempfile.TemporaryDirectory(dir=asked.work) as folder:
         work = Path(folder)
-        rows = [measure("-c", OPEN_SESSION).as_row("start of Spark")]
-
-        demo, one = work / "demo", work / "one.csv"
-        one.write_text(ONE_ROW)
-        rows.append(type_command(demo, "demo").as_row("`demo`"))
-        rows.append(
-            type_command(demo, "index", str(one), "--project", "demo").as_row("demo's lake: `index` of one row")
-        )
-        rows.append(
-            type_command(demo, "cluster", "location-date", "--project", "demo").as_row("and `cluster location-date`")
-        )
-
-        sizes = (("2,000 files", 10, 2_100, 100 / 2_100), ("60,000 files", 200, 60_000, 1 / 3))
-        for name, datasets, files, new in sizes:
-            lake = work / f"lake-{files}"
-            sources = two_deliveries(asked.library, work, str(files), datasets=datasets, files=files, new=new)
-            for number, source in enumerate(sources):
-                count = pq.read_metadata(with_hashes(source, number)).num_rows
-                what = f"{name}: {count:,} new" if number else f"{name}: first {count:,}"
-                rows.append(type_command(lake, "index", str(source), "--project", "p").as_row(f"{what}, `index`"))
-                for kind in ("location-date", "similar-images"):
-                    cost = type_command(lake, "cluster", kind, "--project", "p")
-                    rows.append(cost.as_row(f"{what}, `cluster {kind}`"))
+        rows = (cost.row(what) for what, cost in costs(asked.library, work))
         print_table(["command", "s", "CPU s", "JVM"], rows)
+
+
+def costs(maker: Path, work: Path) -> Iterator[tuple[str, Cost]]:
+    """Each command that is measured, and what it took."""
+    yield "start of Spark", measure("-c", OPEN_SESSION)
+
+    demo, one = work / "demo", work / "one.csv"
+    one.write_text(ONE_ROW)
+    yield "`demo`", type_command(demo, "demo")
+    yield "demo's lake: `index` of one row", type_command(demo, "index", str(one), "--project", "demo")
+    trips = type_command(demo, "cluster", "location-date", "--project", "demo", *TRIPS)
+    yield "and `cluster location-date`", trips
+
+    sizes = (("2,000 files", 10, 2_100, 100 / 2_100), ("60,000 files", 200, 60_000, 1 / 3))
+    for name, datasets, files, new in sizes:
+        lake = work / f"lake-{files}"
+        sources = two_deliveries(maker, work, str(files), datasets=datasets, files=files, new=new)
+        for number, source in enumerate(sources):
+            count = pq.read_metadata(with_hashes(source, number)).num_rows
+            what = f"{name}: {count:,} new" if number else f"{name}: first {count:,}"
+            yield f"{what}, `index`", type_command(lake, "index", str(source), "--project", "p")
+            for kind, options in (("location-date", TRIPS), ("similar-images", ())):
+                cost = type_command(lake, "cluster", kind, "--project", "p", *options)
+                yield f"{what}, `cluster {kind}`", cost
 
 
 if __name__ == "__main__":
