@@ -186,6 +186,7 @@ def check_tested(folder: str) -> None:
             assert states == {"trips[-1]": ("failed", 1)}, states  # not tried again
         print(f"airflow: dag.test() of {name}: {wanted}, {time.monotonic() - started:.0f} s", flush=True)
     check_trip()
+    check_parents({})
 
 
 if __name__ == "__main__":
