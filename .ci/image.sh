@@ -44,6 +44,14 @@ inside() {
 
 version=$(inside lakealbum --version)
 [[ $version == *"($commit)" ]] || { echo "lakealbum --version says $version, not commit $commit" >&2; exit 1; }
+inside python -c '
+import resource, subprocess
+
+subprocess.run(["lakealbum", "query", "--help"], stdout=subprocess.DEVNULL, check=True)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+assert used.ru_utime + used.ru_stime < 0.4, f"lakealbum takes {used.ru_utime + used.ru_stime:.2f} s of CPU to start"
+print(f"image: lakealbum takes {used.ru_utime + used.ru_stime:.2f} s of CPU to start")
+'
 inside lakealbum demo > "$work/demo.txt"
 grep -q '1,900 rows in demo-lake-source: 1,887 files were taken in' "$work/demo.txt" ||
     { cat "$work/demo.txt" >&2; echo 'the demo says something else than the README' >&2; exit 1; }
