@@ -6,7 +6,11 @@ set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 work=$(mktemp -d)
-trap 'rm -rf -- "$work"' EXIT
+finish() { # when the last JVM has ended: it reads its jars to the end
+    for _ in {1..50}; do pgrep -f -- "$work/environment" > /dev/null && sleep 0.2 || break; done
+    rm -rf -- "$work"
+}
+trap finish EXIT
 chmod 755 -- "$work"
 
 hadolint=$(command -v hadolint || true)
