@@ -9,6 +9,8 @@ work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 
 .ci/versitygw.sh > /dev/null
-LAKEALBUM_S3=1 ./lakealbum check --lake "$work/none" > /dev/null 2>&1 || true # sets up what is missing
-PYTHONSAFEPATH=1 PYTHONPATH=$PWD LAKEALBUM_S3=1 LAKEALBUM_JARS=${LAKEALBUM_JARS:-$PWD/.jars} LAKEALBUM_LOG=quiet \
-    "${LAKEALBUM_VENV:-.venv}/bin/python" -m tests.cluster.chain "$work" "${LAKEALBUM_JARS:-$PWD/.jars}"
+LAKEALBUM_S3=1 ./lakealbum test --collect-only -q tests/s3 > /dev/null # sets up what is missing
+unset SPARK_HOME
+export PYTHONSAFEPATH=1 PYTHONPATH=$PWD SPARK_CONF_DIR=$PWD/conf LAKEALBUM_LOG=quiet
+export LAKEALBUM_S3=1 LAKEALBUM_JARS=${LAKEALBUM_JARS:-$PWD/.jars}
+"${LAKEALBUM_VENV:-.venv}/bin/python" -m tests.cluster.chain "$work" "$LAKEALBUM_JARS"

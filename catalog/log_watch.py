@@ -1,14 +1,21 @@
-"""Whether a table that is kept open is still at its newest version: one request to an object store.
+"""The newest version of a table in an object store, by one request.
 
-To open it anew takes two requests an entry of its log, to let delta-rs list the log two in all.
+To open a table takes two requests an entry of its log since the last checkpoint, to let delta-rs look for what is new
+in one that is open two in all.
 """
 
 from __future__ import annotations
 
+import re
 import time
+
+from pyarrow.fs import FileSelector
 
 TRUSTED_SECONDS = 3600.0
 """A log that nobody looked at for longer may have been cleaned up meanwhile, the next entry with the others."""
+
+
+_ENTRY = re.compile(r"\d{20}\.json")
 
 
 class LogWatch:
@@ -33,3 +40,14 @@ class LogWatch:
         except FileNotFoundError:
             return False
         return True
+
+    def newest(self) -> int:
+        """The newest version, by the names of the log's entries. FileNotFoundError where there is none.
+
+        Raises OSError where the store does not answer.
+        """
+        listed = self._store.get_file_info_selector(FileSelector("_delta_log", allow_not_found=True))
+        entries = [file.base_name for file in listed if _ENTRY.fullmatch(file.base_name)]
+        if not entries:
+            raise FileNotFoundError("there is no entry of a table's log")
+        return int(max(entries).removesuffix(".json"))

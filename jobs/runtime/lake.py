@@ -112,23 +112,34 @@ class Lake:
         if log is None:
             log = DeltaTable(self.uri(contract), storage_options=storage_options(self.root))
             self._keep_open(contract, log)
-        elif self._watches[contract.name].may_have_moved(log.version()):
+        elif self._watch(contract).may_have_moved(log.version()):
             log.update_incremental()
         return log
 
     def _keep_open(self, contract: Contract, log: DeltaTable) -> None:
         if "://" in self.root:
             self._logs[contract.name] = log
+
+    def _watch(self, contract: Contract) -> LogWatch:
+        if contract.name not in self._watches:
             self._watches[contract.name] = LogWatch(self.uri(contract), storage_options(self.root))
+        return self._watches[contract.name]
 
     def at(self, contract: Contract, version: int) -> DeltaTable:
         """A table's transaction log, at a version."""
-        if contract.name in self._logs and self._logs[contract.name].version() == version:
-            return self._logs[contract.name]
+        if "://" in self.root:
+            log = self._logs.get(contract.name) or self.log(contract)
+            if log.version() == version:
+                return log
         return DeltaTable(self.uri(contract), version=version, storage_options=storage_options(self.root))
 
     def version(self, contract: Contract) -> int:
-        """The latest version of a table."""
+        """The latest version of a table; in an object store the table is not opened for it."""
+        if "://" in self.root and contract.name not in self._logs:
+            try:
+                return self._watch(contract).newest()
+            except FileNotFoundError:
+                pass  # opening it tells what is the matter
         return self.log(contract).version()
 
     def rows(self, *contracts: Contract) -> int:

@@ -26,3 +26,15 @@ def test_it_tells_of_a_commit_and_trusts_no_look_of_long_ago(tmp_path: Path, mon
     now += TRUSTED_SECONDS + 1
     assert watch.may_have_moved(1)
     assert not watch.may_have_moved(1)
+
+
+def test_the_newest_version_is_told_by_the_names_of_entries(tmp_path: Path) -> None:
+    uri = str(tmp_path / "table")
+    rows = pa.table({"number": [1]})
+    for _ in range(11):
+        write_deltalake(uri, rows, mode="append")
+    DeltaTable(uri).create_checkpoint()
+    assert LogWatch(uri, None).newest() == DeltaTable(uri).version() == 10
+    (tmp_path / "none").mkdir()
+    with pytest.raises(FileNotFoundError):
+        LogWatch(str(tmp_path / "none"), None).newest()
