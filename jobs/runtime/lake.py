@@ -418,8 +418,8 @@ def check_datasets(lake: Lake, project: str, names: tuple[str, ...]) -> None:
 
 def dataset_names(lake: Lake, project: str) -> list[str]:
     """The names of a project's datasets, in order."""
-    rows = select_rows(lake.log(DATASETS), ("dataset_name",), equals("project_name", project))
-    return sorted(row["dataset_name"] for row in rows)
+    rows = _select(lake.log(DATASETS), ("dataset_name",), equals("project_name", project)).read_all()
+    return sorted(rows["dataset_name"].to_pylist())
 
 
 def select_rows(table: DeltaTable, columns: Sequence[str], condition: str) -> list[dict[str, Any]]:
