@@ -13,4 +13,4 @@ LAKEALBUM_S3=1 ./lakealbum test --collect-only -q tests/s3 > /dev/null # sets up
 unset SPARK_HOME
 export PYTHONSAFEPATH=1 PYTHONPATH=$PWD SPARK_CONF_DIR=$PWD/conf LAKEALBUM_LOG=quiet
 export LAKEALBUM_S3=1 LAKEALBUM_JARS=${LAKEALBUM_JARS:-$PWD/.jars}
-"${LAKEALBUM_VENV:-.venv}/bin/python" -m tests.cluster.chain "$work" "$LAKEALBUM_JARS"
+"${LAKEALBUM_VENV:-.venv}/bin/python" -m tests.cluster.chain "$work"

@@ -1,9 +1,9 @@
 """The jobs on a Spark cluster with the lake on S3, and whether their tables are those of a run on this machine.
 
-`python -m tests.cluster.chain WORK JARS`, from the root of the checkout (.ci/cluster.sh). A master and two workers of
-Spark standalone run at addresses of their own, without the checkout, the driver's folder and its credentials. An
-executor is killed in the middle of three jobs; two drivers index into the lake at once. Then the same steps run here,
-in this process, into a lake in a folder; and the tables are compared.
+`python -m tests.cluster.chain WORK`, with LAKEALBUM_JARS, from the root of the checkout (.ci/cluster.sh). A master and
+two workers of Spark standalone run at addresses of their own, without the checkout, the driver's folder and its
+credentials. An executor is killed in the middle of three jobs; two drivers index into the lake at once. Then the same
+steps run here, in this process, into a lake in a folder; and the tables are compared.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pyspark
 
+from jobs.runtime.jars import jar_settings
 from tests.cluster.compare import main as compare
 from tests.cluster.sources import write_sources
 from tests.s3.server import Server, serve
@@ -149,7 +150,6 @@ class Driver:
     """How jobs are submitted: from a folder that workers do not see, with what a user gives to spark-submit."""
 
     folder: Path
-    jars: Path
     cluster: Cluster
     server: Server
 
@@ -163,7 +163,7 @@ class Driver:
 
     def submit(self, job: Job, name: str) -> subprocess.Popen[bytes]:
         """Starts a job; its output is in NAME.out and NAME.err."""
-        jars = ",".join(str(jar) for jar in [*sorted(self.jars.glob("*.jar")), ROOT / "conf/jars/lakealbum-s3.jar"])
+        jars = jar_settings(geometry=job is AREAS, s3=True)["spark.jars"]
         settings = {"spark.cores.max": "2", "spark.executor.cores": "1", "spark.executor.memory": "1g"}
         settings |= {"spark.driver.memory": "1g", "spark.driver.host": "127.0.0.1"}
         options = [part for key, value in settings.items() for part in ("--conf", f"{key}={value}")]
@@ -220,7 +220,7 @@ def run_here(lake: str) -> None:
             raise RuntimeError(f"{' '.join(job.verb)} ended with {code} here")
 
 
-def main(work: Path, jars: Path) -> int:
+def main(work: Path) -> int:
     """Returns how many tables differ."""
     driver_folder = work / "driver"
     driver_folder.mkdir()
@@ -229,7 +229,7 @@ def main(work: Path, jars: Path) -> int:
         for bucket in ("lake", "inbox"):
             (server.folder / bucket).mkdir()
         write_sources(driver_folder / "sources", SOURCE)
-        driver = Driver(driver_folder, jars, cluster, server)
+        driver = Driver(driver_folder, cluster, server)
         driver.pack()
         driver.run(AREAS)
         driver.run(*AT_ONCE)
@@ -241,4 +241,4 @@ def main(work: Path, jars: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(min(1, main(Path(sys.argv[1]), Path(sys.argv[2]))))
+    sys.exit(min(1, main(Path(sys.argv[1]))))
