@@ -162,7 +162,7 @@ class Driver:
                         bundle.write(file, file.relative_to(ROOT))
 
     def submit(self, job: Job, name: str) -> subprocess.Popen[bytes]:
-        """Starts a job; its output is in NAME.out and NAME.err."""
+        """Starts a job. What it says is in NAME.log: spark-submit sends a Python driver's stderr to stdout."""
         jars = jar_settings(geometry=job is AREAS, s3=True)["spark.jars"]
         settings = {"spark.cores.max": "2", "spark.executor.cores": "1", "spark.executor.memory": "1g"}
         settings |= {"spark.driver.memory": "1g", "spark.driver.host": "127.0.0.1"}
@@ -179,8 +179,8 @@ class Driver:
         command += ["--properties-file", str(ROOT / "conf/spark-defaults.conf")]
         command += ["--py-files", str(self.folder / "lakealbum.zip"), str(ROOT / "jobs" / job.file)]
         command += [*job.options, "--lake", LAKE, "--set", "driver_rows=0"]
-        with self._log(name, "out").open("wb") as out, self._log(name, "err").open("wb") as err:
-            return subprocess.Popen(command, env=known, cwd=ROOT, stdout=out, stderr=err)
+        with self._log(name).open("wb") as log:
+            return subprocess.Popen(command, env=known, cwd=ROOT, stdout=log, stderr=log)
 
     def wait(self, process: subprocess.Popen[bytes], job: Job, name: str) -> None:
         """Waits for a job, kills an executor where it says so, and raises RuntimeError where the job failed."""
@@ -189,19 +189,19 @@ class Driver:
         while process.poll() is None:
             if time.monotonic() - started > LONGEST:
                 process.kill()
-            if job.killed_at and killed is None and f'"stage": "{job.killed_at}"' in self._log(name, "err").read_text():
+            if job.killed_at and killed is None and f'"stage": "{job.killed_at}"' in self._log(name).read_text():
                 killed = self.cluster.executors()[0]
                 os.kill(killed, signal.SIGKILL)
             time.sleep(0.05)
         seconds = time.monotonic() - started
         print(f"{name:<28} {seconds:5.0f} s" + (f", executor {killed} killed" if killed else ""), flush=True)
         if process.returncode:
-            raise RuntimeError(f"{name} ended with {process.returncode}:\n{self._log(name, 'err').read_text()[-4000:]}")
+            raise RuntimeError(f"{name} ended with {process.returncode}:\n{self._log(name).read_text()[-4000:]}")
         if job.killed_at and killed is None:
             raise RuntimeError(f"{name} never said {job.killed_at!r}, so that no executor was killed")
 
-    def _log(self, name: str, kind: str) -> Path:
-        return self.folder / f"{name}.{kind}"
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
 
     def run(self, *jobs: Job) -> None:
         """Runs jobs at once."""
