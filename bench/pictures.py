@@ -116,7 +116,8 @@ def main() -> None:
 
 
 def _index(root: Path, lake: Path, files: int) -> None:
-    from jobs.index_files import IndexFiles, index_files
+    from jobs.index_files import index_files
+    from jobs.indexing.options import IndexFiles
     from jobs.runtime.runs import run_job
 
     for attempt in ("first", "again"):

@@ -13,6 +13,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from catalog.log_watch import LogWatch
 from catalog.sql import all_of, equals, from_microseconds, one_of
 from catalog.storage import storage_options, store_reason
 from schemas.contract import TIMESTAMP, Contract
@@ -171,29 +172,26 @@ class Lake:
 class _Kept:
     """A table as it was opened, and how its log's last entry looked: opening it anew reads the log anew.
 
-    In an object store it takes two requests an entry, and to ask for the entry that would follow one or two in all.
+    In an object store a watch looks for the entry that would follow.
     """
 
     table: DeltaTable
-    store: Any | None
+    watch: LogWatch | None
     entry: Path
     state: tuple[int, int] | None
 
     @classmethod
     def of(cls, table: DeltaTable, root: str, name: str) -> _Kept:
-        entry = f"_delta_log/{table.version():020}.json"
+        entry = Path(root, name, "_delta_log", f"{table.version():020}.json")
         if "://" in root:
-            from deltalake.fs import DeltaStorageHandler  # a tenth of a second, for object stores alone
-
-            store = DeltaStorageHandler(table_uri(root, name), storage_options(root))
-            return cls(table, store, Path(entry), None)
-        return cls(table, None, Path(root, name, entry), _state(Path(root, name, entry)))
+            return cls(table, LogWatch(table_uri(root, name), storage_options(root)), entry, None)
+        return cls(table, None, entry, _state(entry))
 
     def is_newest(self) -> bool:
         """Whether no commit has followed, and, on a disk, the last one is still the same file."""
+        if self.watch is not None:
+            return not self.watch.may_have_moved(self.table.version())
         following = self.entry.with_name(f"{self.table.version() + 1:020}.json")
-        if self.store is not None:
-            return bool(self.store.get_file_info([following.as_posix()])[0].type.name == "NotFound")
         return self.state is not None and not following.exists() and _state(self.entry) == self.state
 
 

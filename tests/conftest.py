@@ -17,10 +17,9 @@ from tests.jobs.library import make_library
 JVM = (
     "-XX:ReservedCodeCacheSize=512m",
     "-XX:+UseSerialGC",
-    # The optimizing compiler took half of all time: few methods run so often here that they are worth it.
-    "-XX:Tier4InvocationThreshold=25000",
-    "-XX:Tier4MinInvocationThreshold=3000",
-    "-XX:Tier4CompileThreshold=75000",
+    # The optimizing compiler took a quarter to half of all time: 171 s of CPU of tests/jobs/runtime/test_lake.py with
+    # it at a fifth of its eagerness, 105 without; the threads that it works for took no longer.
+    "-XX:TieredStopAtLevel=1",
 )
 SETTINGS = {
     "spark.master": "local[2]",

@@ -20,7 +20,7 @@ from catalog.lake import Lake, Scope
 from catalog.location_dates import update_cluster
 from schemas.lake import TABLES
 from tests.jobs.albums import PROJECT, Album, geoparquet, load, photo
-from tests.schemas.test_contracts import good_row, write_with_spark
+from tests.schemas.test_contracts import good_row, write_with_delta_rs
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def album(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Albu
     update_cluster(Lake(album.lake), Scope(PROJECT), cluster, {"title": "Spring", "custom_labels": {"with": "Ben"}})
     for name, contract in TABLES.items():
         if not DeltaTable(f"{album.lake}/{name}").file_uris():
-            write_with_spark(spark, Path(album.lake), contract, good_row(contract))
+            write_with_delta_rs(Path(album.lake), contract, good_row(contract))
     return album
 
 

@@ -29,6 +29,7 @@ from catalog.times import TimeRange
 from schemas.cluster_kinds import TRIPS
 from schemas.errors import NotFound, UsageError
 from tests.catalog.conftest import DAY, NOON, LakeMaker, cluster_id, edit
+from tests.examples import examples
 
 ADA = Scope("demo", ("ada",))
 
@@ -148,7 +149,7 @@ def test_what_is_not_given_stays(travels: LakeMaker) -> None:
     assert find_cluster(travels.lake, ADA, cluster_id(1))["custom_labels"] is None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data())
 def test_pages_are_the_sorted_whole(paged: LakeMaker, data: st.DataObject) -> None:
     sort = data.draw(st.sampled_from(sorted(SORTS)))

@@ -31,6 +31,7 @@ from catalog.times import TimeRange
 from schemas.cluster_kinds import GROUPS
 from schemas.errors import NotFound, UsageError
 from tests.catalog.conftest import DAY, NOON, LakeMaker, edit, group_id, group_uris, look
+from tests.examples import examples
 
 ADA = Scope("demo", ("ada",))
 
@@ -403,7 +404,7 @@ def paged(tmp_path_factory: pytest.TempPathFactory) -> LakeMaker:
     return maker
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(data=st.data())
 def test_pages_are_the_sorted_whole(paged: LakeMaker, data: st.DataObject) -> None:
     sort = data.draw(st.sampled_from(sorted(SORTS)))

@@ -24,6 +24,7 @@ from catalog.lake import Scope
 from catalog.simple_query import conditions, parse_query, read_query
 from schemas.errors import LimitExceeded, UsageError
 from tests.catalog.conftest import LakeMaker, group_id, person_id
+from tests.examples import examples
 
 Document = dict[str, Any]
 
@@ -292,7 +293,7 @@ def nested(name: str, leaves: st.SearchStrategy[Document]) -> st.SearchStrategy[
 CONDITIONS = combined(st.one_of(LEAVES, LEAVES, nested("Figures", FIGURE_LEAVES), nested("Labels", LABEL_LEAVES)), 2)
 
 
-@settings(max_examples=12, suppress_health_check=list(HealthCheck), phases=PHASES)
+@settings(max_examples=examples(12), suppress_health_check=list(HealthCheck), phases=PHASES)
 @given(library=libraries(), asked=st.lists(CONDITIONS, min_size=15, max_size=15))
 def test_conditions_mean_what_the_oracle_says(empty_lake: Path, library: list[Document], asked: list[Document]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -306,7 +307,7 @@ def test_conditions_mean_what_the_oracle_says(empty_lake: Path, library: list[Do
             assert page.total == len(expected)
 
 
-@settings(max_examples=5, suppress_health_check=list(HealthCheck), phases=PHASES)
+@settings(max_examples=examples(5), suppress_health_check=list(HealthCheck), phases=PHASES)
 @given(library=libraries())
 def test_what_is_shown_and_summed_is_what_is_asked_about(empty_lake: Path, library: list[Document]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -12,6 +12,7 @@ from catalog.lake import Lake
 from catalog.sql import all_of, has_part, literal, one_of, relation, same_text, under
 from schemas.errors import UsageError
 from tests.catalog.conftest import LakeMaker
+from tests.examples import examples
 
 HOSTILE = [
     "it's",
@@ -58,7 +59,7 @@ def test_values_of_every_type_round_trip(maker: LakeMaker, value: object) -> Non
 
 
 def test_text_round_trips_and_compares_as_in_python(maker: LakeMaker) -> None:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(st.text(), st.text(max_size=3))
     def check(text: str, part: str) -> None:
         row = maker.lake.read(

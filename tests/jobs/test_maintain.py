@@ -40,7 +40,7 @@ def contents(album: Album) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def clustered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clustered(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Path:
     """Two deliveries of a trip, then clustered."""
     album = Album(tmp_path_factory.mktemp("clustered"))
     for days in ((4, 5), (6, 7)):

@@ -8,6 +8,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from transforms.tables.actions import ACTION
 from transforms.tables.keyed import (
     anti_join,
@@ -73,7 +74,7 @@ def plain_rows(rows: pa.Table) -> list[str]:
 
 
 @given(ROWS, ROWS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_codes_and_joins_are_those_of_plain_python(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> None:
     one, other = table(left), table(right)
     codes = [code for each in key_codes(one, other, key=KEY) for code in each.tolist()]
@@ -103,7 +104,7 @@ def as_read(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @given(ROWS, ROWS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_the_difference_makes_one_table_of_the_other(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> None:
     old, new = as_read(unique(old)), as_read(unique(new))
     compare = [name for name in SCHEMA.names if name not in (*KEY, "create_time")]
@@ -124,7 +125,7 @@ def test_the_difference_makes_one_table_of_the_other(old: list[dict[str, Any]], 
 
 
 @given(ROWS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_a_column_equals_itself(rows: list[dict[str, Any]]) -> None:
     for name in SCHEMA.names:
         assert same_values(table(rows)[name], table(rows)[name]).all()
