@@ -4,12 +4,6 @@
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
-version=v1.8.0
-bin=$HOME/.cache/lakealbum/bin
-
-if [[ ! -x $bin/versitygw ]] && ! command -v versitygw > /dev/null; then
-    command -v go > /dev/null || { echo 'no versitygw, and no Go to build it' >&2; exit 2; }
-    GOBIN=$bin go install "github.com/versity/versitygw/cmd/versitygw@$version"
-fi
-LAKEALBUM_S3=1 ./lakealbum test tests/s3
+.ci/versitygw.sh > /dev/null
+LAKEALBUM_S3=1 ./lakealbum test tests/s3 --slow
 java/build --check

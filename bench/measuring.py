@@ -53,7 +53,7 @@ def describe_machine(packages: Iterable[str], spark: SparkSession | None = None)
 def print_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Prints a table in Markdown."""
     for row in [names, ["---"] * len(names), *rows]:
-        print("| " + " | ".join(row) + " |")
+        print("| " + " | ".join(row) + " |", flush=True)
     print(flush=True)
 
 
@@ -130,6 +130,32 @@ def sampled_workers() -> Iterator[list[int]]:
         stop.set()
         thread.join()
         samples.append(workers_bytes())
+
+
+@contextmanager
+def sampled_cpu() -> Iterator[dict[Path, float]]:
+    """Inside, a thread notes the CPU seconds of each process below this one, a JVM's that nobody waits for, too."""
+    seconds: dict[Path, float] = {}
+    stop = threading.Event()
+
+    def sample() -> None:
+        while not stop.wait(SAMPLE_SECONDS):
+            for process in process_tree(Path(f"/proc/{os.getpid()}")):
+                with suppress(OSError):  # it has ended
+                    seconds[process] = _cpu_seconds(process)
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield seconds
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _cpu_seconds(process: Path) -> float:
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def workers_bytes() -> int:

@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from catalog.create import ensure_table
 from catalog.lake import Row
+from catalog.log_watch import LogWatch
+from catalog.sql import equals
 from catalog.storage import storage_options, store_reason
 from schemas.contract import Contract
 from schemas.errors import Conflict, LakeError, SchemaMismatch
@@ -30,6 +32,7 @@ COMPACT_EVERY = 50
 _LONGEST_PAUSE = 0.2  # seconds; a commit takes a tenth of it
 _TURNS: dict[str, threading.RLock] = {}
 _NO_RETRY = CommitProperties(max_commit_retries=0)
+_NO_CLEANUP = PostCommitHookProperties(cleanup_expired_logs=False)  # maintenance does so; it lists the log each time
 _OPEN = threading.local()
 
 
@@ -39,17 +42,19 @@ def open_or_create(root: str, contract: Contract) -> DeltaTable:
     In an object store each thread keeps what it has opened: opening reads the log anew, two requests an entry.
     """
     uri, options = table_uri(root, contract.name), storage_options(root)
-    kept: dict[str, DeltaTable] = _OPEN.__dict__
+    kept: dict[str, tuple[DeltaTable, LogWatch]] = _OPEN.__dict__
     if uri in kept:
-        kept[uri].update_incremental()
-        return kept[uri]
+        table, watch = kept[uri]
+        if watch.may_have_moved(table.version()):
+            table.update_incremental()
+        return table
     try:
         table = DeltaTable(uri, storage_options=options)
     except TableNotFoundError:
         ensure_table(root, contract)
         table = DeltaTable(uri, storage_options=options)
     if "://" in root:
-        kept[uri] = table
+        kept[uri] = table, LogWatch(uri, options)
     return table
 
 
@@ -58,7 +63,7 @@ def append(root: str, contract: Contract, rows: Sequence[Row]) -> None:
 
     def write() -> None:
         table = open_or_create(root, contract)
-        write_deltalake(table, to_arrow(contract, rows), mode="append")
+        write_deltalake(table, to_arrow(contract, rows), mode="append", post_commithook_properties=_NO_CLEANUP)
         _compact_now_and_then(table)
 
     until_committed(contract, write)
@@ -79,7 +84,7 @@ def append_all_numbered(root: str, contract: Contract, rows_at: Callable[[int], 
         table = open_or_create(root, contract)
         version = table.version() + 1
         rows = to_arrow(contract, rows_at(version))
-        write_deltalake(table, rows, mode="append", commit_properties=_NO_RETRY)
+        write_deltalake(table, rows, mode="append", commit_properties=_NO_RETRY, post_commithook_properties=_NO_CLEANUP)
         _compact_now_and_then(table)
         return version
 
@@ -100,9 +105,16 @@ def merge_rows(table: DeltaTable, contract: Contract, rows: Sequence[Row]) -> No
 
     Raises CommitFailedError where another writer was first: `until_committed` does all again.
     """
-    same_key = " AND ".join(f"target.{column} = source.{column}" for column in contract.key)
+    same_key = [f"target.{column} = source.{column}" for column in contract.key]
+    if len(rows) == 1:  # files that cannot hold the row are not read
+        same_key += [equals(f"target.{column}", rows[0][column]) for column in contract.key]
     merger = table.merge(
-        to_arrow(contract, rows), same_key, source_alias="source", target_alias="target", commit_properties=_NO_RETRY
+        to_arrow(contract, rows),
+        " AND ".join(same_key),
+        source_alias="source",
+        target_alias="target",
+        commit_properties=_NO_RETRY,
+        post_commithook_properties=_NO_CLEANUP,
     )
     merger.when_matched_update_all().when_not_matched_insert_all().execute()
     _compact_now_and_then(table)

@@ -72,7 +72,12 @@ class Contract:
     @property
     def properties(self) -> dict[str, str]:
         """The Delta table properties that the contract asks for."""
-        wanted = {"lakealbum.contract": self.name, "lakealbum.contractVersion": str(CONTRACT_VERSION)}
+        wanted = {
+            "lakealbum.contract": self.name,
+            "lakealbum.contractVersion": str(CONTRACT_VERSION),
+            # Spark's default; delta-rs' is 100, and whoever opens a table reads each entry since the last checkpoint.
+            "delta.checkpointInterval": "10",
+        }
         if self.change_feed:
             wanted["delta.enableChangeDataFeed"] = "true"
         if self.merged:

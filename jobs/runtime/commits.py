@@ -85,7 +85,14 @@ class Mark:
 
     @classmethod
     def of(cls, table: DeltaLog) -> Mark:
-        """The mark of a table at its latest version."""
+        """The mark of a table at its latest version.
+
+        Where a job made that version, its token says all; else the log is read for the count.
+        """
+        for entry in table.history(1):
+            if (metadata := entry.get("userMetadata") or "").startswith("{"):
+                token = json.loads(metadata)
+                return cls(token["count"], token["consumed"])
         count = table.transaction_version(APP_ID) or 0
         for entries in (1, RECENT, table.version() + 1) if count else ():
             for entry in table.history(entries):

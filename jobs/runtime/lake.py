@@ -24,6 +24,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from catalog.create import ensure_lake, is_lake
+from catalog.log_watch import LogWatch
 from catalog.sql import all_of, equals, one_of
 from catalog.storage import storage_options, store_reason
 from catalog.upkeep import commits_after, committed_at
@@ -69,6 +70,7 @@ class Lake:
     driver_rows: int = DRIVER_ROWS
     _frames: dict[tuple[str, int], DataFrame] = field(default_factory=dict, compare=False, repr=False)
     _logs: dict[str, DeltaTable] = field(default_factory=dict, compare=False, repr=False)
+    _watches: dict[str, LogWatch] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def open(
@@ -89,8 +91,7 @@ class Lake:
                 raise LakeError(f"no lake can be made at {root!r}: {store_reason(error)}") from error
         datasets = _open_datasets(root)
         lake = cls(root, _settings_of(root, datasets), start_spark, driver_rows)
-        if "://" in root:
-            lake._logs[DATASETS.name] = datasets
+        lake._keep_open(DATASETS, datasets)
         return lake
 
     @cached_property
@@ -105,24 +106,40 @@ class Lake:
     def log(self, contract: Contract) -> DeltaTable:
         """A table's transaction log, at its latest version; in an object store the same object each time, moved there.
 
-        There each opening reads the log anew, two requests an entry; to ask what is new takes one or two in all.
+        There each opening reads the log anew, two requests an entry; to ask what is new takes one in all.
         """
-        if contract.name in self._logs:
-            self._logs[contract.name].update_incremental()
-            return self._logs[contract.name]
-        log = DeltaTable(self.uri(contract), storage_options=storage_options(self.root))
+        log = self._logs.get(contract.name)
+        if log is None:
+            log = DeltaTable(self.uri(contract), storage_options=storage_options(self.root))
+            self._keep_open(contract, log)
+        elif self._watch(contract).may_have_moved(log.version()):
+            log.update_incremental()
+        return log
+
+    def _keep_open(self, contract: Contract, log: DeltaTable) -> None:
         if "://" in self.root:
             self._logs[contract.name] = log
-        return log
+
+    def _watch(self, contract: Contract) -> LogWatch:
+        if contract.name not in self._watches:
+            self._watches[contract.name] = LogWatch(self.uri(contract), storage_options(self.root))
+        return self._watches[contract.name]
 
     def at(self, contract: Contract, version: int) -> DeltaTable:
         """A table's transaction log, at a version."""
-        if contract.name in self._logs and self._logs[contract.name].version() == version:
-            return self._logs[contract.name]
+        if "://" in self.root:
+            log = self._logs.get(contract.name) or self.log(contract)
+            if log.version() == version:
+                return log
         return DeltaTable(self.uri(contract), version=version, storage_options=storage_options(self.root))
 
     def version(self, contract: Contract) -> int:
-        """The latest version of a table."""
+        """The latest version of a table; in an object store the table is not opened for it."""
+        if "://" in self.root and contract.name not in self._logs:
+            try:
+                return self._watch(contract).newest()
+            except FileNotFoundError:
+                pass  # opening it tells what is the matter
         return self.log(contract).version()
 
     def rows(self, *contracts: Contract) -> int:
@@ -401,8 +418,8 @@ def check_datasets(lake: Lake, project: str, names: tuple[str, ...]) -> None:
 
 def dataset_names(lake: Lake, project: str) -> list[str]:
     """The names of a project's datasets, in order."""
-    rows = select_rows(lake.log(DATASETS), ("dataset_name",), equals("project_name", project))
-    return sorted(row["dataset_name"] for row in rows)
+    rows = _select(lake.log(DATASETS), ("dataset_name",), equals("project_name", project)).read_all()
+    return sorted(rows["dataset_name"].to_pylist())
 
 
 def select_rows(table: DeltaTable, columns: Sequence[str], condition: str) -> list[dict[str, Any]]:
