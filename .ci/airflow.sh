@@ -54,6 +54,8 @@ export AIRFLOW_HOME=$work/home AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE_
 export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS=True AIRFLOW__API__WORKERS=1 PATH=$work/airflow/bin:$work/bin:$PATH:$venv/bin
 export AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY=5
 export AIRFLOW_CONN_SPARK_DEFAULT='{"conn_type": "spark", "host": "local[2]"}' PYSPARK_PYTHON=$venv/bin/python
+export OPENLINEAGE__TRANSPORT__TYPE=file OPENLINEAGE__TRANSPORT__APPEND=true
+export OPENLINEAGE__TRANSPORT__LOG_FILE_PATH=$work/events.jsonl # what the jobs tell of their lineage
 unset SPARK_HOME PYTHONPATH
 read -r port logs triggers < <("$venv/bin/python" - << 'PY'
 import socket

@@ -275,7 +275,7 @@ async def index(
     await first.call("CreateDataset", {"ProjectName": "bench", "DatasetName": "d"})
     acknowledged: list[str] = []
     took: list[float] = []
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), server.cpu_seconds()
     numbers = iter(range(int(rate * seconds)))
 
     async def send(caller: Caller) -> None:
@@ -297,9 +297,10 @@ async def index(
     await asyncio.gather(*(send(Caller(key, port)) for _ in range(clients)), *([murder()] if kill else []))
     spent = time.perf_counter() - begun
     took.sort()
+    cpu = "" if kill else f", {1000 * (server.cpu_seconds() - used) / len(took):.2f} ms of CPU each"
     print(
         f"{len(acknowledged):,} files in {spent:.1f} s: {len(acknowledged) / spent:.0f} files/s, "
-        f"median {1000 * took[len(took) // 2]:.0f} ms, p99 {1000 * took[int(len(took) * 0.99)]:.0f} ms"
+        f"median {1000 * took[len(took) // 2]:.0f} ms, p99 {1000 * took[int(len(took) * 0.99)]:.0f} ms{cpu}"
     )
     return acknowledged
 

@@ -54,7 +54,8 @@ from bench.measuring import (
     time_job,
 )
 from jobs.cluster_figures import ClusterFigures, cluster_figures
-from jobs.index_files import IndexFiles, index_files
+from jobs.index_files import index_files
+from jobs.indexing.options import IndexFiles
 from jobs.runtime.progress import configure_logging
 from jobs.runtime.session import open_session
 

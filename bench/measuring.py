@@ -53,7 +53,7 @@ def describe_machine(packages: Iterable[str], spark: SparkSession | None = None)
 def print_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Prints a table in Markdown."""
     for row in [names, ["---"] * len(names), *rows]:
-        print("| " + " | ".join(row) + " |")
+        print("| " + " | ".join(row) + " |", flush=True)
     print(flush=True)
 
 

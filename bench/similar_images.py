@@ -50,7 +50,8 @@ from bench.measuring import (
     time_job,
 )
 from jobs.cluster_similar_images import ClusterSimilarImages, cluster_similar_images
-from jobs.index_files import IndexFiles, index_files
+from jobs.index_files import index_files
+from jobs.indexing.options import IndexFiles
 from jobs.runtime.commits import Step, put_rows
 from jobs.runtime.lake import Lake, bucket
 from jobs.runtime.progress import configure_logging

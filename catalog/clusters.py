@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
 from catalog.edits import Curated, append_edit, fold_edits, follow_merges, overlay, read_edits
+from catalog.kept_rows import kept_page
 from catalog.lake import Lake, Row, Scope
 from catalog.paging import MOST_RESULTS, Order, Page, Pager, Position, Sorting, check_among, check_max_results, scan
 from catalog.sql import all_of, equals, has_part, instant, microseconds, one_of, relation
@@ -89,6 +90,12 @@ class ClusterQuery:
         return ()
 
     @property
+    def is_of_all(self) -> bool:
+        """Whether it asks for all clusters of its scope, none of which its table has as no longer there."""
+        how = {name: getattr(self, name) for name in ("sort", "order", "max_results", "with_total")}
+        return self.kind_asked.live == "TRUE" and self == type(self)(self.scope, **how)
+
+    @property
     def regards_edits(self) -> bool:
         """Whether an edit that hides no cluster can change which clusters fit or in which order."""
         return bool(
@@ -119,8 +126,9 @@ def query_clusters(
     position = pager.position(next_token)
     total = _count(lake, query, states) if query.with_total else None
     if query.scope.datasets and not states:
-        rows = () if query.wants_edited else _scan(lake, query, position, query.kind_asked.table.name, columns="*")
-        page = pager.page(rows)
+        kept = _kept(lake, query, position)
+        scanned = () if query.wants_edited else _scan(lake, query, position, query.kind_asked.table.name, columns="*")
+        page = pager.page(scanned if kept is None else kept)
         plain = [{name: row[name] for name in query.kind_asked.table.names} for row in page.rows]
         return Page([overlay(row, None) for row in plain], page.next_token, total)
     unedited = _scan_unedited(lake, query, position, states)
@@ -128,6 +136,15 @@ def query_clusters(
     keys = pager.page(query.sorting.merge(unedited, edited))
     ids = [key["object_id"] for key in keys.rows]
     return Page(read_clusters(lake, query.kind_asked, query.scope, ids, states), keys.next_token, total)
+
+
+def _kept(lake: Lake, query: ClusterQuery, position: Position | None) -> list[Row] | None:
+    """The rows of a page of all clusters of one dataset that are kept in memory; None where a statement must tell."""
+    table, scope = query.kind_asked.table, query.scope
+    if not query.is_of_all or len(scope.datasets) != 1 or query.sorting.column not in table.names:
+        return None
+    key = (scope.project, scope.datasets[0])
+    return kept_page(lake, table, key, query.sorting, position, query.max_results + 1)
 
 
 def resolve_states(lake: Lake, kind: ClusterKind, scope: Scope, edits: Iterable[Row]) -> dict[str, Curated]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from catalog.lake import Lake
 from catalog.views import PINNED, VIEWS, view_statements
-from schemas.errors import LakeAlbumError, LakeError, UsageError
+from schemas.errors import LakeAlbumError, UsageError
 from schemas.lake import TABLES
 
 if TYPE_CHECKING:
@@ -39,26 +39,39 @@ def open_lake(root: str) -> DuckDBPyConnection:
 def connect(lake: Lake, names: Iterable[str]) -> DuckDBPyConnection:
     """DuckDB in memory, instants in UTC, with some of the lake's tables and views, and what these read.
 
-    It sees the lake as it is now.
+    It sees the lake as it is now. DuckDB reads the tables of a lake in a directory when it is asked; those of one in an
+    object store are read here, whole, by what reads them for every other verb, with the same credentials.
 
-    Raises LakeError for a lake in an object store, or one that lacks a table, UsageError where DuckDB is not installed.
+    Raises LakeError for a lake that lacks a table, UsageError where DuckDB is not installed.
     """
-    if "://" in lake.root:
-        raise LakeError(
-            f"lake {lake.root!r}: lakes in a directory are accepted here; for one in an object store set up DuckDB's "
-            "secrets, then run what `lakealbum views --engine duckdb` prints"
-        )
-    duckdb = _import("duckdb")
-    folder = Path(_import("duckdb_extension_delta").__file__).parent
-    extension = next(folder.rglob("delta.duckdb_extension"))
-    connection: DuckDBPyConnection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
-    connection.execute(f"LOAD '{extension}'")
+    connection: DuckDBPyConnection = _import("duckdb").connect(config={"autoinstall_known_extensions": "false"})
     connection.execute("SET TimeZone = 'UTC'")
     statements = dict(view_statements(lake.root, PINNED, names))
-    lake.require(statements.keys() & TABLES.keys())
+    tables = statements.keys() & TABLES.keys()
+    lake.require(tables)
+    if "://" in lake.root:
+        load_tables(connection, lake, tables)
+        statements = {name: statement for name, statement in statements.items() if name not in tables}
+    else:
+        folder = Path(_import("duckdb_extension_delta").__file__).parent
+        connection.execute(f"LOAD '{next(folder.rglob('delta.duckdb_extension'))}'")
     for statement in statements.values():
         connection.execute(statement)
     return connection
+
+
+def load_tables(connection: DuckDBPyConnection, lake: Lake, tables: Iterable[str]) -> None:
+    """Copies tables of the lake, all as of now, into temporary tables of their names. DuckDB keeps them in memory, and
+    where there is none left on disk.
+    """
+    pinned = lake.pin(tables)
+    for name in sorted(tables):
+        schema = TABLES[name].arrow_schema
+        batches = pinned.batches(f"SELECT {', '.join(schema.names)} FROM {name}", name)
+        reader = pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))
+        connection.register("_read", reader)
+        connection.execute(f"CREATE TEMPORARY TABLE {name} AS SELECT * FROM _read")
+        connection.unregister("_read")
 
 
 def select(lake: Lake, statement: str) -> pa.RecordBatchReader:

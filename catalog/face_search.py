@@ -76,6 +76,15 @@ def faces_from(embeddings: Any, what: str) -> Faces:
         raise UsageError(f"{what} holds no embeddings: {error}") from None
 
 
+def faces_found(found: list[Row]) -> Faces | None:
+    """The faces that were found in a picture (boundary, embedding), the best MOST_FACES; None of none."""
+    found = found[:MOST_FACES]
+    if not found:
+        return None
+    rows = faces_from([face["embedding"] for face in found], "the picture").rows
+    return Faces(rows, None, tuple(face["boundary"] for face in found))
+
+
 def faces_of_file(lake: Lake, scope: Scope, uri: str) -> Faces | None:
     """The faces of a file of one dataset that have embeddings, None without any. UsageError for too many."""
     where = all_of([scope.condition(lake), equals("uri", check_text(uri)), "embedding IS NOT NULL"])

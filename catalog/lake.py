@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
@@ -24,12 +24,14 @@ from schemas.locations import lake_root
 from schemas.settings import LakeSettings
 
 Row = dict[str, Any]
+Known = TypeVar("Known")
 
 # Filters run while Parquet is decoded: the wide columns are read for the rows that pass only.
 _SESSION = {
     "datafusion.execution.parquet.pushdown_filters": "true",
     "datafusion.execution.parquet.reorder_filters": "true",
 }
+_ONE_CORE = {"datafusion.execution.target_partitions": "1"}
 
 
 class Lake:
@@ -39,14 +41,16 @@ class Lake:
     maps as dicts and instants in UTC.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, busy: bool = False) -> None:
         """Opens the lake at a directory or an object-store URI.
 
+        `busy`: many threads ask at once. A statement then takes one core: to share it out over all costs more together.
         Raises LakeError where there is no lake, or one of another version's contracts; UsageError for a root that
         `lake_root` refuses.
         """
         self.root = root = lake_root(root)
         self._kept: dict[str, _Kept] = {}
+        self._known: dict[str, tuple[DeltaTable, Any]] = {}
         datasets = self._open(DATASETS.name)
         if datasets is None:
             raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
@@ -55,6 +59,8 @@ class Lake:
         self.settings = LakeSettings.from_properties(metadata.configuration, table_uri(root, DATASETS.name))
         self._pinned: dict[str, DeltaTable | None] = {}
         self._past: list[str] = []
+        self.busy = busy
+        self._session = {**_SESSION, **(_ONE_CORE if busy else {})}
         self.token_key = hashlib.sha256(f"lakealbum token {metadata.id}".encode()).digest()
 
     def table(self, contract: Contract) -> DeltaTable | None:
@@ -122,7 +128,7 @@ class Lake:
 
     def batches(self, statement: str, *tables: str) -> Iterator[pa.RecordBatch]:
         """The same rows as Arrow, a batch at a time: for more of them than should be in memory at once."""
-        session = QueryBuilder(_SESSION)
+        session = QueryBuilder(self._session)
         for name in tables:
             table = self.table(TABLES[name])
             if table is None:
@@ -134,6 +140,20 @@ class Lake:
             if self._past and "not found" in str(error).lower():
                 raise self._not_kept() from error
             raise LakeError(f"lake {self.root!r}: {', '.join(tables)} cannot be read: {error}") from error
+
+    def once(self, what: str, contract: Contract, read: Callable[[], Known]) -> Known | None:
+        """What `read` tells of a table, read once for each version of it; None where there is no table.
+
+        It stays in memory, and should be little.
+        """
+        table = self.table(contract)
+        if table is None:
+            return None
+        of, told = self._known.get(what, (None, None))
+        if of is not table:
+            told = read()  # of this version, or a newer one
+            self._known[what] = table, told
+        return told
 
     def count(self, source: str, *tables: str) -> int:
         """How many rows a FROM clause has, of the tables it names; none if one of them is not there."""

@@ -143,7 +143,7 @@ def make_app(
     key_store = KeyFile(credentials)
     key_store.all()
     ensure_lake(root, Lake(root).settings if is_lake(root) else LakeSettings())  # an older one may lack tables
-    lake, sources = Lake(root), sources or Sources()
+    lake, sources = Lake(root, busy=True), sources or Sources()
     options = [*told, *(part for each in sources.roots for part in ("--source", each))]
     queue = Queue(lake, Worker(root, options) if jobs else None, sources)
     door = Door(lake, Namespaces(lake), queue, key_store, Nonces(f"{credentials}.nonces"), load())

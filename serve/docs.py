@@ -44,8 +44,9 @@ existence is told.
 
 The server opens no file and no address that a caller names: a URI is a name. `file:` and steps such as `..` are
 refused. `--source URI`, a folder or a prefix such as `s3://bucket/photos`, is the exception: what lies under it may be
-bound (CreateBinding), and the worker reads it, then and every `--sync-every` seconds, as `lakealbum sync` does. Of
-local folders links are followed first; a URI with `?` is refused, so that no caller chooses the host of a store.
+bound (CreateBinding), and the worker reads it, then and every `--sync-every` seconds, as `lakealbum sync` does; and
+SearchImageFigureCluster may look for faces in a picture under it, in a process of its own. Of local folders links are
+followed first; a URI with `?` is refused, so that no caller chooses the host of a store.
 
 ## Work behind the answers
 

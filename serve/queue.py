@@ -28,6 +28,7 @@ from catalog.tasks import beat_tasks
 from schemas.errors import LakeAlbumError
 from schemas.tasks import TASKS
 from serve.sources import Sources
+from serve.work.faces import FaceFinder
 
 log = logging.getLogger("lakealbum")
 
@@ -59,6 +60,7 @@ class Queue:
     def __init__(self, lake: Lake, worker: Worker | None = None, sources: Sources | None = None) -> None:
         self._lake, self._worker = lake, worker
         self.sources = sources or Sources()
+        self.faces = FaceFinder()
         self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._gather, name="queue", daemon=True)
         self._beaten = self._synced = datetime.now(UTC)
@@ -74,6 +76,7 @@ class Queue:
         """Makes what was taken in durable, and lets the worker end its run."""
         self._asked.put(None)
         self._thread.join()
+        self.faces.close()
         if self._worker:
             self._worker.stop()
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from urllib.parse import quote
 
 from serve.errors import ApiError
@@ -36,10 +37,17 @@ class SignedRequest:
 
     def header(self, name: str) -> str | None:
         """The value of a header, None where there is none. ApiError where it came twice."""
-        values = [value for key, value in self.headers if key == name]
+        values = self._by_name.get(name, ())
         if len(values) > 1:
             raise ApiError("IncompleteSignature", f"The header {name} was sent {len(values)} times.")
         return values[0] if values else None
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, value in self.headers:
+            found.setdefault(name, []).append(value)
+        return found
 
 
 @dataclass(frozen=True)

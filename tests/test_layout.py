@@ -106,10 +106,13 @@ def test_a_query_loads_neither_spark_nor_pandas_nor_pydantic() -> None:
     assert {"catalog", "deltalake"} <= set(loaded.stdout.split())
 
 
+KIND_VERBS = ("cluster", "query", "update", "delete", "undelete")
 HEAVY = {"pyspark", "py4j", "delta", "deltalake", "pyarrow", "numpy", "numba", "pandas", "pydantic", "rich", "yaml"}
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["--version"], ["cluster", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [[], ["--help"], ["--version"], *([verb, "--help"] for verb in KIND_VERBS)], ids=" ".join
+)
 def test_help_and_version_load_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom jobs.cli.main import lakealbum, run\n"

@@ -12,12 +12,7 @@ from catalog.location_dates import delete_cluster, undelete_cluster
 from schemas.cluster_kinds import GROUPS, PEOPLE, TRIPS
 
 
-@click.group()
-def delete() -> None:
-    """Delete a cluster. Its files stay."""
-
-
-@delete.command("location-date")
+@click.command("location-date")
 @click.argument("object_id", metavar="ID")
 @in_lake
 def delete_location_date(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
@@ -27,7 +22,7 @@ def delete_location_date(lake: Lake, scope: Scope, as_json: bool, object_id: str
     done(as_json, f"Deleted {terminal.name_of(cluster)}. To undo: {undo}")
 
 
-@delete.command("similar-images")
+@click.command("similar-images")
 @click.argument("object_id", metavar="ID")
 @in_lake
 def delete_similar_images(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
@@ -37,7 +32,7 @@ def delete_similar_images(lake: Lake, scope: Scope, as_json: bool, object_id: st
     done(as_json, f"Deleted {terminal.name_of_similar(cluster)}. To undo: {undo}")
 
 
-@delete.command("figures")
+@click.command("figures")
 @click.argument("object_id", metavar="ID")
 @in_lake
 def delete_figures(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
@@ -47,12 +42,7 @@ def delete_figures(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> N
     done(as_json, f"Ignored {terminal.name_of_person(person)}. To undo: {undo}")
 
 
-@click.group()
-def undelete() -> None:
-    """Undo a deletion."""
-
-
-@undelete.command("location-date")
+@click.command("location-date")
 @click.argument("object_id", metavar="ID")
 @in_lake
 def undelete_location_date(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
@@ -62,7 +52,7 @@ def undelete_location_date(lake: Lake, scope: Scope, as_json: bool, object_id: s
     done(as_json, f"Undeleted {TRIPS.full_id(object_id)}: {outcome}.")
 
 
-@undelete.command("similar-images")
+@click.command("similar-images")
 @click.argument("object_id", metavar="ID")
 @in_lake
 def undelete_similar_images(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
@@ -72,7 +62,7 @@ def undelete_similar_images(lake: Lake, scope: Scope, as_json: bool, object_id: 
     done(as_json, f"Undeleted {GROUPS.full_id(object_id)}: {outcome}.")
 
 
-@undelete.command("figures")
+@click.command("figures")
 @click.argument("object_id", metavar="ID")
 @in_lake
 def undelete_figures(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:

@@ -40,12 +40,7 @@ _NOT_OF_A_CLUSTER = (
 )  # fmt: skip
 
 
-@click.group()
-def query() -> None:
-    """Show clusters or files. Times are dates (2026-03-04) or RFC 3339 (2026-03-04T18:30:00+08:00)."""
-
-
-@query.command("location-date")
+@click.command("location-date")
 @by_ids("cluster")
 @click.option("--title", help="Part of the title, in any case.")
 @click.option("--country", help="Name of the country, in any case.")
@@ -89,7 +84,7 @@ def query_location_date(
     show(lake, scope, page, as_json, "LocationDateClusters", clusters, terminal.location_date_clusters)
 
 
-@query.command("similar-images")
+@click.command("similar-images")
 @by_ids("cluster")
 @click.option("--title", help="Part of a title that it was given, in any case.")
 @click.option("--kind", "kinds", multiple=True, help=f"{', '.join(KINDS)}; repeatable, or with commas.")
@@ -124,7 +119,7 @@ def query_similar_images_command(
     show(lake, scope, page, as_json, "SimilarImageClusters", clusters, terminal.similar_images)
 
 
-@query.command("figures")
+@click.command("figures")
 @by_ids("person")
 @click.option("--name", "title", help="Part of a name that was given, in any case.")
 @click.option("--label", multiple=True, metavar="KEY=VALUE", help="A custom label of the person; repeatable.")
@@ -180,7 +175,7 @@ def _show_nearest(
     show(lake, scope, Page(found), as_json, "Clusters", list(map(imm.nearest_person, found)), terminal.people)
 
 
-@query.command("files")
+@click.command("files")
 @click.option("--cluster", metavar="ID", help="The files of this cluster: a trip's by time, similar images best first.")
 @click.option("--where", metavar="JSON", help="Those that satisfy this SimpleQuery (docs/queries.md); @FILE reads it.")
 @click.option("--uri", help="The one file of this URI.")

@@ -16,12 +16,7 @@ from catalog.similar_images import Marks
 from schemas.cluster_kinds import GROUPS, PEOPLE, TRIPS
 
 
-@click.group()
-def update() -> None:
-    """Change what a cluster is called, how it is labelled, or its cover."""
-
-
-@update.command("location-date")
+@click.command("location-date")
 @click.argument("object_id", metavar="ID")
 @click.option("--title", help="New title, up to 1,024 bytes; '' goes back to the name of the place.")
 @customised
@@ -42,7 +37,7 @@ def update_location_date(
     done(as_json, f"Updated {terminal.name_of(cluster)}: {', '.join(tell_changes(fields))}.")
 
 
-@update.command("similar-images")
+@click.command("similar-images")
 @click.argument("object_id", metavar="ID")
 @click.option("--title", help="New title, up to 1,024 bytes; '' clears it.")
 @customised
@@ -81,7 +76,7 @@ def update_similar_images(
     done(as_json, f"Updated {terminal.name_of_similar(cluster)}: {', '.join(changes)}.{undo}")
 
 
-@update.command("figures")
+@click.command("figures")
 @click.argument("object_id", metavar="ID")
 @click.option("--name", "title", help="New name, up to 1,024 bytes; '' clears it.")
 @customised

@@ -22,13 +22,13 @@ PATIENCE = float(os.environ.get("LAKEALBUM_CI_PATIENCE", "120"))
 """Seconds that each step may take."""
 
 
-def wait_for(what: str, look: Callable[[], Any]) -> Any:
+def wait_for(what: str, look: Callable[[], Any], pause: float = 2.0) -> Any:
     """What `look` finds, as soon as it finds something."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         if found := look():
             return found
-        time.sleep(0.5)
+        time.sleep(pause)
     raise SystemExit(f"airflow: {what}: not within {PATIENCE:.0f} s")
 
 
@@ -64,6 +64,11 @@ class Airflow:
         found: list[Any] = self.call("GET", f"dags/{dag}/dagRuns")["dag_runs"]
         return found
 
+    def instances(self, dag: str, run: str) -> list[Any]:
+        """The instances of the tasks of a run."""
+        found: list[Any] = self.call("GET", f"dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
+        return found
+
     def wait_for_success(self, dag: str) -> Any:
         """The run of a DAG that succeeded; fails where one failed."""
 
@@ -84,8 +89,8 @@ class Airflow:
 
 def kill_task(verb: str) -> None:
     """kill -9 for the task process that runs a verb of LakeAlbum, once the verb's run is under way."""
-    wait_for("the run of the task is under way", lambda: _is_running(verb))
-    [job, *_] = [pid for pid in _processes() if verb in _words(pid) and "jobs.cli.main" in _words(pid)]
+    [job, *_] = wait_for("the task's process", lambda: [pid for pid in _processes() if _runs(pid, verb)], 0.2)
+    wait_for("the run of the task is under way", lambda: _is_running(verb), 0.2)
     parent = int(Path(f"/proc/{job}/stat").read_text().rpartition(")")[2].split()[1])
     assert parent > 1, f"process {job} has lost its task"
     os.kill(parent, signal.SIGKILL)
@@ -102,12 +107,29 @@ def _processes() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
-def _words(pid: int) -> list[str]:
+def _runs(pid: int, verb: str) -> bool:
+    """Whether a process is a verb's, of this lake."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
-        return []
-    return words if os.environ["LAKEALBUM_LAKE"] in words else []
+        return False
+    return {verb, "jobs.cli.main", os.environ["LAKEALBUM_LAKE"]} <= {*words}
+
+
+def check_parents(instances: dict[str, str]) -> None:
+    """Each run told a collector that its parent is its task of Airflow: `instances` is id -> `dag.task`."""
+    lines = Path(os.environ["OPENLINEAGE__TRANSPORT__LOG_FILE_PATH"]).read_text(encoding="utf-8").splitlines()
+    told = [json.loads(line) for line in lines]
+    seen: set[str] = set()
+    for event in told:
+        facets = event["run"]["facets"]
+        [run_id] = [tag["value"] for tag in facets["tags"]["tags"] if tag["key"] == "lakealbum.run_id"]
+        name, _, instance = run_id.rpartition(".")
+        assert (facets["parent"]["job"]["name"], facets["parent"]["run"]["runId"]) == (name, instance), event
+        seen.add(instance)
+        assert instances.get(instance, name) == name, event  # the try that was killed is not among them
+    assert seen >= instances.keys(), (seen, instances)
+    print(f"airflow: {len(told)} events of lineage, each with its task as parent")
 
 
 def check_scheduled(url: str) -> None:
@@ -123,10 +145,8 @@ def check_scheduled(url: str) -> None:
     wait_for("a run of the nightly DAG", lambda: airflow.runs(NIGHTLY))
     kill_task("sync")
     run = airflow.wait_for_success(NIGHTLY)
-    [sync] = [
-        ti for ti in airflow.call("GET", f"dags/{NIGHTLY}/dagRuns/{run['dag_run_id']}/taskInstances")["task_instances"]
-        if ti["task_id"] == "sync"
-    ]  # fmt: skip
+    nightly = airflow.instances(NIGHTLY, run["dag_run_id"])
+    [sync] = [instance for instance in nightly if instance["task_id"] == "sync"]
     assert sync["try_number"] == 2, sync
     ended = [task for task in lakealbum("tasks", "list")["Tasks"] if task["TaskType"] == "BindingSync"]
     assert {(task["Status"], task.get("Code")) for task in ended} == {("Failed", "Cancelled"), ("Succeeded", None)}, (
@@ -140,8 +160,10 @@ def check_scheduled(url: str) -> None:
     assert told["files"]["rows"] == {"inserted": 3}, told
     assert told["location_date_clusters"]["rows"]["inserted"] > 0, told
     assert all(extra["run_id"].startswith("lakealbum_") and extra["version"] > 0 for extra in told.values()), told
-    airflow.wait_for_success(ON_NEW_FILES)
+    run = airflow.wait_for_success(ON_NEW_FILES)
     check_trip()
+    trips = [each for each in airflow.instances(ON_NEW_FILES, run["dag_run_id"]) if each["task_id"] == "trips"]
+    check_parents({each["id"]: f"{each['dag_id']}.{each['task_id']}" for each in nightly + trips})
     print(f"airflow: {len(events)} asset events of {len(told)} tables; new files started {ON_NEW_FILES}")
 
 
@@ -164,6 +186,7 @@ def check_tested(folder: str) -> None:
             assert states == {"trips[-1]": ("failed", 1)}, states  # not tried again
         print(f"airflow: dag.test() of {name}: {wanted}, {time.monotonic() - started:.0f} s", flush=True)
     check_trip()
+    check_parents({})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from jobs.bindings.moves import find_moves, follow_moves, live_files, move_files
 from jobs.bindings.planning import UNREADABLE
 from jobs.bindings.storing import index_config, remove_live
 from jobs.bindings.work import Seen, Work, listing_after, scope_of, whole, without
-from jobs.index_files import catch_up, choose_faces, take_in_pictures
+from jobs.indexing.pictures import catch_up, choose_faces, take_in_pictures
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.lake import select_rows

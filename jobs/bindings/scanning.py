@@ -23,7 +23,7 @@ from catalog.bindings import LISTING_SCHEMA
 from catalog.storage import storage_options
 from schemas.errors import SourceError
 from transforms.pictures.formats import MEDIA_SUFFIXES, suffix_of
-from transforms.pictures.locations import is_hidden, is_local, local_path, resolve
+from transforms.pictures.locations import is_file, is_hidden, is_local, local_path, resolve
 
 FILTERS = ("include", "exclude")
 """Options of a binding that say which files of a folder are its."""
@@ -39,7 +39,7 @@ SIDECAR_SUFFIXES = frozenset({"json", "xmp"})
 """Of files that tell of a picture beside them."""
 _SUFFIXES = MEDIA_SUFFIXES | SIDECAR_SUFFIXES
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
-_Entry = tuple[str, int, int | datetime | None]
+_Entry = tuple[str, int | None, int | datetime | None]
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,21 @@ def _walk_local(root: str, takes: Callable[[str], bool], unreadable: list[str]) 
             try:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append((entry.path, f"{path}/", f"{uri}/{_quoted(entry.name)}"))
-                elif suffix_of(entry.name) in _SUFFIXES and takes(path) and entry.is_file():
-                    status = entry.stat()
-                    yield f"{uri}/{_quoted(entry.name)}", status.st_size, status.st_mtime_ns // 1000
+                elif suffix_of(entry.name) in _SUFFIXES and takes(path) and is_file(entry):
+                    yield f"{uri}/{_quoted(entry.name)}", *_state(entry)
             except FileNotFoundError:
                 continue  # it went while we looked
+
+
+def _state(entry: os.DirEntry[str]) -> tuple[int | None, int | None]:
+    """Size and time of modification; unknown of what cannot be looked at, which is refused when it is read."""
+    try:
+        status = entry.stat()
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return None, None
+    return status.st_size, status.st_mtime_ns // 1000
 
 
 def _walk_remote(root: str, takes: Callable[[str], bool]) -> Iterator[_Entry]:

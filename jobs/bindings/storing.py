@@ -9,7 +9,7 @@ import pyarrow as pa
 from catalog.lake import Row
 from jobs.bindings.moves import live_files
 from jobs.bindings.scanning import FILTERS
-from jobs.index_files import IndexFiles
+from jobs.indexing.options import IndexFiles
 from jobs.remove_files import RemoveFiles, remove_files
 from jobs.runtime.runs import Run
 

@@ -13,7 +13,7 @@ from catalog.bindings import LISTING_SCHEMA
 from catalog.lake import Row
 from jobs.bindings.storing import index_config, remove_live
 from jobs.bindings.work import Seen, Work, whole, without
-from jobs.index_files import read_rows, take_in
+from jobs.indexing.rows import read_rows, take_in
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run

@@ -24,7 +24,8 @@ from catalog.location_dates import LocationDateQuery, query_location_dates
 from jobs.cli.main import run as run_command
 from jobs.cluster_location_dates import TASK_TYPE, ClusterLocationDates, cluster_location_dates
 from jobs.demo.report import Report, print_report
-from jobs.index_files import IndexFiles, index_files
+from jobs.index_files import index_files
+from jobs.indexing.options import IndexFiles
 from jobs.runtime.progress import configure_logging
 from jobs.runtime.runs import Run, run_job
 from schemas.errors import UsageError

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 
-from pyspark import SparkContext, StorageLevel
+from pyspark import SparkConf, SparkContext, StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.runtime.conf import CONF
@@ -66,6 +67,7 @@ def open_session(app_name: str, *, geometry: bool = False, s3: bool = False) -> 
         settings = settings | jar_settings(geometry=geometry, s3=s3)
     if s3 and SparkContext._active_spark_context is None:
         settings = with_s3(settings, os.environ)
+    _start_jvm(settings)
     builder = SparkSession.builder.appName(app_name)
     for key, value in settings.items():
         builder = builder.config(key, value)
@@ -74,6 +76,19 @@ def open_session(app_name: str, *, geometry: bool = False, s3: bool = False) -> 
         if spark.conf.isModifiable(key):
             spark.conf.set(key, value)
     return spark
+
+
+def _start_jvm(settings: Mapping[str, str]) -> None:
+    """The JVM of this process, started if there is none.
+
+    By a thread of its own, which a signal does not end, and which this process waits for before it is gone: a JVM that
+    nobody waits for finds no place to say where it listens (PySpark's `launch_gateway`), and stays for ever.
+    """
+    starter = ThreadPoolExecutor(1)
+    try:
+        starter.submit(SparkContext._ensure_initialized, conf=SparkConf().setAll([*settings.items()])).result()
+    finally:
+        starter.shutdown(wait=False)
 
 
 def use_geometry(spark: SparkSession) -> None:

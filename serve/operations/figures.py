@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from catalog import imm
-from catalog.face_search import Faces, faces_from, faces_of_file, nearest_people
+from catalog.face_scans import wanted_family
+from catalog.face_search import Faces, faces_found, faces_from, faces_of_file, nearest_people
 from catalog.figures import SORTS, Change, FigureQuery, find_person, query_figures, update_person
 from catalog.files import read_files
 from catalog.lake import Row
 from catalog.times import ANY_TIME
-from schemas.errors import NotFound
+from schemas.errors import NotFound, UsageError
 from serve.errors import invalid, not_found, status_conflict, unsupported
 from serve.operations.parameters import (
     MAX_BATCH,
@@ -121,7 +122,8 @@ def update_figure_cluster(context: Context, params: Params) -> Fields:
     "dataset",
     text("SourceURI"),
     json_value("Embedding"),
-    differs="The faces are those that the lake has of an indexed SourceURI, or given as Embedding, a JSON list of "
+    differs="The faces are those that the lake has of an indexed SourceURI; of another one that `lakealbum serve "
+    "--source` lets it read, those that the dataset's face models find; or they are given as Embedding, a JSON list of "
     "numbers or a list of such lists, which is an extension. CredentialConfig is passed over.",
 )
 def search_image_figure_cluster(context: Context, params: Params) -> Fields:
@@ -133,14 +135,28 @@ def search_image_figure_cluster(context: Context, params: Params) -> Fields:
     elif read_files(context.lake, context.scope, [params["SourceURI"]], _OF_COVERS):
         faces = faces_of_file(context.lake, context.scope, params["SourceURI"])
     else:
-        raise unsupported(
-            "A SourceURI that is not a file of the dataset",
-            "Faces of other files need a face model; their embeddings can be given as Embedding.",
-        )
+        faces = faces_found(_look_at(context, params["SourceURI"]))
     if faces is None:
         return {"Clusters": []}
     matches = [imm.cluster_match(row) for row in nearest_people(context.lake, context.scope, faces)]
     return {"Clusters": matches}
+
+
+def _look_at(context: Context, uri: str) -> list[Row]:
+    """The faces of a picture that is no file of the dataset, found by the dataset's models."""
+    family = wanted_family(context.lake, context.project, context.dataset)
+    if family is None or not context.queue.sources.may_read(uri):
+        raise unsupported(
+            "A SourceURI that is neither a file of the dataset nor a picture that this server may read for it",
+            "`lakealbum serve --source` names what it may read; the dataset must look for faces (`index --faces`). "
+            "Embeddings of faces can be given as Embedding.",
+        )
+    try:
+        return context.queue.faces.find(uri, family)
+    except NotFound:
+        raise not_found("File", uri[:200]) from None
+    except UsageError as error:
+        raise invalid(f"SourceURI {uri[:200]!r}: {error}") from None
 
 
 def _find(context: Context, object_id: str) -> Row:

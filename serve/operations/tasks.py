@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from catalog import imm
-from catalog.figures import MOST_MERGED, find_person
+from catalog.figures import MOST_MERGED, FigureQuery, query_figures
 from catalog.lake import Row
 from catalog.requests import Piece, read_definition
 from catalog.tasks import SORTS, TaskQuery, get_task, list_tasks
@@ -98,11 +98,11 @@ def create_figure_clusters_merging_task(context: Context, params: Params) -> Fie
         raise too_many("Froms", len(froms), MOST_MERGED)
     if params["To"] in froms:
         raise invalid(f"{params['To'][:200]!r} cannot be merged into itself")
-    for object_id in (params["To"], *froms):
-        try:
-            find_person(context.lake, context.scope, object_id)
-        except NotFound:
-            raise not_found("FigureCluster", object_id[:200]) from None
+    for ids in ((params["To"],), tuple(froms)):
+        people = query_figures(context.lake, FigureQuery(context.scope, object_ids=ids, max_results=MOST_MERGED)).rows
+        known = {person["object_id"] for person in people}
+        if missing := [object_id for object_id in ids if object_id not in known]:
+            raise not_found("FigureCluster", missing[0][:200])
     merging = {key: value for key, value in params.items() if key != "From"} | {"Froms": froms}
     return _create_task(context, merging, "CreateFigureClustersMergingTask", "FigureClustersMerging")
 

@@ -124,7 +124,8 @@ def _say_more(lake: Lake, project: str, works: Mapping[Key, FileWork]) -> None:
 
 def _index_files(lake: Lake, project: str, works: Mapping[Key, FileWork]) -> None:
     """Indexes files by one run: a source for each set of columns that files are told of."""
-    from jobs.index_files import IndexFiles, index_files
+    from jobs.index_files import index_files
+    from jobs.indexing.options import IndexFiles
     from jobs.runtime.runs import run_job
 
     rows: dict[tuple[str, ...], list[Row]] = {}

@@ -181,3 +181,16 @@ def test_a_pinned_table_is_not_moved_for_others(maker: LakeMaker) -> None:
     assert lake.read(count, "cluster_edits") == [{"n": 2}]
     assert lake.pin({"cluster_edits"}, then).read(count, "cluster_edits") == [{"n": 1}]
     assert lake.read(count, "cluster_edits") == [{"n": 2}]
+
+
+def test_what_is_told_once_is_told_anew_after_a_commit(maker: LakeMaker) -> None:
+    lake, asked = maker.lake, []
+
+    def count() -> int:
+        asked.append(1)
+        return lake.count("cluster_edits", "cluster_edits")
+
+    assert [lake.once("edits", TABLES["cluster_edits"], count) for _ in range(3)] == [0, 0, 0]
+    append_numbered(maker.root, TABLES["cluster_edits"], lambda version: edit(version, "a"))
+    assert [lake.once("edits", TABLES["cluster_edits"], count) for _ in range(3)] == [1, 1, 1]
+    assert len(asked) == 2

@@ -136,15 +136,6 @@ def test_nothing_of_the_lake_is_changed(ask: Ask, library: Album) -> None:
     assert library.versions() == before
 
 
-def test_a_lake_in_an_object_store_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, library: Album) -> None:
-    from catalog.lake import Lake
-
-    lake = Lake(library.lake)
-    lake.root = "s3://bucket/lake"
-    with pytest.raises(Exception, match="lakealbum views --engine duckdb"):
-        duckdb_lake.connect(lake, ("trips",))
-
-
 def test_without_duckdb_it_says_what_to_install(
     library: Album, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
 from catalog import figures, location_dates, similar_images
-from catalog.duckdb_lake import connect
+from catalog.duckdb_lake import connect, load_tables
 from catalog.explain import explain_location_date
 from catalog.figures import FigureQuery, query_figures
 from catalog.files import FileQuery, query_files
 from catalog.lake import Lake, Row, Scope
 from catalog.location_dates import LocationDateQuery, query_location_dates
 from catalog.similar_images import SimilarImageQuery, query_similar_images
-from catalog.views import DUCKDB, ENGINES, HANDOVERS, POLARS, SPARK, VIEWS, script, view_statements
+from catalog.views import DUCKDB, ENGINES, HANDOVERS, PINNED, POLARS, SPARK, VIEWS, script, view_statements
 from jobs.cli.main import lakealbum, run
 from schemas.contract import LEVELS
 from schemas.errors import UsageError
@@ -41,6 +42,16 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 def duckdb_reader(lake: Lake) -> Read:
     connection = connect(lake, tuple(VIEWS))
+    return lambda sql: connection.execute(sql).to_arrow_table().to_pylist(maps_as_pydicts="strict")
+
+
+def loaded_reader(lake: Lake) -> Read:
+    """As of a lake in an object store."""
+    connection = duckdb.connect()
+    load_tables(connection, lake, TABLES)
+    for name, statement in view_statements(lake.root, PINNED):
+        if name in VIEWS:
+            connection.execute(statement)
     return lambda sql: connection.execute(sql).to_arrow_table().to_pylist(maps_as_pydicts="strict")
 
 
@@ -66,7 +77,8 @@ def spark_reader(lake: Lake, spark: SparkSession) -> Read:
 
 
 @pytest.fixture(
-    scope="module", params=["duckdb", "polars", pytest.param("spark", marks=[pytest.mark.slow, pytest.mark.spark])]
+    scope="module",
+    params=["duckdb", "loaded", "polars", pytest.param("spark", marks=[pytest.mark.slow, pytest.mark.spark])],
 )
 def read(request: pytest.FixtureRequest, lake: Lake) -> Iterator[Read]:
     if request.param == "spark":
@@ -76,7 +88,8 @@ def read(request: pytest.FixtureRequest, lake: Lake) -> Iterator[Read]:
         for name in (*TABLES, *VIEWS):
             spark.catalog.dropTempView(name)
     else:
-        yield duckdb_reader(lake) if request.param == "duckdb" else polars_reader(lake)
+        readers = {"duckdb": duckdb_reader, "loaded": loaded_reader, "polars": polars_reader}
+        yield readers[request.param](lake)
 
 
 def same(found: list[Row], expected: list[Row], columns: tuple[str, ...]) -> None:

@@ -19,7 +19,8 @@ from jobs.build_areas import BuildAreas, build_areas
 from jobs.cluster_figures import ClusterFigures, cluster_figures
 from jobs.cluster_location_dates import ClusterLocationDates, cluster_location_dates
 from jobs.cluster_similar_images import ClusterSimilarImages, cluster_similar_images
-from jobs.index_files import IndexFiles, index_files
+from jobs.index_files import index_files
+from jobs.indexing.options import IndexFiles
 from jobs.remove_files import RemoveFiles, remove_files
 from jobs.runtime.runs import Run, run_job
 from schemas.lake import TABLES

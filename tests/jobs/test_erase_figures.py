@@ -225,10 +225,10 @@ def test_the_faces_stay_away_until_the_person_is_undeleted(album: Album, monkeyp
     assert set(people(album)) == {frozenset(map(figure, BEA))}
 
     # An index that read the edits too early puts no face in; a clustering that did groups none.
-    monkeypatch.setattr("jobs.index_files.judge_figures", judge_as_if_nobody_was_erased)
+    monkeypatch.setattr("jobs.indexing.rows.judge_figures", judge_as_if_nobody_was_erased)
     album.index(faces("a1", "a2"), rows="figures")
     assert not {row["figure_id"] for row in album.rows("figures")} & set(map(figure, ADA))
-    monkeypatch.setattr("jobs.index_files.read_erased", lambda run, project: nobody(run))
+    monkeypatch.setattr("jobs.indexing.rows.read_erased", lambda run, project: nobody(run))
     album.index(faces("a1", "a2", "a3"), rows="figures")
     assert len({row["figure_id"] for row in album.rows("figures")} & set(map(figure, ADA))) == 3
     monkeypatch.undo()

@@ -13,7 +13,8 @@ from pyspark.sql import SparkSession
 from catalog.bindings import bind
 from catalog.lake import Scope
 from jobs.erase_figure import EraseFigure, erase_figure
-from jobs.index_files import IndexFiles, index_files
+from jobs.index_files import index_files
+from jobs.indexing.options import IndexFiles
 from jobs.people import face_models
 from jobs.people.finding import ERASED, LOOKED, switch_faces
 from jobs.runtime.commits import InjectedFailure

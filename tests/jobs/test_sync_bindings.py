@@ -83,9 +83,10 @@ def test_a_folder_is_followed(spark: SparkSession, tmp_path: Path, monkeypatch: 
     (pics / "a" / "2.jpg").unlink()
     picture(pics / "a" / "3.jpg", 33)
     picture(pics / "a" / "1.jpg", 11, day="2026:03:05")
-    monkeypatch.setenv("LAKEALBUM_FAIL_AT", "after:files")
-    with pytest.raises(InjectedFailure):
-        sync_bindings(SyncBindings(lake=str(lake)))
+    for point in ("after:files", "before:similar_image_members", "before:file_features", "after:file_places"):
+        monkeypatch.setenv("LAKEALBUM_FAIL_AT", point)
+        with pytest.raises(InjectedFailure):
+            sync_bindings(SyncBindings(lake=str(lake)))
     monkeypatch.delenv("LAKEALBUM_FAIL_AT")
     told = synced(lake)
     assert (told["Listed"], told["Refused"]) == (10, 1)

@@ -55,6 +55,19 @@ def test_a_lake_in_a_bucket_is_one_like_any_other(
     assert asked < MOST_REQUESTS
 
 
+def test_it_is_read_in_sql_and_its_data_are_tested(album: S3Album, capfd: pytest.CaptureFixture[str]) -> None:
+    album.cluster()
+    capfd.readouterr()
+    select = (
+        "SELECT t.title, t.first_day, count(*) AS files FROM trip_files JOIN trips AS t USING (object_id) "
+        "WHERE t.level = 'city' GROUP BY ALL ORDER BY first_day"
+    )
+    assert run(lakealbum, ["sql", select, "--lake", album.lake, "--format", "csv"]) == 0
+    rows = ["title,first_day,files", "Hangzhou,2026-03-04,2", "Hangzhou,2026-04-01,1"]
+    assert capfd.readouterr().out.splitlines() == rows
+    assert run(lakealbum, ["check", "--lake", album.lake, "--only", "contract", "--only", "trip days"]) == 0
+
+
 def test_tables_that_are_open_cost_few_requests_a_look(s3: Server, album: S3Album) -> None:
     lake = Lake(album.lake)
     lake.table(TASKS)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,11 @@ from schemas.lake import TABLES
 from transforms.places.areas import AreaFields
 from transforms.tables.source_columns import FIGURE_FIELDS, FILE_FIELDS
 
+NOT_DRAWN = {
+    "binding_files", "bindings", "dataset_settings", "file_notes", "notifications", "projects", "requests", "runs",
+    "tasks",
+}  # fmt: skip
+"""Tables of the command line, of the endpoint and of every job, which the page tells in words."""
 AREA_FIELDS = {*(field.name for field in fields(AreaFields)), "geometry"}
 
 
@@ -60,6 +68,23 @@ def test_nothing_is_told_twice() -> None:
 def test_followers_come_from_what_they_follow() -> None:
     for source, target in (*FOLLOWERS, *CLUSTERED):
         assert source.name in LINEAGE[target.name].sources, (source.name, target.name)
+
+
+def test_the_drawn_flow_is_that_of_the_columns() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    chart = page.partition("## Flow\n\n```mermaid\n")[2].partition("```")[0]
+    steps = [re.split(r"-->|-\.->", re.sub(r"\|[^|]*\|", "", line)) for line in chart.splitlines()]
+    drawn = {
+        (source, target)
+        for step in steps
+        for sources, targets in pairwise(step)
+        for source in re.findall(r"\b[a-z_]+\b", sources)
+        for target in re.findall(r"\b[a-z_]+\b", targets)
+        if target in TABLES
+    }
+    told = {(origin.table, table) for table in TABLES for _, origin in origins_of(table)}
+    assert {edge for edge in drawn if edge[0] in TABLES} - told == set()
+    assert TABLES.keys() - {target for _, target in drawn} == NOT_DRAWN
 
 
 def test_tables_of_people_and_callers_come_from_no_table() -> None:

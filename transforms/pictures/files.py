@@ -32,7 +32,7 @@ from transforms.pictures.faces import FACE, FaceFinder
 from transforms.pictures.formats import suffix_of
 from transforms.pictures.image_score import image_score
 from transforms.pictures.listings import LISTING_SCHEMA, Folder, Listing, list_folders
-from transforms.pictures.locations import check_within_reach, is_hidden, is_local, local_path, resolve
+from transforms.pictures.locations import check_within_reach, is_file, is_hidden, is_local, local_path, resolve
 from transforms.pictures.names import read_name
 from transforms.pictures.perceptual_hashes import hash_picture
 from transforms.pictures.photos import DECODE_ERRORS, PhotoTags, TooManyPixelsError, read_photo
@@ -325,7 +325,7 @@ def _walk_local(root: str) -> Iterator[Folder]:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
-                elif entry.is_file():
+                elif is_file(entry):
                     names.append(entry.name)
         yield Folder("file://" + quote_from_bytes(os.fsencode(folder)).rstrip("/"), names)
 

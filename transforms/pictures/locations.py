@@ -60,6 +60,17 @@ def _filesystem(authority: str) -> tuple[fs.FileSystem, str]:
     return filesystem, base
 
 
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a folder is a file, or a link to one.
+
+    What cannot be told, as of a link into a folder that is closed, counts as one: whoever opens it learns why.
+    """
+    try:
+        return entry.is_file()
+    except OSError:
+        return True
+
+
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is passed over: names with a dot first, and what Synology keeps beside pictures."""
     return name.startswith(".") or name == "@eaDir"

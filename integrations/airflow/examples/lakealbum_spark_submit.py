@@ -28,6 +28,11 @@ with DAG("lakealbum_spark_submit", schedule=None, start_date=datetime(2026, 1, 1
         py_files=os.environ.get("LAKEALBUM_ZIP", str(HOME / "lakealbum.zip")),
         jars=",".join(map(str, sorted(JARS.glob("*.jar")))),
         properties_file=str(HOME / "conf/spark-defaults.conf"),
+        conf={  # whose child the run is in lineage
+            "spark.openlineage.parentJobNamespace": os.environ.get("OPENLINEAGE_NAMESPACE", "default"),
+            "spark.openlineage.parentJobName": "{{ dag.dag_id }}.{{ task.task_id }}",
+            "spark.openlineage.parentRunId": "{{ ti.id }}",
+        },
         pool="lakealbum",  # one slot: the jobs of a lake run one after the other
         retries=2,
     )

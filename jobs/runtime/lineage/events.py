@@ -39,9 +39,8 @@ from schemas.docs import type_name
 from schemas.lake import TABLES, table_uri
 from schemas.reasons import REASONS
 from schemas.tasks import TASK_TYPES
-from schemas.version import VERSION
+from schemas.version import VERSION, commit
 
-PRODUCER = f"urn:lakealbum:{VERSION}"
 STATES = {"Running": ol.RunState.START, "Succeeded": ol.RunState.COMPLETE, "Failed": ol.RunState.FAIL}
 SUBTYPES = {"identity": "IDENTITY", "transformation": "TRANSFORMATION", "aggregation": "AGGREGATION"}
 """Changes of which the value is in the result; others decide which rows there are."""
@@ -66,12 +65,13 @@ class Teller:
 
     def event(self, state: RunState) -> ol.RunEvent:
         """The event of a state: START, COMPLETE or FAIL, with what is known of inputs and outputs by then."""
-        set_producer(PRODUCER)
+        producer = ":".join(filter(None, ("urn:lakealbum", VERSION, commit())))
+        set_producer(producer)
         run = state.run
         time = run["start_time"] if run["status"] == "Running" else run["end_time"]
         return ol.RunEvent(
             eventTime=_instant(time),
-            producer=PRODUCER,
+            producer=producer,
             eventType=STATES[run["status"]],
             run=ol.Run(run_uuid(self.root, run["run_id"]), dict(self._run_facets(state))),
             job=ol.Job(self.namespace, run["job"], dict(_job_facets(state))),

@@ -13,7 +13,7 @@ from deltalake import write_deltalake
 
 from jobs.bindings.scanning import detect_kind, scan_folder, table_version
 from schemas.errors import SourceError
-from transforms.pictures.files import list_pictures
+from transforms.pictures.files import Reading, list_pictures, read_batches
 
 
 def make(root: Path, *names: str) -> None:
@@ -51,6 +51,16 @@ def test_globs_are_about_paths_below_the_source(tmp_path: Path) -> None:
     assert names(tmp_path, include=("2026/*",)) == ["2026/b.jpg", "2026/raw/c.dng.jpg"]
     assert names(tmp_path, exclude=("2026/*", "a*")) == ["2025/d.jpg"]
     assert names(tmp_path, include=("*.jpg",), exclude=("*/raw/*",)) == ["2025/d.jpg", "2026/b.jpg", "a.jpg"]
+
+
+def test_a_link_that_cannot_be_followed_is_listed_and_hides_no_other(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")  # as a link into a closed folder, which the tests may look into
+    assert names(tmp_path) == ["a.jpg", "loop.jpg"]
+    assert [row["size"] for row in scan_folder(str(tmp_path)).files.to_pylist()] == [5, None]
+    listed = list_pictures(str(tmp_path)).pictures
+    rows = [row for batch in read_batches(listed.to_batches(), Reading(hashes=False)) for row in batch.to_pylist()]
+    assert [row["error_code"] for row in rows] == ["picture_unreadable", "file_unreadable"]
 
 
 def test_links_to_files_are_listed_and_loops_are_not_followed(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from catalog.erasures import plan_erasure, record_erasure
 from catalog.face_scans import pending_pictures, wanted_family
 from catalog.lake import Lake, Scope
 from jobs.bindings.work import lacks_faces
-from jobs.index_files import IndexFiles, choose_faces
+from jobs.indexing.options import IndexFiles
+from jobs.indexing.pictures import choose_faces
 from jobs.people.finding import ERASED, LOOKED, LOOKS, portions, recipe_here, store_faces, switch_faces, with_known
 from jobs.remove_files import RemoveFiles
 from jobs.runtime.commits import InjectedFailure

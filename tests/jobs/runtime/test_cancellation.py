@@ -122,39 +122,76 @@ def test_ignored_signals_stay_ignored(album: Album, monkeypatch: pytest.MonkeyPa
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.spark
-def test_a_signal_ends_a_run_that_waits_for_spark(album: Album) -> None:
+OPTIONS = ["--project", "demo", "--gap-days", "1", "--min-days", "1", "--max-days", "15", "--levels", "city"]
+
+
+def signal_at(stage: str, album: Album, work: str, seconds: float) -> tuple[int, str, str]:
+    """SIGTERM to a process in whose run `work` is done, so many seconds after it told of a stage; to this process
+    alone, as a container's runtime does.
+
+    Gives the exit code, and what it said before and after. No process that it started is left.
+    """
     code = (
         "import sys\n"
         "from jobs.cli.main import run\n"
         "from jobs.cluster_location_dates import command\n"
         "import jobs.cluster_location_dates as job\n"
-        "def work(run, config):\n"
-        "    from jobs.runtime.session import planned_for_few_rows\n"
-        "    with planned_for_few_rows(run.lake.spark):\n"
-        "        run.progress.stage('waiting', 50)\n"
-        "        run.lake.spark.range(10**13).where('id % 7 = id % 11 + 20').count()\n"
+        f"def work(run, config):\n{work}"
         "job.cluster_location_dates = work\n"
         "sys.exit(run(command))\n"
     )
-    options = ["--lake", album.lake, "--project", "demo", "--gap-days", "1", "--min-days", "1", "--max-days", "15"]
     with subprocess.Popen(
-        [sys.executable, "-c", code, *options, "--levels", "city"],
+        [sys.executable, "-c", code, "--lake", album.lake, *OPTIONS],
         cwd=ROOT,
         env={**os.environ, "LAKEALBUM_LOG": "json", "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     ) as process:
         assert process.stderr is not None
         said = []
         for line in process.stderr:
             said.append(line)
-            if '"waiting"' in line:
+            if f'"{stage}"' in line:
                 break
-        time.sleep(1)
-        process.send_signal(signal.SIGTERM)  # to this process alone, as a container's runtime does
+        time.sleep(seconds)
+        process.send_signal(signal.SIGTERM)
         rest = process.stderr.read()
-    assert process.returncode == 128 + signal.SIGTERM, "".join(said) + rest
+    for _ in range(100):
+        if not is_there(process.pid):
+            return process.returncode, "".join(said), rest
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    raise AssertionError("a process that it started is still there")
+
+
+def is_there(group: int) -> bool:
+    """Whether a process of the group is there."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.spark
+def test_a_signal_ends_a_run_that_waits_for_spark(album: Album) -> None:
+    work = (
+        "    from jobs.runtime.session import planned_for_few_rows\n"
+        "    with planned_for_few_rows(run.lake.spark):\n"
+        "        run.progress.stage('waiting', 50)\n"
+        "        run.lake.spark.range(10**13).where('id % 7 = id % 11 + 20').count()\n"
+    )
+    code, said, rest = signal_at("waiting", album, work, 1)
+    assert code == 128 + signal.SIGTERM, said + rest
+    assert "Traceback" not in rest
+    assert (ended(album)[0]["code"], ended(album)[1]["status"]) == ("Cancelled", "Failed")
+
+
+@pytest.mark.spark
+def test_a_signal_while_spark_starts_leaves_no_jvm(album: Album) -> None:
+    code, said, rest = signal_at("starting Spark", album, "    run.lake.spark\n", 0.5)
+    assert code == 128 + signal.SIGTERM, said + rest
     assert "Traceback" not in rest
     assert (ended(album)[0]["code"], ended(album)[1]["status"]) == ("Cancelled", "Failed")

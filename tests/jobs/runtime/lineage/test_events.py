@@ -16,6 +16,7 @@ from jobs.runtime.lineage.parents import JobRun, Parent
 from jobs.runtime.lineage.states import RunState
 from schemas.column_lineage import LINEAGE, SOURCE, Made
 from schemas.lake import TABLES
+from schemas.version import VERSION, commit
 from tests.jobs.runtime.lineage.conftest import Event
 
 ONE, TWO = "0b2f6d4e-9c3a-5f10-8e77-1d2c3b4a5968", "0b2f6d4e-9c3a-5f10-8e77-1d2c3b4a5969"
@@ -76,6 +77,8 @@ def test_a_start_says_who_runs_for_whom() -> None:
     [event] = tell(state("Running"))
     assert (event["eventType"], event["eventTime"]) == ("START", "2026-11-28T02:03:00.000000Z")
     assert (event["job"]["namespace"], event["job"]["name"]) == ("photos", "index-files")
+    known = commit()
+    assert event["producer"] == f"urn:lakealbum:{VERSION}" + (f":{known}" if known else "")
     job, run = event["job"]["facets"], event["run"]["facets"]
     assert (job["jobType"]["processingType"], job["jobType"]["integration"]) == ("BATCH", "LAKEALBUM")
     assert run["parent"]["run"]["runId"] == ONE
