@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from catalog.kept_rows import MOST_ROWS
 from serve.app import Limits
 from serve.operations import load
 from serve.operations.known import KNOWN
@@ -65,6 +66,9 @@ held, and `--workers` requests worked on at once. Every refusal, of whatever lay
 RequestId, HostId and Recommend. Codes are IMM's; an operation that IMM has and the endpoint has not is
 `UnsupportedOperation`, one that IMM has not `InvalidApi.NotFound`. The access log, JSON lines on stderr, has request
 id, caller, operation, project, dataset, status, code and time, and no secrets or parameters.
+
+Trips that are asked for stay in the server's memory, 280 bytes each, until their table changes; of tables of more than
+{MOST_ROWS:,} rows none do.
 
 ## Operations
 
