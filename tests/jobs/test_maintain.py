@@ -136,7 +136,7 @@ def test_a_table_with_rows_marked_as_deleted_is_tended_by_spark_until_their_mark
     only(monkeypatch, "place_days")
     started: list[str] = []
     monkeypatch.setattr("jobs.runtime.runs.open_session", lambda name, **_: started.append(name) or spark)
-    spark.sql(f"UPDATE delta.`{album.lake}/place_days` SET images = 7 WHERE local_date = '2026-03-04'")
+    spark.sql(f"UPDATE delta.`{album.lake}/place_days` SET files = 7, images = 7 WHERE local_date = '2026-03-04'")
     before = contents(album)["place_days"]
     assert sum(part.deleted for part in upkeep.partitions_of(album.lake, PLACE_DAYS)) == 1
     _, done = maintain(album)
