@@ -142,12 +142,15 @@ def _failing(lake: Lake, binding: Row, done: dict[str, Synced], dry_run: bool) -
     try:
         yield
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        from jobs.runtime.failures import as_ours, reason_of  # it imports Spark, as `_do` does
+
+        ours = as_ours(error) or error  # a worker's is wrapped by Spark
+        reason = reason_of(ours)
         done[binding["binding_id"]] = outcome(binding, reason=reason)
         if not dry_run:
             with suppress(NotFound):  # it was deleted meanwhile
                 change_binding(lake, binding, reason=reason, state="Ready")
-        if not isinstance(error, LakeAlbumError):
+        if not isinstance(ours, LakeAlbumError):
             raise
 
 

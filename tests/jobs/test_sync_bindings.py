@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from catalog.bindings import bind, get_binding, read_listing, record_listing
@@ -20,10 +21,12 @@ from catalog.files import FileQuery, query_files
 from catalog.lake import Lake, Row, Scope
 from catalog.similar_images import SimilarImageQuery, query_similar_images
 from jobs.bindings.scanning import scan_folder
+from jobs.bindings.work import Work, look_at_folder
 from jobs.cli.main import lakealbum
 from jobs.runtime.commits import InjectedFailure
 from jobs.sync_bindings import SyncBindings, sync_bindings
 from schemas.errors import SourceError
+from tests.jobs.runtime.test_failures import WORKER
 
 ADA = Scope("default", ("ada",))
 TRIPS = ("--gap-days", "1", "--min-days", "1", "--max-days", "15", "--levels", "city")
@@ -188,6 +191,28 @@ def test_a_source_that_cannot_be_listed_changes_nothing_and_says_why(followed: t
     shutil.move(pics.parent / "unplugged", pics)
     assert call(lake, "sync").exception is None
     assert get_binding(Lake(str(lake)), ADA, str(pics))["reason"] is None
+
+
+def test_a_source_that_workers_cannot_reach_says_so_and_the_next_is_followed(
+    followed: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a source that goes away while it is read Spark tells its own way."""
+    pics, lake = followed
+    other = pics.parent / "other"
+    other.mkdir()
+    bind(str(lake), ADA, str(other), {"format": "photos"})
+
+    def gone_for_workers(lake: Lake, binding: Row, *arguments: Any, **options: Any) -> Work:
+        if binding["source"] == str(pics):
+            raise PySparkException(WORKER)
+        return look_at_folder(lake, binding, *arguments, **options)
+
+    monkeypatch.setattr("jobs.sync_bindings.look_at_folder", gone_for_workers)
+    ran = call(lake, "sync")
+    told = "file:///photos is out of reach of worker-2: it is not there"
+    assert str(ran.exception) == f"{pics}: {told}"
+    assert f"{other}: 0 listed; nothing changed" in ran.stdout
+    assert get_binding(Lake(str(lake)), ADA, str(pics))["reason"] == told
 
 
 def test_a_folder_that_is_suddenly_empty_is_refused(followed: tuple[Path, Path]) -> None:
