@@ -51,8 +51,8 @@ def describe_machine(packages: Iterable[str], spark: SparkSession | None = None)
 
 
 def print_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a table in Markdown."""
-    for row in [names, ["---"] * len(names), *rows]:
+    """Prints a table in Markdown, each row as it comes."""
+    for row in itertools.chain([names, ["---"] * len(names)], rows):
         print("| " + " | ".join(row) + " |", flush=True)
     print(flush=True)
 
