@@ -121,7 +121,7 @@ def check_lock_version(lake: Lake, kind: str, cluster: Row, expected: int) -> No
 
 def read_edits(lake: Lake, scope: Scope, kind: str, object_id: str | None = None) -> list[Row]:
     """The edits of a scope, or of one cluster in it, in the order in which they apply; without their long lists."""
-    if scope.datasets and not any((kind, scope.project, each) in _edited(lake) for each in scope.datasets):
+    if scope.datasets and _edited(lake).isdisjoint((kind, scope.project, each) for each in scope.datasets):
         return []
     conditions = [scope.condition(lake, bucketed=False), equals("kind", kind)]
     if object_id is not None:
@@ -134,8 +134,11 @@ def read_edits(lake: Lake, scope: Scope, kind: str, object_id: str | None = None
 def _edited(lake: Lake) -> set[tuple[str, str, str]]:
     """The kind, project and dataset of all edits. Most datasets have none, which a look into memory then tells."""
     columns = ("kind", "project_name", "dataset_name")
-    statement = f"SELECT DISTINCT {', '.join(columns)} FROM cluster_edits"
-    read = lambda: {tuple(row[name] for name in columns) for row in lake.read(statement, "cluster_edits")}  # noqa: E731
+
+    def read() -> set[tuple[str, str, str]]:
+        rows = lake.read(f"SELECT DISTINCT {', '.join(columns)} FROM cluster_edits", "cluster_edits")
+        return {tuple(row[name] for name in columns) for row in rows}
+
     return lake.once("edited", CLUSTER_EDITS, read) or set()
 
 
