@@ -87,7 +87,7 @@ def timed(name: str, rows: int, work: Callable[[], None]) -> float:
     with sampled_cpu() as below:
         work()
         seconds = time.perf_counter() - started
-    cpu = time.process_time() - own + sum(below.values())
+    cpu = time.process_time() - own + sum(each.cpu_seconds for each in below.values())
     print(f"| {name} | {rows:,} | {seconds:.1f} | {cpu:.1f} | {rows / seconds:,.0f} |", flush=True)
     return seconds
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -116,46 +116,51 @@ def print_growth(what: str, seconds: dict[int, float]) -> None:
 def sampled_workers() -> Iterator[list[int]]:
     """Inside, a thread adds the memory of Spark's Python workers to the list, over and over; at the end once more."""
     samples: list[int] = []
-    stop = threading.Event()
-
-    def sample() -> None:
-        while not stop.wait(SAMPLE_SECONDS):
-            samples.append(workers_bytes())
-
-    thread = threading.Thread(target=sample, daemon=True)
-    thread.start()
-    try:
+    with _sampling(lambda: samples.append(workers_bytes()), SAMPLE_SECONDS):
         yield samples
-    finally:
-        stop.set()
-        thread.join()
-        samples.append(workers_bytes())
+
+
+class ProcessCost(NamedTuple):
+    """What a process is called, and the CPU seconds that it took."""
+
+    name: str
+    cpu_seconds: float
 
 
 @contextmanager
-def sampled_cpu() -> Iterator[dict[Path, float]]:
-    """Inside, a thread notes the CPU seconds of each process below this one, a JVM's that nobody waits for, too."""
-    seconds: dict[Path, float] = {}
-    stop = threading.Event()
+def sampled_cpu(every: float = SAMPLE_SECONDS) -> Iterator[dict[Path, ProcessCost]]:
+    """Inside, a thread notes what each process below this one costs, a JVM that nobody waits for, too."""
+    costs: dict[Path, ProcessCost] = {}
 
     def sample() -> None:
-        while not stop.wait(SAMPLE_SECONDS):
-            for process in process_tree(Path(f"/proc/{os.getpid()}")):
-                with suppress(OSError):  # it has ended
-                    seconds[process] = _cpu_seconds(process)
+        for process in process_tree(Path(f"/proc/{os.getpid()}")):
+            with suppress(OSError):  # it has ended
+                name, _, numbers = (process / "stat").read_text().rpartition(")")
+                fields = numbers.split()
+                ticks = int(fields[11]) + int(fields[12])
+                costs[process] = ProcessCost(name.partition("(")[2], ticks / os.sysconf("SC_CLK_TCK"))
 
-    thread = threading.Thread(target=sample, daemon=True)
+    with _sampling(sample, every):
+        yield costs
+
+
+@contextmanager
+def _sampling(sample: Callable[[], None], every: float) -> Iterator[None]:
+    """Inside, a thread samples over and over; at the end it is done once more."""
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.wait(every):
+            sample()
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
-        yield seconds
+        yield
     finally:
         stop.set()
         thread.join()
-
-
-def _cpu_seconds(process: Path) -> float:
-    fields = (process / "stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        sample()
 
 
 def workers_bytes() -> int:

@@ -23,10 +23,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.measuring import describe_machine, print_table, process_tree
+from bench.measuring import describe_machine, print_table, sampled_cpu
 
 TRIPS = ("--gap-days", "1", "--min-days", "1", "--max-days", "15", "--levels", "city,province")
-TICKS = 100  # clock ticks a second of /proc, on all Linux machines of today
 OPEN_SESSION = "from jobs.runtime.session import open_session; open_session('bench').stop()"
 ONE_ROW = (
     "uri,dataset_name,media_type,produce_time,latitude,longitude\n"
@@ -49,26 +48,14 @@ class Cost(NamedTuple):
 def measure(*arguments: str) -> Cost:
     """Runs Python with arguments; RuntimeError with what it said where it fails."""
     start = time.perf_counter()
-    ticks: dict[Path, int] = {}
-    starts_jvm = False
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen([sys.executable, *arguments], stdout=said, stderr=said)
-        while process.poll() is None:
-            root = Path(f"/proc/{process.pid}")
-            for each in (root, *process_tree(root)):
-                try:
-                    name, _, numbers = (each / "stat").read_text().rpartition(")")
-                except OSError:  # it has ended
-                    continue
-                fields = numbers.split()
-                ticks[each] = int(fields[11]) + int(fields[12])
-                starts_jvm |= name.endswith("(java")
-            time.sleep(0.1)
+    with tempfile.TemporaryFile("w+") as said, sampled_cpu(every=0.1) as processes:
+        code = subprocess.run([sys.executable, *arguments], stdout=said, stderr=said).returncode
         seconds = time.perf_counter() - start
-        if process.returncode:
+        if code:
             said.seek(0)
             raise RuntimeError(f"{' '.join(arguments)}: {said.read()[-2000:]}")
-    return Cost(seconds, sum(ticks.values()) / TICKS, starts_jvm)
+    cpu_seconds = sum(process.cpu_seconds for process in processes.values())
+    return Cost(seconds, cpu_seconds, any(process.name == "java" for process in processes.values()))
 
 
 def type_command(lake: Path, *words: str) -> Cost:
