@@ -12,11 +12,11 @@ from catalog.clusters import resolve_states, why_missing
 from catalog.edits import fold_edits, overlay, read_edits
 from catalog.lake import Lake, Row, Scope
 from catalog.location_dates import curated_states
-from catalog.sql import all_of, equals, one_of, under
+from catalog.sql import all_of, equals, literal, one_of, under
 from catalog.times import TimeRange
 from schemas.cluster_kinds import GROUPS, PEOPLE, TRIPS, ClusterKind
 from schemas.errors import NotFound
-from schemas.figures import IS_GOOD
+from schemas.figures import MAX_ANGLE, is_good_sql
 
 FACES_SHOWN = 100
 """Faces of a person that an explanation shows; `lakealbum query files --cluster ID` pages through all."""
@@ -87,7 +87,8 @@ def explain_figures(lake: Lake, scope: Scope, object_id: str) -> Explanation:
     status = "merged" if person["successor_id"] else person["state"]
     if state and state.deleted:
         status = "deleted"
-    return _explain(lake, PEOPLE, status, person, overlay(person, state), _faces(lake, own, object_id))
+    faces = _faces(lake, own, object_id, _options(lake, own, PEOPLE))
+    return _explain(lake, PEOPLE, status, person, overlay(person, state), faces)
 
 
 def _explain(
@@ -154,10 +155,10 @@ def _days(lake: Lake, scope: Scope, cluster: Row) -> list[Row]:
     )
 
 
-def _faces(lake: Lake, scope: Scope, object_id: str) -> list[Row]:
+def _faces(lake: Lake, scope: Scope, object_id: str, options: dict[str, Any]) -> list[Row]:
     """The faces of a person, up to `FACES_SHOWN`, founders first, then the surest; `good` by what stands beside it."""
     looks = (
-        f"SELECT figure_id AS face, coalesce({IS_GOOD}, FALSE) AS good, face_quality, boundary['width'] AS width, "
+        f"SELECT figure_id AS face, {_good(options)} AS good, face_quality, boundary['width'] AS width, "
         "boundary['height'] AS height, head_pose['yaw'] AS yaw, head_pose['pitch'] AS pitch, head_pose['roll'] AS roll "
         f"FROM figures WHERE {scope.condition(lake)}"
     )
@@ -169,3 +170,16 @@ def _faces(lake: Lake, scope: Scope, object_id: str) -> list[Row]:
         "figure_members",
         "figures",
     )
+
+
+def _good(options: dict[str, Any]) -> str:
+    """Whether a face of `figures` is good, by the profile of its model in the options in force."""
+    by_family = "".join(
+        f"WHEN split_part(model, '/', 1) = {literal(family)} THEN {_good_by(profile)} "
+        for family, profile in options.get("families", {}).items()
+    )
+    return f"CASE {by_family}WHEN TRUE THEN {_good_by(options.get('profile', {}))} END"
+
+
+def _good_by(profile: dict[str, Any]) -> str:
+    return f"coalesce({is_good_sql(profile.get('good_angle', MAX_ANGLE))}, FALSE)"

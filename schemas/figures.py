@@ -15,16 +15,19 @@ MAX_ANGLE = 30.0
 MIN_QUALITY = 0.8
 """What makes a face good enough to found a person, by IMM: each is exceeded, or fallen short of."""
 
-# 0.8 as a 32-bit number, as the column is one: a face of exactly 0.8 is not over it.
-IS_GOOD = " AND ".join(
-    (
-        *(f"boundary['{side}'] > {MIN_SIDE}" for side in ("width", "height")),
-        *(f"abs(head_pose['{angle}']) < {MAX_ANGLE}" for angle in ("yaw", "pitch", "roll")),
-        f"face_quality > CAST({MIN_QUALITY} AS FLOAT)",
-        "embedding IS NOT NULL",
+
+def is_good_sql(max_angle: float = MAX_ANGLE) -> str:
+    """Whether a face (a row of `figures`) can found a person, in the SQL of Spark and DataFusion; null for not."""
+    return " AND ".join(
+        (
+            *(f"boundary['{side}'] > {MIN_SIDE}" for side in ("width", "height")),
+            *(f"abs(head_pose['{angle}']) < {max_angle}" for angle in ("yaw", "pitch", "roll")),
+            # 0.8 as a 32-bit number, as the column is one: a face of exactly 0.8 is not over it.
+            f"face_quality > CAST({MIN_QUALITY} AS FLOAT)",
+            "embedding IS NOT NULL",
+        )
     )
-)
-"""Whether a face (a row of `figures`) can found a person, in the SQL of Spark and DataFusion; null for not."""
+
 
 FIGURES = Contract(
     name="figures",

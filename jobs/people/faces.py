@@ -59,14 +59,14 @@ def group_faces_of(run: Run, scope: Scope, changed: Changed, *, profiles: Profil
     there = files.filter(pc.is_null(files["deleted_time"]))
     count_waiting(run, anti_join(faces, there, on=FILE_KEY))
     faces = inner_join(faces, there, on=FILE_KEY, columns=["media_type"])
-    faces = with_columns(faces, {"is_good": deciding.is_good(faces)})
     by_profile = _models_by_profile(
         models_of(faces.select([*DATASET_KEY, "model"]).filter(pc.is_valid(faces["embedding"]))), profiles
     )
-    groups = [
-        group_libraries(faces.filter(_is_of(faces["model"], models)), profile=profile)
-        for profile, models in by_profile.items()
-    ]
+    groups = []
+    for profile, models in by_profile.items():
+        alike = faces.filter(_is_of(faces["model"], models))
+        alike = with_columns(alike, {"is_good": deciding.is_good(alike, profile.good_angle)})
+        groups.append(group_libraries(alike, profile=profile))
     return faces.select(ABOUT), pa.concat_tables(groups)
 
 
@@ -76,7 +76,7 @@ def _group_by_spark(
     """The same of many faces."""
     faces = faces.transform(drop_erased, erased=read_erased(run, project=project))
     files = files.where(F.col("deleted_time").isNull()).drop("deleted_time")
-    joined = faces.join(files, list(FILE_KEY), how="left").withColumn("is_good", is_good())
+    joined = faces.join(files, list(FILE_KEY), how="left")
     known = run.cache(joined.select(*ABOUT, "model", F.col("embedding").isNotNull().alias("is_embedded")))
     has_file = F.col("media_type").isNotNull()
     count_waiting(run, known.where(~has_file))
@@ -85,7 +85,9 @@ def _group_by_spark(
     large = run.cache(large_libraries(about))
     groups = [
         group_figures(
-            embedded.where(F.coalesce("model", F.lit("")).isin([model or "" for model in models])),
+            embedded.where(F.coalesce("model", F.lit("")).isin([model or "" for model in models])).withColumn(
+                "is_good", is_good(profile.good_angle)
+            ),
             large=large,
             profile=profile,
             checkpoint=run.cache,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from catalog.lake import Lake, Scope
 from catalog.sql import relation
 from schemas.errors import NotFound, UsageError
-from schemas.figures import IS_GOOD
+from schemas.figures import is_good_sql
 from transforms.people.calibration import Library, group_pairs
 
 MOST_FACES = 20_000
@@ -105,8 +105,8 @@ def _read_faces(lake: Lake, scope: Scope, labels: pa.Table, path: Path) -> pa.Ta
     for start in range(0, len(named), _AT_ONCE):
         wanted = relation("wanted", ("id",), ([each] for each in named[start : start + _AT_ONCE].to_pylist()))
         statement = (
-            f"SELECT dataset_name, figure_id, uri, coalesce({IS_GOOD}, FALSE) AS is_good, face_quality, embedding "
-            f"FROM figures JOIN {wanted} ON figure_id = id WHERE {scope.condition(lake)}"
+            f"SELECT dataset_name, figure_id, uri, coalesce({is_good_sql()}, FALSE) AS is_good, "
+            f"face_quality, embedding FROM figures JOIN {wanted} ON figure_id = id WHERE {scope.condition(lake)}"
         )
         batches += lake.batches(statement, "figures")
     if not batches:

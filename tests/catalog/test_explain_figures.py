@@ -124,6 +124,18 @@ def test_what_makes_a_face_no_good_one(shell: Shell, given: Row) -> None:
     assert evidence == {"f1": True, "f2": True, "f3": False, "f4": False}
 
 
+def test_the_profile_of_a_model_tells_which_angles_are_good(shell: Shell) -> None:
+    maker = shell.maker
+    options = {"profile": {"good_angle": 20.0}, "families": {"yunet-sface": {"good_angle": 45.0}}}
+    seen = {"kind": "figures", "evidence_versions": {"figures": 1}, "edits_version": 0, "update_time": NOON}
+    maker.insert("dataset_state", [{**key(maker), **seen, "options": json.dumps(options), "run_id": "run-1"}])
+    averted = {"head_pose": {"yaw": 40.0, "pitch": 0.0, "roll": 0.0}}
+    add_face(maker, "f4", "joined", 0.5, **averted, model="yunet-sface/1")
+    add_face(maker, "f5", "joined", 0.4, **averted, model="another/1")
+    evidence = {face["FigureId"]: face["Good"] for face in shell.json(f"explain {person_id(0)}")["Evidence"]}
+    assert evidence == {"f1": False, "f2": False, "f3": False, "f4": True, "f5": False}
+
+
 def test_a_long_person_shows_some_faces_and_says_so(shell: Shell) -> None:
     maker = shell.maker
     more = [

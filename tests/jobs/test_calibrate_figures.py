@@ -21,7 +21,7 @@ from jobs.cli.main import lakealbum, run
 from jobs.cli.options import build_config
 from jobs.cluster_figures import ClusterFigures
 from jobs.people.labels import read_libraries
-from schemas.figures import IS_GOOD
+from schemas.figures import MAX_ANGLE, is_good_sql
 from tests.catalog.conftest import LakeMaker
 from tests.transforms.people.test_calibration import Library, library
 from transforms.people.calibration import DEFAULTS, calibrate
@@ -239,6 +239,12 @@ def test_both_engines_agree_on_good_faces(maker: LakeMaker, spark: SparkSession)
     }
     maker.remove("figures", "TRUE")
     maker.insert("figures", [maker.figure(name, [1.0, 0.0]) | given for name, given in faces.items()])
-    rows = maker.lake.read(f"SELECT figure_id FROM figures WHERE {IS_GOOD} ORDER BY figure_id", "figures")
-    by_spark = spark.read.format("delta").load(f"{maker.root}/figures").where(is_good()).orderBy("figure_id").collect()
+    rows = maker.lake.read(f"SELECT figure_id FROM figures WHERE {is_good_sql()} ORDER BY figure_id", "figures")
+    by_spark = (
+        spark.read.format("delta")
+        .load(f"{maker.root}/figures")
+        .where(is_good(MAX_ANGLE))
+        .orderBy("figure_id")
+        .collect()
+    )
     assert [row["figure_id"] for row in rows] == [row["figure_id"] for row in by_spark] == ["fine", "good", "tilted"]

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.cluster_kinds import PEOPLE
-from schemas.figures import MAX_ANGLE, MIN_QUALITY, MIN_SIDE
+from schemas.figures import MIN_QUALITY, MIN_SIDE
 from schemas.keys import CLUSTER_KEY, DATASET_KEY, FACE_KEY, GROUP_KEY
 from transforms.clusters.changing import Clustering
 from transforms.clusters.naming import NAMES, name_groups, positions_of
@@ -262,11 +262,11 @@ def describe_people(members: pa.Table) -> pa.Table:
     return with_columns(cover.select(CLUSTER_KEY), described)
 
 
-def is_good(faces: pa.Table) -> pa.ChunkedArray:
-    """Whether a face (a row of `figures`) can found a person: schemas.figures.IS_GOOD. False where any is missing."""
+def is_good(faces: pa.Table, max_angle: float) -> pa.ChunkedArray:
+    """Whether a face (a row of `figures`) can found a person: schemas.figures.is_good_sql. False if any is missing."""
     sides = [pc.greater(pc.struct_field(faces["boundary"], side), MIN_SIDE) for side in ("width", "height")]
     angles = [
-        pc.less(pc.abs(pc.struct_field(faces["head_pose"], angle)), pa.scalar(MAX_ANGLE, pa.float32()))
+        pc.less(pc.abs(pc.struct_field(faces["head_pose"], angle)), pa.scalar(max_angle, pa.float32()))
         for angle in ("yaw", "pitch", "roll")
     ]
     over = pc.greater(faces["face_quality"], pa.scalar(np.float32(MIN_QUALITY), pa.float32()))

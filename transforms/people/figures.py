@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from schemas.figures import IS_GOOD
+from schemas.figures import is_good_sql
 from schemas.keys import DATASET_KEY, FACE_KEY
 from transforms.graphs.components import Checkpoint, Log
 from transforms.people.grouping import Profile
@@ -28,12 +28,12 @@ FACES_AT_ONCE = 20_000
 _GROUPED = "figure_id string, representative string, confidence double, role string"
 
 
-def is_good() -> Column:
+def is_good(max_angle: float) -> Column:
     """Whether a face (a row of `figures`) can found a person. False where any of what is asked is missing.
 
-    Both sides of the box over 75 pixels, yaw, pitch and roll under 30 degrees either way, quality over 0.8.
+    Both sides of the box over 75 pixels, yaw, pitch and roll under so many degrees either way, quality over 0.8.
     """
-    return F.coalesce(F.expr(IS_GOOD), F.lit(False))
+    return F.coalesce(F.expr(is_good_sql(max_angle)), F.lit(False))
 
 
 def large_libraries(faces: DataFrame, *, limits: Limits = LIMITS) -> DataFrame:

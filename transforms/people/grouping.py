@@ -71,6 +71,8 @@ class Profile:
     """Least confidence with which a face joins."""
     good_quality: float = 0.87
     """Typical quality of a good face."""
+    good_angle: float = 30.0
+    """Degrees of yaw, pitch and roll under which a face is good. IMM's rule; networks may bear more."""
     founders: int = 3
     """Good faces, and images, that found a person. IMM's rule; more are stricter."""
 
@@ -85,6 +87,8 @@ class Profile:
         for name in ("stranger_sd", "kin_slope"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; more than 0 is accepted")
+        if not 0 < self.good_angle <= 90:
+            raise ValueError(f"good_angle is {self.good_angle}; more than 0 and up to 90 degrees are accepted")
         if self.founders < 3:
             raise ValueError(f"founders is {self.founders}; 3 or more are accepted")
 

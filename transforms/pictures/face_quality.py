@@ -30,7 +30,7 @@ SIGNS: dict[str, tuple[float, float]] = {
     "side": (10.0, 50.0),
     "sharpness": (0.10, 0.38),
     "mouth": (-0.25, 0.35),
-    "angle": (75.0, 20.0),
+    "angle": (80.0, 40.0),
 }
 """Sign -> where it says 0, and where 1. Of `length` by SFace; others have bounds of their own (`QualityForm`)."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.cluster_kinds import PEOPLE
-from schemas.figures import FIGURES
+from schemas.figures import FIGURES, MAX_ANGLE
 from schemas.keys import DATASET_KEY
 from tests.transforms.clusters.histories import EDITS, FACE_GROUPS, FACES, KEY, State, key_of, time_of
 from transforms.clusters.changing import Clustering
@@ -256,7 +256,9 @@ def test_good_faces_exceed_what_is_asked() -> None:
     rows.append({**rows[0], "boundary": None})
     asked = ("boundary", "head_pose", "face_quality", "embedding")
     schema = pa.schema([(name, FIGURES.arrow_schema.field(name).type) for name in asked])
-    assert is_good(pa.Table.from_pylist(rows, schema)).to_pylist() == [True] + [False] * 7
+    faces = pa.Table.from_pylist(rows, schema)
+    assert is_good(faces, MAX_ANGLE).to_pylist() == [True] + [False] * 7
+    assert is_good(faces, 30.1).to_pylist() == [True, False, True] + [False] * 5
 
 
 def test_erased_faces_stay_out_until_their_person_is_undeleted() -> None:
