@@ -75,9 +75,10 @@ FROM figure_clusters AS c
 LEFT JOIN figure_members AS m
   ON m.dataset_name = c.dataset_name AND m.object_id = c.object_id AND m.role = 'founder'
 LEFT JOIN (
-  SELECT dataset_name, figure_id, uri,
+  SELECT dataset_name, figure_id, uri, -- good: by the profiles that ship
          CASE WHEN boundary['width'] > 75 AND boundary['height'] > 75 AND face_quality > CAST(0.8 AS REAL)
-               AND abs(head_pose['yaw']) < 30 AND abs(head_pose['pitch']) < 30 AND abs(head_pose['roll']) < 30
+               AND greatest(abs(head_pose['yaw']), abs(head_pose['pitch']), abs(head_pose['roll']))
+                   < CASE WHEN starts_with(model, 'yunet-sface/') THEN 45 ELSE 30 END
               THEN 1 ELSE 0 END AS good
   FROM figures
 ) AS f ON f.dataset_name = m.dataset_name AND f.figure_id = m.figure_id

@@ -1,4 +1,4 @@
-"""Jobs: maintain, which compacts, vacuums and expires; and migrate, which moves a lake to this code's contracts.
+"""Job: maintain, which compacts, vacuums and expires.
 
     tasks (lost and old ones), then table by table: files joined, files that nobody needs any more deleted
 
@@ -12,29 +12,24 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import click
-from deltalake import DeltaTable
 from pydantic import Field, field_validator
 from pyspark.sql import SparkSession
 
 from catalog import upkeep
-from catalog.commands.output import print_document
-from catalog.create import ensure_table, repair_table
 from catalog.lake import Lake as Catalog
 from catalog.lake import Row
 from catalog.sql import equals
-from catalog.storage import storage_options
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
 from jobs.runtime.commits import (
     MERGED_BYTES,
-    Mark,
     conflicts_of,
     maintenance_mark,
     maintenance_of,
@@ -42,19 +37,16 @@ from jobs.runtime.commits import (
 )
 from jobs.runtime.lake import Lake
 from jobs.runtime.lineage.states import RunState
+from jobs.runtime.needs import Need, need_of
 from jobs.runtime.runs import Run, print_result, run_job
 from jobs.runtime.session import session_settings
 from schemas.cluster_edits import CLUSTER_EDITS
 from schemas.contract import Contract
-from schemas.dataset_state import DATASET_STATE
-from schemas.datasets import DATASETS
 from schemas.errors import Conflict, LakeError, UsageError
 from schemas.figure_clusters import FIGURE_CLUSTERS
 from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
-from schemas.followers import CLUSTERED, FOLLOWERS
-from schemas.lake import CONTRACT_VERSION, TABLES, table_uri
-from schemas.locations import lake_root
+from schemas.lake import TABLES
 from schemas.rejected import REJECTED
 from schemas.runs import RUNS
 
@@ -69,14 +61,6 @@ LOG_HOURS = 720
 
 ERASED_FROM = (FIGURES, FIGURE_MEMBERS, FIGURE_CLUSTERS, CLUSTER_EDITS, REJECTED)
 """Tables that `erase figure` takes a person out of."""
-
-
-def _nothing_moves(root: str) -> None:
-    """Of a version that only has more columns, checks and tables: `repair_table` and `ensure_lake` add them."""
-
-
-MIGRATIONS: dict[int, Callable[[str], None]] = {1: _nothing_moves}
-"""Contract version -> what moves the rows of the lake at a root on to the next one; it can be repeated after a kill."""
 
 
 class Maintain(JobConfig):
@@ -104,14 +88,6 @@ class Maintain(JobConfig):
         if value:
             raise ValueError("is not accepted: maintain works on the whole lake")
         return value
-
-
-@dataclass(frozen=True)
-class Need:
-    """Something that still needs what a table held at a time, in words."""
-
-    since: datetime
-    whose: str
 
 
 @dataclass
@@ -147,7 +123,7 @@ def maintain_lake(run: Run, config: Maintain) -> tuple[TaskUpkeep, list[TableUpk
     others = [state for state in alive if state["task_id"] != run.task_id]
     held = {}
     for contract in TABLES.values():
-        need = _need_of(run.lake, catalog, contract, others, followers=not config.frees(contract))
+        need = need_of(run.lake, catalog, contract, others, followers=not config.frees(contract))
         if need is not None and need.since < run.now - timedelta(hours=config.hours_of(contract)):
             held[contract.name] = need
     asked = {name: need for name, need in held.items() if config.retain_hours is not None or config.frees(TABLES[name])}
@@ -326,37 +302,6 @@ def _remember_removals(lake: Lake, contract: Contract, hours: int, *, here: bool
         lake.spark.sql(f"ALTER TABLE {_sql_name(lake, contract)} SET TBLPROPERTIES ({properties})")
 
 
-def _need_of(lake: Lake, catalog: Catalog, contract: Contract, running: list[Any], *, followers: bool) -> Need | None:
-    """The oldest need of what a table held: a task under way or, of its `followers`, changes not yet consumed."""
-    needs = [Need(state["start_time"], f"task {state['task_id']} is running") for state in running]
-    if not followers:
-        return min(needs, key=lambda need: need.since, default=None)
-    for source, follower in FOLLOWERS:
-        if source is contract:
-            consumed = Mark.of(lake.log(follower)).consumed.get(source.name)
-            needs += _unconsumed(lake, contract, consumed, f"table {follower.name}")
-    if contract in (source for source, _ in CLUSTERED):
-        version = f"evidence_versions['{contract.name}']"
-        oldest = catalog.read(
-            f"SELECT project_name, dataset_name, kind, {version} AS consumed FROM dataset_state "
-            f"WHERE {version} IS NOT NULL ORDER BY consumed LIMIT 1",
-            DATASET_STATE.name,
-        )
-        for row in oldest:
-            whose = f"clustering {row['kind']} of dataset {row['dataset_name']} of project {row['project_name']}"
-            needs += _unconsumed(lake, contract, row["consumed"], whose)
-    return min(needs, key=lambda need: need.since, default=None)
-
-
-def _unconsumed(lake: Lake, contract: Contract, consumed: int | None, whose: str) -> list[Need]:
-    """The need of a follower that has consumed a version. None if nothing came after it, or it can't be read anyhow."""
-    settled = None if consumed is None else lake.settled_version(contract, consumed)
-    if settled is None or settled == lake.version(contract):
-        return []
-    first = list(upkeep.commits_after(lake.log(contract), settled))[-1]
-    return [Need(upkeep.committed_at(first), f"{whose} has not consumed version {settled + 1} of {contract.name} yet")]
-
-
 def _refusal(config: Maintain, held: dict[str, Need], now: datetime) -> str:
     lines = [
         f"{name} is needed as it was {(now - need.since) / timedelta(hours=1):.1f} hours ago: {need.whose}"
@@ -390,49 +335,6 @@ def _jvm_prints_to_stderr(spark: SparkSession) -> Iterator[None]:
         yield
     finally:
         console.setOutDirect(stdout)
-
-
-def migrate_lake(root: str, *, dry_run: bool) -> list[str]:
-    """Moves the lake at `root` to this code's contracts, and repairs what its tables lack. Returns what, a line each.
-
-    `datasets`, whose version is the lake's, comes last: killed anywhere, the lake is still of the old version, and the
-    next call goes on.
-
-    Raises LakeError for a lake that is not there, or that a newer LakeAlbum made.
-    """
-    uri, options = table_uri(root, DATASETS.name), storage_options(root)
-    if not DeltaTable.is_deltatable(uri, storage_options=options):
-        raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
-    properties = DeltaTable(uri, storage_options=options).metadata().configuration
-    version = _version_of(root, properties)
-    done = []
-    for step in range(version, CONTRACT_VERSION):
-        if step not in MIGRATIONS:
-            raise LakeError(
-                f"the lake at {root!r} has table contracts of version {step}; no migration leads from there"
-            )
-        if not dry_run:
-            MIGRATIONS[step](root)
-        done.append(f"lake: from contract version {step} to {step + 1}")
-    for contract in sorted(TABLES.values(), key=lambda contract: contract is DATASETS):
-        if DeltaTable.is_deltatable(table_uri(root, contract.name), storage_options=options):
-            done += [f"{contract.name}: {what}" for what in repair_table(root, contract, dry_run=dry_run)]
-        else:
-            done.append(f"{contract.name}: table made")
-            if not dry_run:
-                ensure_table(root, contract)
-        reach_failure_point(f"after:migrate.{contract.name}")
-    return done
-
-
-def _version_of(root: str, properties: dict[str, str]) -> int:
-    text = properties.get("lakealbum.contractVersion", str(CONTRACT_VERSION))
-    if not text.isdecimal() or int(text) > CONTRACT_VERSION:
-        raise LakeError(
-            f"the lake at {root!r} has table contracts of version {text}; this LakeAlbum knows up to "
-            f"{CONTRACT_VERSION}: use the LakeAlbum that made it, or a newer one"
-        )
-    return int(text)
 
 
 def _print_upkeep(run: Run, tasks: TaskUpkeep, tables: list[TableUpkeep]) -> None:
@@ -476,24 +378,6 @@ def command(given: dict[str, Any], as_json: bool, **own: Any) -> None:
         print_result(run, as_json=True, DryRun=run.dry_run, Tasks=_document(tasks), Tables=[*map(_document, tables)])
     else:
         _print_upkeep(run, tasks, tables)
-
-
-@click.command("migrate")
-@click.option(
-    "--lake", envvar="LAKEALBUM_LAKE", required=True, help="Root of the lake: a directory or an object-store URI."
-)
-@click.option("--dry-run", is_flag=True, help="Say what would be done, write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
-def migrate(lake: str, dry_run: bool, as_json: bool) -> None:
-    """Move a lake to this version's table contracts, and add what its tables lack."""
-    done = migrate_lake(lake_root(lake), dry_run=dry_run)
-    if as_json:
-        print_document({"ContractVersion": CONTRACT_VERSION, "DryRun": dry_run, "Changes": done})
-        return
-    for line in done:
-        print(("would be done: " if dry_run else "done: ") + line)
-    if not done:
-        print(f"The lake at {lake} is as contract version {CONTRACT_VERSION} wants it.")
 
 
 if __name__ == "__main__":

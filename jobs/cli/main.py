@@ -61,7 +61,7 @@ VERBS = {
         "List notifications, or retry those that were not delivered.",
     ),
     "maintain": ("jobs.maintain", "command", "Compact, vacuum and expire the tables of a lake."),
-    "migrate": ("jobs.maintain", "migrate", "Move a lake to this version's table contracts."),
+    "migrate": ("jobs.migrate", "command", "Move a lake to this version's table contracts, or to more buckets."),
 }
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
 
 from catalog.sql import all_of, equals
 from jobs.runtime.commits import Step, apply_changes
@@ -49,12 +49,14 @@ class Scope:
 
     `datasets` has a row per dataset: DATASET_KEY, and the state that its last clustering left (STATE), null before the
     first time; and `is_stale`: whether all of it is clustered again, as it never was, its options change, or --full
-    asks for it.
+    asks for it. `known` are the rows of `dataset_state` of this kind of clustering, at its version `known_at`.
     """
 
     datasets: pa.Table
     versions: dict[str, int]
     edits_version: int
+    known: pa.Table
+    known_at: int
 
     @property
     def stale(self) -> pa.Table:
@@ -82,17 +84,18 @@ def pin_scope(run: Run, config: ClusteringConfig, *, kind: str, evidence: Eviden
     buckets = [bucket_of(config.project, name, lake.settings.buckets) for name in names]
     projects = pa.repeat(pa.scalar(config.project), len(names))
     keys = pa.table([pa.array(buckets, pa.int32()), projects, pa.array(names, pa.string())], _KEYS)
-    known = _states(run, lake.log(DATASET_STATE), project=config.project, kind=kind)
+    known_at = lake.version(DATASET_STATE)
+    known = _states(run, known_at, project=config.project, kind=kind)
     states = left_join(keys, known, on=DATASET_KEY, columns=STATE)
     is_same = pc.fill_null(pc.equal(states["options"], config.options), False)
     is_stale = pc.or_(pc.invert(is_same), pa.scalar(config.full))
-    return Scope(with_columns(states, {"is_stale": is_stale}), versions, edits_until)
+    return Scope(with_columns(states, {"is_stale": is_stale}), versions, edits_until, known, known_at)
 
 
-def _states(run: Run, log: DeltaTable, *, project: str, kind: str) -> pa.Table:
-    """The rows of `dataset_state` of a kind of clustering."""
+def _states(run: Run, version: int, *, project: str, kind: str) -> pa.Table:
+    """The rows of `dataset_state` of a kind of clustering, at a version."""
     ours = all_of([equals("project_name", project), equals("kind", kind)])
-    return run.lake.load(DATASET_STATE, log.version(), condition=ours)
+    return run.lake.load(DATASET_STATE, version, condition=ours)
 
 
 def load_edits(run: Run, config: ClusteringConfig, *, kind: str, until: int) -> pa.Table:
@@ -112,22 +115,30 @@ def end_clustering(
     Raises Conflict when another run has changed the table `result` since this one wrote it as `result_version`:
     then state and result would not belong together, and the clustering is done again.
     """
-    step = Step.pin(run.lake, DATASET_STATE, run.run_id, dry_run=run.dry_run)
-    known = _states(run, step.log, project=config.project, kind=kind)
-    versions = pa.scalar(list(scope.versions.items()), known.schema.field("evidence_versions").type)
-    state = {
-        "kind": pa.scalar(kind),
-        "options": pa.scalar(config.options),
-        "evidence_versions": versions,
-        "edits_version": pa.scalar(scope.edits_version, pa.int64()),
-        "update_time": pa.scalar(run.now, TIMESTAMP),
-    }
-    wanted = run.stamp(with_columns(scope.datasets.select(DATASET_KEY), state)).select(DATASET_STATE.names)
-    changes = diff_rows(wanted, current=known, key=DATASET_STATE.key, compare=STATE, absent="leave")
+    lake = run.lake
+    wanted = _wanted_states(run, config, scope, kind=kind)
+    differ = partial(diff_rows, wanted, key=DATASET_STATE.key, compare=STATE, absent="leave")
     _check_unmoved(run, result, result_version)
+    if not len(differ(current=scope.known)) and lake.version(DATASET_STATE) == scope.known_at:
+        return
+    step = Step.pin(lake, DATASET_STATE, run.run_id, dry_run=run.dry_run)
+    changes = differ(current=_states(run, step.base, project=config.project, kind=kind))
     if len(changes):
         run.ledger.wrote(DATASET_STATE, apply_changes(step, changes))
         _check_unmoved(run, result, result_version)
+
+
+def _wanted_states(run: Run, config: ClusteringConfig, scope: Scope, *, kind: str) -> pa.Table:
+    """What `dataset_state` is to say of the datasets that were clustered."""
+    evidence = DATASET_STATE.arrow_schema.field("evidence_versions").type
+    state = {
+        "kind": pa.scalar(kind),
+        "options": pa.scalar(config.options),
+        "evidence_versions": pa.scalar(list(scope.versions.items()), evidence),
+        "edits_version": pa.scalar(scope.edits_version, pa.int64()),
+        "update_time": pa.scalar(run.now, TIMESTAMP),
+    }
+    return run.stamp(with_columns(scope.datasets.select(DATASET_KEY), state)).select(DATASET_STATE.names)
 
 
 def _check_unmoved(run: Run, result: Contract, version: int) -> None:

@@ -153,6 +153,8 @@ class Lake:
 
     def last_job_version(self, contract: Contract, *, after: int) -> int | None:
         """The latest version above `after` that a job committed (maintenance commits carry no token of their own)."""
+        if self.version(contract) <= after:
+            return None
         commits = (entry for entry in commits_after(self.log(contract), after) if _is_of_job(entry))
         return next((int(entry["version"]) for entry in commits), None)
 

@@ -148,9 +148,9 @@ def refresh_clusters(run: Run) -> None:
 def derive_trip_events(run: Run) -> None:
     """Writes the events of every version of `location_date_clusters` that has none yet."""
     lake = run.lake
-    until = lake.version(LOCATION_DATE_SEGMENTS)
 
     def segments_of(feed: Rows) -> dict[str, Rows]:
+        until = lake.version(LOCATION_DATE_SEGMENTS)
         found = lake.fetch_keys(LOCATION_DATE_SEGMENTS, until, feed, on=CLUSTER_KEY, columns=CONTEXT_COLUMNS)
         return {"segments": found}
 

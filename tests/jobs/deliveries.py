@@ -36,7 +36,7 @@ def deliver(root: str, rows: Sequence[Row], *, project: str) -> None:
     ensure_lake(root, LakeSettings(BUCKETS))
     lake = Lake.open(root, start_spark=no_spark)
     now = datetime.now(UTC)
-    files = [_file(row, project=project, now=now) for row in rows]
+    files = [_file(row, project=project, buckets=lake.settings.buckets, now=now) for row in rows]
     features = [_features(row) for row in files if "perceptual_hash" in row and row["media_type"] == "image"]
     _put(lake, DATASETS, [_dataset(row, now) for row in files])
     _put(lake, FILES, files)
@@ -84,13 +84,13 @@ def _dataset(file: Row, now: datetime) -> Row:
     return {**names, "create_time": now, "update_time": now}
 
 
-def _file(row: Row, *, project: str, now: datetime) -> Row:
+def _file(row: Row, *, project: str, buckets: int, now: datetime) -> Row:
     dataset, text = row["dataset_name"], row.get("produce_time")
     taken = None if text is None else datetime.fromisoformat(text)
     offset = None if taken is None else taken.utcoffset() or timedelta(0)
     return {
         **row,
-        "bucket": bucket_of(project, dataset, BUCKETS),
+        "bucket": bucket_of(project, dataset, buckets),
         "project_name": project,
         "object_id": file_object_id(project, dataset, row["uri"]),
         "produce_time": taken,

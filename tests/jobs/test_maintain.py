@@ -13,7 +13,9 @@ from pyspark.sql import SparkSession
 
 from catalog import upkeep
 from catalog.tasks import append_task_state
-from jobs.maintain import MIGRATIONS, Maintain, maintain_lake, migrate, migrate_lake
+from jobs.maintain import Maintain, maintain_lake
+from jobs.migrate import MIGRATIONS, migrate_lake
+from jobs.migrate import command as migrate
 from jobs.runtime.commits import Mark, Step, replace_rows
 from jobs.runtime.lake import Lake
 from jobs.runtime.runs import Run, run_job
@@ -253,7 +255,7 @@ def test_migrate_makes_what_is_missing_and_refuses_what_it_does_not_know(
     datasets.alter.set_table_properties({"lakealbum.contractVersion": str(newer)}, raise_if_not_exists=False)
     with pytest.raises(LakeError, match=f"version {newer}; this LakeAlbum knows up to {CONTRACT_VERSION}"):
         migrate_lake(album.lake, dry_run=False)
-    for module in ("jobs.maintain", "schemas.contract"):
+    for module in ("jobs.migrate", "schemas.contract"):
         monkeypatch.setattr(f"{module}.CONTRACT_VERSION", newer + 1)
     with pytest.raises(LakeError, match="no migration leads from there"):
         migrate_lake(album.lake, dry_run=False)

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from catalog.create import ensure_table
 from catalog.lake import Lake
-from jobs.maintain import migrate_lake
+from jobs.migrate import migrate_lake
 from jobs.runtime.commits import InjectedFailure
 from schemas.contract import Contract
 from schemas.errors import LakeError

@@ -14,7 +14,7 @@ from schemas.tasks import TASKS
 from tests.jobs.albums import Album, photo
 from tests.s3.server import Server
 
-MOST_REQUESTS = 120
+MOST_REQUESTS = 100
 """Of a clustering that finds nothing new, in a process that has to open each table."""
 
 
