@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 from deltalake import QueryBuilder
 
-from catalog.commits import merge_rows, open_or_create, until_committed
+from catalog.commits import merge_rows, open_or_create, remove, until_committed
 from catalog.lake import Lake, Row, Scope, plain_rows
 from catalog.sql import all_of, equals, one_of
 from schemas.file_notes import FILE_NOTES
@@ -23,6 +23,9 @@ COLUMNS: Mapping[str, str] = {
     "OSSURI": "oss_uri",
 }
 """Field of a File -> column."""
+
+COMING = datetime(9999, 1, 1, tzinfo=UTC)
+"""The `removed_time` of a file that is being taken in: it shows once its place is known, too."""
 
 Key = tuple[str, str]
 """A file: its dataset and its URI."""
@@ -85,6 +88,33 @@ def replaced_by(document: Mapping[str, Any], asked: datetime) -> Change:
         return {**dict.fromkeys(COLUMNS.values()), **columns, "removed_time": None}
 
     return change
+
+
+def coming(change: Change) -> Change:
+    """Hides a new file until `show_files`, unless it was deleted since it was asked for."""
+
+    def hide(old: Row | None) -> Row | None:
+        row = change(old) or old or {}
+        return {**row, "removed_time": row.get("removed_time") or COMING}
+
+    return hide
+
+
+def show_files(lake: Lake, project: str, keys: Collection[Key], now: datetime) -> None:
+    """Shows those of these files that `coming` hides."""
+    scope = Scope(project, tuple(sorted({dataset for dataset, _ in keys})))
+    noted = read_file_notes(lake, scope, [uri for _, uri in keys])
+    hidden = {key: noted[key] for key in keys if key in noted and noted[key]["removed_time"] == COMING}
+    bare = {key for key, row in hidden.items() if all(row[column] is None for column in COLUMNS.values())}
+    for dataset in sorted({dataset for dataset, _ in bare}):
+        uris = one_of("uri", sorted(uri for of, uri in bare if of == dataset))
+        of_dataset = [equals("project_name", project), equals("dataset_name", dataset)]
+        remove(lake.root, FILE_NOTES, all_of([*of_dataset, equals("removed_time", COMING), uris]))
+    note_files(lake, project, dict.fromkeys(hidden.keys() - bare, _shown), now)
+
+
+def _shown(old: Row | None) -> Row | None:
+    return {**old, "removed_time": None} if old and old["removed_time"] == COMING else None
 
 
 def removed_at(now: datetime) -> Change:

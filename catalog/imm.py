@@ -97,6 +97,7 @@ def figure_cluster(row: Row) -> Document:
     """A FigureCluster: a row of `figure_clusters` with its edits laid over it."""
     return _given(
         ObjectId=row["object_id"],
+        ObjectType="figure-cluster",
         ProjectName=row["project_name"],
         DatasetName=row["dataset_name"],
         Name=row["title"],
@@ -145,7 +146,9 @@ def address(row: Mapping[str, str | None], language: str) -> Document:
 def file(row: Row, language: str) -> Document:
     """A File: a row of `files`, and what `query_files` found beside it; what else its source said comes last."""
     place, uri = row.get("place"), row["uri"]
-    located = place if place and any(place[level] for level in LEVELS) else row["address"] or {}
+    # A given address is the place's, too, once the run that stores it has come that far.
+    told = [each for each in (row["address"], place) if each and any(each[level] for level in LEVELS)]
+    located: Row = told[0] if told else {}
     video = row["media_type"] == "video"
     said = row.get("said") or {}
     document = _given(

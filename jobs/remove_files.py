@@ -1,7 +1,7 @@
 """Job: remove. Deletes the metadata of files, and their faces; trips keep the days that they have seen.
 
-files (tombstones) -> figures, face_scans; file_places; similar_image_clusters -> similar_image_members
--> cluster_events
+files (tombstones) -> figures, face_scans; file_places; figure_clusters -> figure_members;
+similar_image_clusters -> similar_image_members; cluster_events
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from catalog.file_meta import read_uris
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
 from jobs.clusters.members import derive_cluster_events
+from jobs.people.removals import drop_removed_faces
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import Step, apply_changes, retry_conflicts
 from jobs.runtime.lake import check_datasets
 from jobs.runtime.runs import Run, print_result, run_job
 from jobs.similar_images.groups import drop_removed_members
-from schemas.cluster_kinds import GROUPS
+from schemas.cluster_kinds import GROUPS, PEOPLE
 from schemas.contract import TIMESTAMP
 from schemas.errors import UsageError
 from schemas.face_scans import FACE_SCANS
@@ -53,6 +54,9 @@ def remove_files(run: Run, config: RemoveFiles) -> None:
     retry_conflicts(lambda: _drop_scans(run, config))
     run.progress.stage("places", 60)
     retry_conflicts(lambda: refresh_file_places(run))
+    run.progress.stage("people", 70)
+    retry_conflicts(lambda: drop_removed_faces(run, _removed(run, config)))
+    retry_conflicts(lambda: derive_cluster_events(run, PEOPLE))
     run.progress.stage("similar images", 80)
     retry_conflicts(lambda: drop_removed_members(run, _removed(run, config)))
     retry_conflicts(lambda: derive_cluster_events(run, GROUPS))
@@ -71,7 +75,7 @@ def _bury(run: Run, config: RemoveFiles) -> None:
 
 
 def _drop_faces(run: Run, config: RemoveFiles) -> None:
-    """Deletes the faces of the files asked for, which are removed; the next clustering takes them out of people."""
+    """Deletes the faces of the files asked for, which are removed."""
     step = Step.pin(run.lake, FIGURES, run.run_id, dry_run=run.dry_run)
     faces = run.lake.load_keys(FIGURES, step.base, _removed(run, config), on=FILE_KEY, columns=FIGURES.names)
     run.ledger.wrote(FIGURES, apply_changes(step, with_action(faces, "delete")))

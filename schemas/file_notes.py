@@ -9,7 +9,8 @@ FILE_NOTES = Contract(
     row="file of which callers said more than its source",
     notes="Laid over `files`: what the endpoint's callers gave a file (IndexFileMeta, UpdateFileMeta) that `files` has "
     "no column for, and deletions that the removing job has not carried out yet. A file is hidden where "
-    "`removed_time` is not before its `update_time` in `files`.",
+    "`removed_time` is not before its `update_time` in `files`; a new one has a `removed_time` in 9999 until it is "
+    "located.",
     columns=(
         PROJECT,
         DATASET,
@@ -20,7 +21,7 @@ FILE_NOTES = Contract(
         Column("composer", pa.string(), "Composer"),
         Column("performer", pa.string(), "Performer"),
         Column("oss_uri", pa.string(), "OSSURI"),
-        Column("removed_time", TIMESTAMP, "When a caller deleted the file"),
+        Column("removed_time", TIMESTAMP, "When a caller deleted the file; in 9999 while it is being taken in"),
         Column("update_time", TIMESTAMP, "When this row last changed", nullable=False),
     ),
     key=("project_name", "dataset_name", "uri"),

@@ -40,8 +40,12 @@ OWNERS: dict[str, Owner] = {
     "similar_image_pairs": Owner((IMAGES,), f"as of the last `{IMAGES}` of any dataset of the project"),
     "similar_image_clusters": Owner((IMAGES, "remove"), f"as of the dataset's last `{IMAGES}`; removals at once"),
     "similar_image_members": Owner((IMAGES, "remove"), f"as of the dataset's last `{IMAGES}`; removals at once"),
-    "figure_clusters": Owner((PEOPLE, "erase figure"), f"as of the dataset's last `{PEOPLE}`"),
-    "figure_members": Owner((PEOPLE, "erase figure"), f"as of the dataset's last `{PEOPLE}`"),
+    "figure_clusters": Owner(
+        (PEOPLE, "remove", "erase figure"), f"as of the dataset's last `{PEOPLE}`; removals at once"
+    ),
+    "figure_members": Owner(
+        (PEOPLE, "remove", "erase figure"), f"as of the dataset's last `{PEOPLE}`; removals at once"
+    ),
     "cluster_edits": Owner(("update", "delete", "undelete", "erase figure", "serve"), _AT_ONCE),
     "cluster_events": Owner((TRIPS, IMAGES, PEOPLE, "remove", "erase figure"), "with the clusters: the same run"),
     "file_edits": Owner(("files update", "serve"), _AT_ONCE),

@@ -53,10 +53,10 @@ followed first; a URI with `?` is refused, so that no caller chooses the host of
 
 IndexFileMeta, deletions and clusterings are accepted once they are in the table `requests`, of which a few commits a
 second take all that came meanwhile. A worker process, with a Spark session that stays warm, carries them out: each
-dataset's in order, files of a project in one run, the same clustering of several datasets in one run. If it dies it
-is started again and goes on; a piece of work that ends it three times has failed. One worker works on a lake (on one
-machine; on object stores see to it that one server runs). What became of work: `GetTask`, `ListTasks`, `lakealbum
-tasks`.
+dataset's in order, files of a project in one run, the same clustering of several datasets in one run. A new file
+shows once its place is known, too. If it dies it is started again and goes on; a piece of work that ends it three
+times has failed. One worker works on a lake (on one machine; on object stores see to it that one server runs). What
+became of work: `GetTask`, `ListTasks`, `lakealbum tasks`.
 
 ## Limits and errors
 

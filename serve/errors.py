@@ -46,7 +46,7 @@ def invalid(message: str) -> ApiError:
 
 def not_found(kind: str, name: str) -> ApiError:
     """A resource (Project, Dataset, File ...) that is not there."""
-    return ApiError("ResourceNotFound", f"The specified resource {kind} is not found: {name}.", 404)
+    return ApiError("ResourceNotFound", f"The specified resource {kind} is not found. Asked for was {name}.", 404)
 
 
 def already_exists(kind: str, name: str) -> ApiError:
@@ -76,7 +76,7 @@ def api_error(error: LakeAlbumError) -> ApiError:
         case UsageError():
             return ApiError(error.code, str(error))
         case NotFound():
-            return ApiError("ResourceNotFound", f"The specified resource is not found: {error}.", 404)
+            return ApiError("ResourceNotFound", f"The specified resource is not found. {error}", 404)
         case Conflict():
             return status_conflict(str(error))
         case _:

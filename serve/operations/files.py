@@ -297,8 +297,8 @@ def _assign_figures(context: Context, file: Row) -> ApiError | None:
                 update_person(context.lake, context.scope, person, Change(marks=FaceMarks(join=(figure_id,))))
             elif of:
                 update_person(context.lake, context.scope, of, Change(marks=FaceMarks(part=(figure_id,))))
-    except NotFound as error:
-        return not_found("FigureCluster", str(error))
+    except NotFound:
+        return not_found("FigureCluster", str(person)[:200])
     return None
 
 

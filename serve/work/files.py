@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 
 from catalog.commits import remove
 from catalog.file_edits import take_back_labels
-from catalog.file_notes import Key, note_files, read_file_notes, replaced_by
+from catalog.file_notes import Key, coming, note_files, read_file_notes, replaced_by, show_files
 from catalog.lake import Lake, Row, Scope
 from catalog.requests import Piece
-from catalog.sql import all_of, literal, one_of
+from catalog.sql import all_of, among, literal, one_of
 from schemas.contract import ADDRESS, LABELS, LEVELS
 from schemas.file_notes import FILE_NOTES
 from serve.work.groups import DELETE, FILE_WORK, INDEX, Group
@@ -78,7 +78,10 @@ def carry_out_files(lake: Lake, group: Group) -> None:
     if indexed:
         _replace(lake, group.project, indexed)
         _say_more(lake, group.project, indexed)
-        _index_files(lake, group.project, indexed)
+        try:
+            _index_files(lake, group.project, indexed)
+        finally:
+            show_files(lake, group.project, indexed, datetime.now(UTC))
 
 
 def _remove_files(lake: Lake, project: str, dataset: str, uris: Sequence[str], *, until: datetime) -> None:
@@ -110,14 +113,23 @@ def _replace(lake: Lake, project: str, works: Mapping[Key, FileWork]) -> None:
 
 
 def _say_more(lake: Lake, project: str, works: Mapping[Key, FileWork]) -> None:
-    """Writes down what InputFiles say that `files` has no column for, before the files show."""
+    """Writes down what InputFiles say that `files` has no column for, before the files show.
+
+    New files are hidden meanwhile: a run stores them first and finds their places then, and whoever sees a file may
+    ask for it by its place.
+    """
     scope = Scope(project, tuple(sorted({dataset for dataset, _ in works})))
-    there = read_file_notes(lake, scope, [uri for _, uri in works])
+    where = all_of([scope.condition(lake), "deleted_time IS NULL", among("uri", {uri for _, uri in works})])
+    rows = lake.read(f"SELECT dataset_name, uri FROM files WHERE {where}", "files")
+    there = {(row["dataset_name"], row["uri"]) for row in rows}
+    noted = read_file_notes(lake, scope, [uri for _, uri in works])
     changes = {}
     for key, work in works.items():
         if work.whole and work.index is not None:
             change = replaced_by(work.index, work.asked)
-            if key in there or change(None) is not None:
+            if key not in there:
+                changes[key] = coming(change)
+            elif key in noted or change(None) is not None:
                 changes[key] = change
     note_files(lake, project, changes, datetime.now(UTC))
 

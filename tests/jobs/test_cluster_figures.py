@@ -132,9 +132,14 @@ def test_people_are_founded_kept_and_obeyed(album: Album) -> None:
     album.remove("s3://ada/b1.jpg", "s3://ada/c1.jpg", dataset="ada")
     album.cluster_figures()
     assert people(album) == {frozenset(A | {"a4"}): a, frozenset({"b2", "b3"}): b, frozenset({"c2", "c3"}): c}
-    album.remove("s3://ada/c2.jpg", "s3://ada/c3.jpg", dataset="ada")
-    album.cluster_figures()
+    album.remove("s3://ada/c2.jpg", dataset="ada")  # at once, without a clustering
+    assert people(album)[frozenset({"c3"})] == c
+    assert [live(album)[c][name] for name in ("faces", "images", "cover_uri")] == [1, 1, "s3://ada/c3.jpg"]
+    album.remove("s3://ada/c3.jpg", dataset="ada")
     assert set(live(album)) == {a, b}
+    before = people(album), live(album)
+    album.cluster_figures()
+    assert (people(album), live(album)) == before
     assert not {"c1", "c2", "c3"} & {row["figure_id"] for row in album.rows("figures")}
     assert {event for event, _ in album.events()} == {
         "created",

@@ -101,6 +101,14 @@ def test_simple_query(library: Library) -> None:
     assert library.refused("simple_query", sort="URI", next_token=shown.next_token) == "InvalidArgument"
 
 
+def test_an_address_that_was_given_shows_before_the_file_is_located_anew(library: Library) -> None:
+    address = {"country": "China", "province": "Zhejiang", "city": "Jiaxing", "district": None, "township": None}
+    library.maker.insert("files", [library.maker.file("oss://b/1.jpg", address=address)])
+    library.maker.insert("file_places", [library.maker.file_place("oss://b/1.jpg")])
+    (file,) = library.ask("get_file_meta", uri="oss://b/1.jpg").files
+    assert [place.city for place in file.addresses] == ["Jiaxing"]
+
+
 def test_aggregations(library: Library) -> None:
     maker = library.maker
     maker.insert("files", [maker.file(f"{n}.jpg", size=n, title="abb"[n]) for n in range(3)])
@@ -227,6 +235,7 @@ def test_people(library: Library) -> None:
         maker.person(number, {f"{number}-{face}": axis for face in "abc"}, create_time=NOON + number * DAY)
     found = library.ask("query_figure_clusters", sort="CreateTime", order="desc", with_total_count=True, max_results=1)
     assert ([each.object_id for each in found.figure_clusters], found.total_count) == ([person_id(2)], 2)
+    assert found.figure_clusters[0].object_type == "figure-cluster"
     cover = found.figure_clusters[0].cover
     assert (cover.uri, cover.figures[0].figure_id, cover.figures[0].boundary.width) == ("oss://b/2-a.jpg", "2-a", 120)
     change = imm.FigureClusterForReq(

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,15 +17,19 @@ import pytest
 
 from catalog.commits import append
 from catalog.create import ensure_lake
-from catalog.lake import Lake
+from catalog.file_notes import note_files, removed_at
+from catalog.files import read_files
+from catalog.lake import Lake, Scope
 from catalog.requests import Piece, append_asked, append_step, expire_requests, read_pending
 from catalog.tasks import get_task
+from schemas.errors import SourceError
 from schemas.requests import REQUESTS
 from schemas.settings import LakeSettings
 from schemas.tasks import TASKS
 from serve.queue import Queue, Worker
-from serve.work.files import FileWork, file_columns
+from serve.work.files import FileWork, carry_out_files, file_columns
 from serve.work.groups import next_group
+from tests.catalog.conftest import LakeMaker
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -169,6 +174,44 @@ def test_a_task_that_waits_for_long_is_not_lost(lake: Lake) -> None:
     append_asked(lake.root, [replace(TRIPS, task_id=task_id)], NOON)
     queue._beat()
     assert get_task(lake, task_id)["status"] == "Running"
+
+
+@pytest.mark.parametrize("said", [{}, {"Artist": "Ada"}])
+def test_a_new_file_shows_once_its_place_is_known(lake: Lake, monkeypatch: pytest.MonkeyPatch, said: Any) -> None:
+    maker, scope = LakeMaker(Path(lake.root), "p"), Scope("p", ("ada",))
+    maker.datasets("ada")
+
+    def stores(*_: Any) -> None:
+        maker.insert("files", [maker.file("oss://b/a.jpg")])
+        assert read_files(lake, scope, ["oss://b/a.jpg"]) == []
+        if said:
+            raise SourceError("the run ended early")
+
+    monkeypatch.setattr("serve.work.files._index_files", stores)
+    with nullcontext() if not said else pytest.raises(SourceError):
+        carry_out_files(lake, next_group([index("oss://b/a.jpg", **said)]))
+    (file,) = read_files(lake, scope, ["oss://b/a.jpg"])
+    assert (file["said"] or {}).get("artist") == said.get("Artist")
+
+    def stores_again(*_: Any) -> None:
+        assert read_files(lake, scope, ["oss://b/a.jpg"])
+
+    monkeypatch.setattr("serve.work.files._index_files", stores_again)
+    carry_out_files(lake, next_group([index("oss://b/a.jpg", **said)]))
+
+
+def test_a_new_file_that_was_deleted_meanwhile_stays_hidden(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    maker, scope = LakeMaker(Path(lake.root), "p"), Scope("p", ("ada",))
+    maker.datasets("ada")
+
+    def stores(*_: Any) -> None:
+        maker.insert("files", [maker.file("oss://b/a.jpg")])
+        now = datetime.now(UTC)
+        note_files(lake, "p", {("ada", "oss://b/a.jpg"): removed_at(now)}, now)
+
+    monkeypatch.setattr("serve.work.files._index_files", stores)
+    carry_out_files(lake, next_group([index("oss://b/a.jpg")]))
+    assert read_files(lake, scope, ["oss://b/a.jpg"]) == []
 
 
 @pytest.fixture
