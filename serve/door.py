@@ -144,11 +144,13 @@ class Door:
             )
 
     def _check_existence(self, operation: Operation, visit: Visit) -> None:
-        if operation.level == "projects" or (operation.creates and operation.level == "project"):
+        if operation.level == "projects" or (operation.need_not_exist and operation.level == "project"):
             return
         if self.namespaces.project(visit.project) is None:
             raise not_found("Project", visit.project)
-        if visit.dataset and not operation.creates and not self.namespaces.dataset(visit.project, visit.dataset):
+        if operation.need_not_exist or not visit.dataset:
+            return
+        if not self.namespaces.dataset(visit.project, visit.dataset):
             raise not_found("Dataset", visit.dataset)
 
 

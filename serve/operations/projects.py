@@ -47,7 +47,7 @@ PROJECT_PARAMETERS = (*PROJECT_FIELDS, *_limits(LIMITS))
 DATASET_PARAMETERS = (*DATASET_FIELDS, *_limits(DATASET_LIMITS))
 
 
-@operation("CreateProject", "project", *PROJECT_PARAMETERS, creates=True, differs=_KEPT)
+@operation("CreateProject", "project", *PROJECT_PARAMETERS, need_not_exist=True, differs=_KEPT)
 def create_project(context: Context, params: Params) -> Fields:
     """Makes a project without datasets."""
     row = {"project_name": context.project, "create_time": context.now, **_project_row(context, params)}
@@ -75,9 +75,11 @@ def update_project(context: Context, params: Params) -> Fields:
     return {"Project": _project(context, row)}
 
 
-@operation("DeleteProject", "project")
+@operation("DeleteProject", "project", need_not_exist=True)
 def delete_project_operation(context: Context, params: Params) -> Fields:
-    """Deletes a project without datasets."""
+    """Deletes a project without datasets. One that is not there is as good."""
+    if context.namespaces.project(context.project) is None:
+        return {}
     with context.namespaces.changing:
         if context.namespaces.datasets(context.project):
             raise status_conflict(f"The project {context.project} has datasets; delete them first.")
@@ -95,7 +97,7 @@ def list_projects(context: Context, params: Params) -> Fields:
     return {"Projects": [_project(context, row) for row in page.rows], "NextToken": page.next_token or ""}
 
 
-@operation("CreateDataset", "dataset", *DATASET_PARAMETERS, creates=True, differs=_KEPT)
+@operation("CreateDataset", "dataset", *DATASET_PARAMETERS, need_not_exist=True, differs=_KEPT)
 def create_dataset(context: Context, params: Params) -> Fields:
     """Makes an empty dataset."""
     row = {
@@ -132,9 +134,14 @@ def update_dataset(context: Context, params: Params) -> Fields:
     return {"Dataset": _dataset(context, row)}
 
 
-@operation("DeleteDataset", "dataset", by_get=False)
+@operation("DeleteDataset", "dataset", need_not_exist=True, by_get=False)
 def delete_dataset_operation(context: Context, params: Params) -> Fields:
-    """Deletes a dataset without files and bindings; what clusterings left of it goes behind the answer."""
+    """Deletes a dataset without files and bindings; what clusterings left of it goes behind the answer.
+
+    One that is not there is as good.
+    """
+    if not context.namespaces.dataset(context.project, context.dataset):
+        return {}
     if context.queue.has_files(context.project, context.dataset) or count_files(context.lake, context.scope).files:
         raise status_conflict(f"The dataset {context.dataset} has files; delete them first.")
     if context.count_bindings():

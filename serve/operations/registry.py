@@ -72,7 +72,7 @@ Function = Callable[[Context, Params], Fields]
 class Operation:
     """One operation: its function and what is checked before it is called.
 
-    `creates` says that the project, or the dataset of an existing project, need not be there. `by_get` says whether
+    `need_not_exist`: the project, or the dataset of an existing project, need not be there. `by_get` says whether
     GET is accepted beside POST. `light` says that the function only puts work into the queue. `differs` says in what
     it falls short of IMM's, for docs/endpoint.md.
     """
@@ -81,7 +81,7 @@ class Operation:
     function: Function
     level: Level
     parameters: tuple[Parameter, ...]
-    creates: bool = False
+    need_not_exist: bool = False
     by_get: bool = True
     light: bool = False
     differs: str = ""
@@ -111,7 +111,7 @@ def operation(
     name: str,
     level: Level,
     *parameters: Parameter,
-    creates: bool = False,
+    need_not_exist: bool = False,
     by_get: bool = True,
     light: bool = False,
     differs: str = "",
@@ -128,7 +128,7 @@ def operation(
     def register(function: Function) -> Function:
         assert name not in OPERATIONS, name
         spec = (*names[level], *parameters)
-        OPERATIONS[name] = Operation(name, function, level, spec, creates, by_get, light, differs)
+        OPERATIONS[name] = Operation(name, function, level, spec, need_not_exist, by_get, light, differs)
         return function
 
     return register

@@ -97,7 +97,9 @@ def test_projects_and_datasets(endpoint: Endpoint) -> None:
     gone = refusal(client.get_dataset, imm.GetDatasetRequest(project_name=name, dataset_name="d"))
     assert (gone.code, status(gone)) == ("ResourceNotFound", 404)
     assert gone.data["Message"] == "The specified resource Dataset is not found. Asked for was d."
-    client.delete_project(imm.DeleteProjectRequest(project_name=name))
+    client.delete_dataset(imm.DeleteDatasetRequest(project_name=name, dataset_name="d"))
+    for _ in range(2):
+        client.delete_project(imm.DeleteProjectRequest(project_name=name))
     assert refusal(client.get_project, imm.GetProjectRequest(project_name=name)).code == "ResourceNotFound"
 
 
