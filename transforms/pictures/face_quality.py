@@ -61,8 +61,8 @@ def face_quality(signs: FaceSigns, *, length: tuple[float, float] = SIGNS["lengt
     >>> round(face_quality(clear), 2)
     0.95
     >>> from dataclasses import replace
-    >>> round(face_quality(replace(clear, sharpness=0.25)), 2), round(face_quality(replace(clear, angle=40.0)), 2)
-    (0.51, 0.6)
+    >>> round(face_quality(replace(clear, sharpness=0.25)), 2), round(face_quality(replace(clear, angle=60.0)), 2)
+    (0.51, 0.48)
     """
     product = 1.0
     for name, (none, full) in (SIGNS | {"length": length}).items():
