@@ -52,7 +52,9 @@ def explain_location_date(lake: Lake, scope: Scope, object_id: str) -> Explanati
     state = curated_states(lake, own).get(object_id)
     if state and state.deleted:
         status = "deleted"
-    return _explain(lake, TRIPS, status, cluster, overlay(cluster, state), _days(lake, own, cluster))
+    return _explain(
+        lake, TRIPS, status, cluster, overlay(cluster, state), _days(lake, own, cluster), _options(lake, own, TRIPS)
+    )
 
 
 def explain_similar_images(lake: Lake, scope: Scope, object_id: str) -> Explanation:
@@ -71,7 +73,7 @@ def explain_similar_images(lake: Lake, scope: Scope, object_id: str) -> Explanat
         seen["cover_uri"] = similar_images.find_cluster(lake, own, object_id)["cover_uri"]
     members = similar_images.members_for_explanation(lake, clusters[0])
     pairs = similar_images.pairs_of_cluster(lake, clusters[0])
-    return _explain(lake, GROUPS, status, clusters[0], seen, members, pairs)
+    return _explain(lake, GROUPS, status, clusters[0], seen, members, _options(lake, own, GROUPS), pairs)
 
 
 def explain_figures(lake: Lake, scope: Scope, object_id: str) -> Explanation:
@@ -87,8 +89,9 @@ def explain_figures(lake: Lake, scope: Scope, object_id: str) -> Explanation:
     status = "merged" if person["successor_id"] else person["state"]
     if state and state.deleted:
         status = "deleted"
-    faces = _faces(lake, own, object_id, _options(lake, own, PEOPLE))
-    return _explain(lake, PEOPLE, status, person, overlay(person, state), faces)
+    options = _options(lake, own, PEOPLE)
+    faces = _faces(lake, own, object_id, options)
+    return _explain(lake, PEOPLE, status, person, overlay(person, state), faces, options)
 
 
 def _explain(
@@ -98,6 +101,7 @@ def _explain(
     computed: Row,
     cluster: Row,
     evidence: list[Row],
+    options: dict[str, Any],
     pairs: Iterable[Row] = (),
 ) -> Explanation:
     own = Scope(computed["project_name"], (computed["dataset_name"],))
@@ -109,7 +113,7 @@ def _explain(
         status=status,
         cluster=cluster,
         runs=_runs(lake, {row["run_id"] for row in (computed, *events)}),
-        options=_options(lake, own, kind),
+        options=options,
         evidence=evidence,
         events=events,
         edits=read_edits(lake, own, kind.name, computed["object_id"]),

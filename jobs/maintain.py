@@ -216,7 +216,7 @@ def _compact_by_spark(lake: Lake, contract: Contract, buckets: list[int | None])
     order = f"ZORDER BY ({', '.join(contract.sort_by[:2])})" if contract.sort_by else ""
     settings = {"spark.databricks.io.skipping.mdc.sortWithinFiles": "true"}
     with maintenance_of(lake, contract), session_settings(lake.spark, settings):
-        lake.spark.sql(f"OPTIMIZE {_sql_name(lake, contract)} {where} {order}")
+        lake.spark.sql(f"OPTIMIZE {lake.sql_name(contract)} {where} {order}")
 
 
 def _vacuum(run: Run, contract: Contract, hours: int, *, here: bool) -> int:
@@ -237,7 +237,7 @@ def _vacuum(run: Run, contract: Contract, hours: int, *, here: bool) -> int:
 
 def _vacuum_by_spark(lake: Lake, contract: Contract, hours: int, *, dry_run: bool) -> int:
     spark = lake.spark
-    statement = f"VACUUM {_sql_name(lake, contract)} RETAIN {hours} HOURS"
+    statement = f"VACUUM {lake.sql_name(contract)} RETAIN {hours} HOURS"
     with (
         maintenance_of(lake, contract),
         session_settings(spark, _vacuum_settings(spark)),
@@ -299,7 +299,7 @@ def _remember_removals(lake: Lake, contract: Contract, hours: int, *, here: bool
         return
     properties = ", ".join(f"'{key}' = '{value}'" for key, value in wanted.items())
     with maintenance_of(lake, contract):
-        lake.spark.sql(f"ALTER TABLE {_sql_name(lake, contract)} SET TBLPROPERTIES ({properties})")
+        lake.spark.sql(f"ALTER TABLE {lake.sql_name(contract)} SET TBLPROPERTIES ({properties})")
 
 
 def _refusal(config: Maintain, held: dict[str, Need], now: datetime) -> str:
@@ -309,10 +309,6 @@ def _refusal(config: Maintain, held: dict[str, Need], now: datetime) -> str:
     ]
     given = "--erased" if config.retain_hours is None else f"--retain-hours {config.retain_hours}"
     return f"{given} keeps less than what is still needed\n" + "\n".join(lines)
-
-
-def _sql_name(lake: Lake, contract: Contract) -> str:
-    return "delta.`" + lake.uri(contract).replace("`", "``") + "`"
 
 
 @contextmanager

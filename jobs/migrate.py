@@ -153,8 +153,7 @@ def _move(lake: Lake, contract: Contract) -> bool:
         writer = moved.select(contract.names).write.format("delta").mode("overwrite")
         writer.option("dataChange", "false").save(lake.uri(contract))
     if (version := lake.version(contract)) != base + 1:
-        table = "delta.`" + lake.uri(contract).replace("`", "``") + "`"
-        lake.spark.sql(f"RESTORE TABLE {table} TO VERSION AS OF {version - 1}")
+        lake.spark.sql(f"RESTORE TABLE {lake.sql_name(contract)} TO VERSION AS OF {version - 1}")
         raise Conflict(f"another writer changed table {contract.name}: stop it, and run this again")
     reach_failure_point(f"after:migrate.{contract.name}")
     return True

@@ -20,7 +20,7 @@ from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
 from schemas.cluster_kinds import MemberKind
 from schemas.dataset_state import DATASET_STATE
-from schemas.keys import CLUSTER_KEY, DATASET_KEY
+from schemas.keys import CLUSTER_KEY, DATASET_KEY, FILE_KEY
 from transforms.clusters.changing import Clustering
 from transforms.clusters.events import derive_member_events, member_changes_since_events
 from transforms.clusters.naming import clusters_of_looks, clusters_within_looks
@@ -116,6 +116,20 @@ class MemberSteps:
             "old_members": lake.fetch_keys(
                 self.kind.members, self.members.base, changed.looks, on=by_look, columns=members
             ),
+        }
+
+    def known_of(self, removed: pa.Table) -> dict[str, pa.Table]:
+        """`old_clusters` and `old_members` of the clusters with members in removed files (FILE_KEY); {} if none has."""
+        load = self.run.lake.load_keys
+        table, members = self.kind.table, self.kind.members
+        gone = load(members, self.members.base, removed, on=FILE_KEY, columns=CLUSTER_KEY)
+        gone = gone.filter(pc.is_valid(gone["object_id"]))
+        if not len(gone):
+            return {}
+        clusters, of_clusters = table.computed_schema.names, members.computed_schema.names
+        return {
+            "old_clusters": load(table, self.clusters.base, gone, on=CLUSTER_KEY, columns=clusters),
+            "old_members": load(members, self.members.base, gone, on=CLUSTER_KEY, columns=of_clusters),
         }
 
     def commit(self, decide: Callable[..., Clustering], **inputs: Rows) -> int:

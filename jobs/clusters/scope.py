@@ -122,7 +122,8 @@ def end_clustering(
     if not len(differ(current=scope.known)) and lake.version(DATASET_STATE) == scope.known_at:
         return
     step = Step.pin(lake, DATASET_STATE, run.run_id, dry_run=run.dry_run)
-    changes = differ(current=_states(run, step.base, project=config.project, kind=kind))
+    is_known = step.base == scope.known_at
+    changes = differ(current=scope.known if is_known else _states(run, step.base, project=config.project, kind=kind))
     if len(changes):
         run.ledger.wrote(DATASET_STATE, apply_changes(step, changes))
         _check_unmoved(run, result, result_version)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jobs.clusters.members import MemberSteps
 from jobs.runtime.runs import Run
 from schemas.cluster_kinds import PEOPLE
-from schemas.figure_members import FIGURE_MEMBERS
 from schemas.figures import FIGURES
 from schemas.files import FILES
-from schemas.keys import CLUSTER_KEY, FACE_KEY, FILE_KEY
+from schemas.keys import FACE_KEY, FILE_KEY
 from transforms.clusters.changing import Clustering
 from transforms.clusters.naming import keep_names
 from transforms.people.deciding import describe_people
@@ -27,15 +25,9 @@ def drop_removed_faces(run: Run, removed: pa.Table) -> None:
     """
     lake = run.lake
     steps = MemberSteps.pin(run, PEOPLE)
-    clusters, members = PEOPLE.table.computed_schema.names, FIGURE_MEMBERS.computed_schema.names
-    gone = lake.load_keys(FIGURE_MEMBERS, steps.members.base, removed, on=FILE_KEY, columns=CLUSTER_KEY)
-    gone = gone.filter(pc.is_valid(gone["object_id"]))
-    if not len(gone):
+    before = steps.known_of(removed)
+    if not before:
         return
-    before = {
-        "old_clusters": lake.load_keys(PEOPLE.table, steps.clusters.base, gone, on=CLUSTER_KEY, columns=clusters),
-        "old_members": lake.load_keys(FIGURE_MEMBERS, steps.members.base, gone, on=CLUSTER_KEY, columns=members),
-    }
     left = anti_join(before["old_members"], removed, on=FILE_KEY)
     names = keep_names(left, old_clusters=before["old_clusters"], least=1)
     faces = lake.load_keys(FIGURES, lake.version(FIGURES), left, on=FACE_KEY, columns=(*FACE_KEY, *_OF_A_FACE))

@@ -103,6 +103,10 @@ class Lake:
         """Where a table is."""
         return table_uri(self.root, contract.name)
 
+    def sql_name(self, contract: Contract) -> str:
+        """A table's name in Spark's SQL."""
+        return "delta.`" + self.uri(contract).replace("`", "``") + "`"
+
     def log(self, contract: Contract) -> DeltaTable:
         """A table's transaction log, at its latest version; in an object store the same object each time, moved there.
 

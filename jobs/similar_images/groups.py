@@ -18,7 +18,6 @@ from schemas.cluster_kinds import GROUPS
 from schemas.file_features import FILE_FEATURES
 from schemas.files import FILES
 from schemas.keys import CLUSTER_KEY, DATASET_KEY, FILE_KEY, FINGERPRINT_KEY
-from schemas.similar_image_members import SIMILAR_IMAGE_MEMBERS
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS
 from transforms.clusters.naming import keep_names
 from transforms.graphs.stars import group_stars
@@ -175,14 +174,9 @@ def drop_removed_members(run: Run, removed: pa.Table) -> None:
     """Takes removed files (FILE_KEY) out of their clusters; a cluster of which fewer than two are left ends."""
     lake = run.lake
     steps = MemberSteps.pin(run, GROUPS)
-    clusters, members = GROUPS.table.computed_schema.names, SIMILAR_IMAGE_MEMBERS.computed_schema.names
-    gone = lake.load_keys(SIMILAR_IMAGE_MEMBERS, steps.members.base, removed, on=FILE_KEY, columns=CLUSTER_KEY)
-    if not len(gone):
+    before = steps.known_of(removed)
+    if not before:
         return
-    before = {
-        "old_clusters": lake.load_keys(GROUPS.table, steps.clusters.base, gone, on=CLUSTER_KEY, columns=clusters),
-        "old_members": lake.load_keys(SIMILAR_IMAGE_MEMBERS, steps.members.base, gone, on=CLUSTER_KEY, columns=members),
-    }
     left = anti_join(before["old_members"], removed, on=FILE_KEY)
     names = keep_names(left, old_clusters=before["old_clusters"], least=2)
     files = lake.load_keys(FILES, lake.version(FILES), left, on=FILE_KEY, columns=(*FILE_KEY, *OF_A_FILE))
