@@ -28,12 +28,11 @@ from deltalake import DeltaTable, QueryBuilder
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from bench.measuring import growth_exponent, new_run
+from bench.measuring import growth_exponent, new_run, put_frame
 from catalog.create import ensure_lake
 from jobs.cluster_location_dates import ClusterLocationDates, cluster_location_dates
 from jobs.places.locating import refresh_file_places
-from jobs.runtime.commits import Step, put_rows
-from jobs.runtime.lake import Lake, bucket, spark_schema
+from jobs.runtime.lake import Lake, bucket
 from jobs.runtime.runs import Run
 from jobs.runtime.session import open_session
 from jobs.trips.evidence import refresh_place_days
@@ -50,12 +49,12 @@ COPY (
     SELECT dataset_name, address.country AS country, address.province AS province, address.city AS city,
            CAST(left(produce_time, 10) AS DATE) AS day, count(*) AS files,
            count(*) FILTER (WHERE media_type = 'video') AS videos
-    FROM read_parquet({sources}) GROUP_KEY BY ALL
+    FROM read_parquet({sources}) GROUP BY ALL
   ), level_days AS (
     SELECT dataset_name, 'city' AS level, country || '/' || province || '/' || city AS place, day,
-           sum(files) AS files, sum(videos) AS videos FROM days GROUP_KEY BY ALL
+           sum(files) AS files, sum(videos) AS videos FROM days GROUP BY ALL
     UNION ALL
-    SELECT dataset_name, 'province', country || '/' || province, day, sum(files), sum(videos) FROM days GROUP_KEY BY ALL
+    SELECT dataset_name, 'province', country || '/' || province, day, sum(files), sum(videos) FROM days GROUP BY ALL
   ), cut AS (
     SELECT *, coalesce(day - lag(day) OVER place_days > 2, true) AS starts FROM level_days
     WINDOW place_days AS (PARTITION BY dataset_name, level, place ORDER BY day)
@@ -64,7 +63,7 @@ COPY (
   )
   SELECT dataset_name, level, place, min(day) AS first_day, max(day) AS last_day,
          sum(files)::BIGINT AS files, sum(videos)::BIGINT AS videos
-  FROM numbered GROUP_KEY BY dataset_name, level, place, number
+  FROM numbered GROUP BY dataset_name, level, place, number
   HAVING max(day) - min(day) + 1 BETWEEN 1 AND 15
 ) TO '{target}' (FORMAT parquet, COMPRESSION zstd)
 """
@@ -104,11 +103,7 @@ def as_files(source: DataFrame, run: Run) -> DataFrame:
         "update_time": run.clock(),
         "run_id": F.lit(run.run_id),
     }
-    rows = source.withColumns(known).withColumn("bucket", bucket(run.lake.settings.buckets))
-    missing = [c for c in FILES.arrow_schema if c.name not in rows.columns]
-    types = spark_schema(FILES)
-    nothing = {c.name: F.lit(None).cast(types[c.name].dataType) for c in missing}
-    return rows.withColumns(nothing).select(*FILES.names)
+    return source.withColumns(known).withColumn("bucket", bucket(run.lake.settings.buckets))
 
 
 def add_files(lake: Lake, source: Path, name: str, times: dict[str, float]) -> None:
@@ -116,12 +111,10 @@ def add_files(lake: Lake, source: Path, name: str, times: dict[str, float]) -> N
     run = new_run(lake, f"load-{name}")
     rows = as_files(lake.spark.read.parquet(str(source)), run)
     with timed(times, f"{name}: load files"):
-        put_rows(Step.pin(lake, FILES, run.run_id), rows, compare=("produce_time", "address"))
+        put_frame(run, FILES, rows, compare=("produce_time", "address"))
     names = rows.select("project_name", "dataset_name").distinct()
-    empty = F.lit(None).cast("string")
-    clock = {"create_time": run.clock(), "update_time": run.clock()}
-    names = names.withColumns({"template_id": empty, "description": empty, **clock})
-    put_rows(Step.pin(lake, DATASETS, run.run_id), names.select(*DATASETS.names), compare=())
+    names = names.withColumns({"create_time": run.clock(), "update_time": run.clock()})
+    put_frame(run, DATASETS, names)
     with timed(times, f"{name}: locate (files -> file_places)"):
         refresh_file_places(run)
 

@@ -20,12 +20,15 @@ import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 from numpy.typing import NDArray
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from jobs.cli.options import JobConfig
-from jobs.runtime.lake import Lake
+from jobs.runtime.commits import Step, put_rows
+from jobs.runtime.lake import Lake, spark_schema
 from jobs.runtime.progress import Progress
 from jobs.runtime.runs import Run, run_job
+from schemas.contract import Contract
 from schemas.settings import LakeSettings
 
 SAMPLE_SECONDS = 0.5
@@ -65,12 +68,19 @@ def new_run(lake: Lake, name: str) -> Run:
     return Run(lake, name, name, name, name, datetime.now(UTC), False, Progress("bench"))
 
 
-def time_job(job: Callable[[Run, Config], None], config: Config, *, create: LakeSettings | None = None) -> float:
+def time_job(job: Callable[[Run, Config], object], config: Config, *, create: LakeSettings | None = None) -> float:
     """Runs a job in this process as its command does, task and lineage included; the seconds."""
     start = time.perf_counter()
     with run_job(config, job="bench", task_type="Bench", create=create) as run:
         job(run, config)
     return time.perf_counter() - start
+
+
+def put_frame(run: Run, contract: Contract, rows: DataFrame, *, compare: Sequence[str] = ()) -> None:
+    """Commits rows that are new, or differ in columns of `compare`; columns that they lack are null."""
+    lacking = {c.name: F.lit(None).cast(c.dataType) for c in spark_schema(contract) if c.name not in rows.columns}
+    step = Step.pin(run.lake, contract, run.run_id)
+    put_rows(step, rows.withColumns(lacking).select(*contract.names), step.current(), compare=compare)
 
 
 def read_tables(lake: Path, statement: str, *names: str) -> pa.Table:

@@ -267,7 +267,7 @@ def ask_duckdb(points: Points, areas: Path) -> Answers:
     prepared = time.perf_counter()
     found = connection.execute(
         f"SELECT id, min(rank) AS rank FROM '{points.folder}/*.parquet' JOIN areas "
-        "ON ST_Intersects(shape, ST_Point(longitude, latitude)) GROUP_KEY BY id"
+        "ON ST_Intersects(shape, ST_Point(longitude, latitude)) GROUP BY id"
     ).to_arrow_table()
     return Answers(prepared - start, time.perf_counter() - prepared, by_rank(found, len(points)))
 

@@ -46,13 +46,13 @@ from bench.measuring import (
     new_run,
     print_growth,
     print_seconds,
+    put_frame,
     read_tables,
     time_job,
 )
 from jobs.cluster_similar_images import ClusterSimilarImages, cluster_similar_images
 from jobs.index_files import index_files
 from jobs.indexing.options import IndexFiles
-from jobs.runtime.commits import Step, put_rows
 from jobs.runtime.lake import Lake, bucket
 from jobs.runtime.progress import configure_logging
 from jobs.runtime.session import open_session
@@ -60,7 +60,6 @@ from schemas.datasets import DATASETS
 from schemas.file_features import CROPS, FILE_FEATURES
 from schemas.files import FILES
 from schemas.keys import DATASET_KEY
-from schemas.lake import TABLES
 from schemas.settings import LakeSettings
 from transforms.pictures.files import read_batches
 from transforms.similar_images.embedding_pairs import find_embedding_pairs
@@ -394,22 +393,8 @@ def _put_pictures(lake: Lake, path: str, hashes: np.ndarray, rows: np.ndarray, n
     }
     pictures = lake.spark.read.parquet(path).withColumns(own).withColumn("bucket", bucket(lake.settings.buckets))
     for contract in (DATASETS, FILES, FILE_FEATURES):
-        types = {field.name: field for field in TABLES[contract.name].arrow_schema}
-        columns = [
-            F.col(column)
-            if column in pictures.columns
-            else F.lit(None).cast(_spark_type(types[column].type)).alias(column)
-            for column in contract.names
-        ]
-        chosen = pictures.select(*columns)
-        chosen = chosen.distinct() if contract is DATASETS else chosen
-        put_rows(Step.pin(lake, contract, run.run_id), chosen, compare=())
-
-
-def _spark_type(kind: pa.DataType) -> str:
-    from pyspark.sql.pandas.types import from_arrow_type
-
-    return from_arrow_type(kind).simpleString()
+        columns = [name for name in contract.names if name in pictures.columns]
+        put_frame(run, contract, pictures.select(*columns).distinct() if contract is DATASETS else pictures)
 
 
 # ---------------------------------------------------------------- increments from the pictures on
