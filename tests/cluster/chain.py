@@ -2,8 +2,9 @@
 
 `python -m tests.cluster.chain WORK`, with LAKEALBUM_JARS, from the root of the checkout (.ci/cluster.sh). A master and
 two workers of Spark standalone run at addresses of their own, without the checkout, the driver's folder and its
-credentials. An executor is killed in the middle of three jobs; two drivers index into the lake at once. Then the same
-steps run here, in this process, into a lake in a folder; and the tables are compared.
+credentials. An executor is killed in the middle of three jobs; two drivers index into the lake at once; people edit
+clusters, and one has her faces erased. Then the same steps run here, in this process, into a lake in a folder; and the
+tables are compared.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from pathlib import Path
 
 import pyspark
 
+from catalog.figures import FigureQuery, query_figures
+from catalog.lake import Lake, Scope
+from catalog.location_dates import LocationDateQuery, query_location_dates
 from jobs.runtime.jars import jar_settings
 from tests.cluster.compare import main as compare
 from tests.cluster.sources import write_sources
@@ -64,6 +68,10 @@ ONE_BY_ONE = (
         killed_at="segments: cutting the days",
     ),
     Job("cluster_similar_images.py", ("cluster", "similar-images"), (), killed_at="groups"),
+    Job("cluster_figures.py", ("cluster", "figures"), ("--config", "conf/figures.yaml")),
+)
+AFTER_EDITS = (
+    Job("cluster_location_dates.py", ("cluster", "location-date"), ("--config", "conf/location-dates.yaml")),
     Job("cluster_figures.py", ("cluster", "figures"), ("--config", "conf/figures.yaml")),
     Job("maintain.py", ("maintain",), ()),
 )
@@ -211,13 +219,31 @@ class Driver:
             self.wait(process, job, name)
 
 
-def run_here(lake: str) -> None:
-    """Runs the same steps in this process."""
+def command(lake: str, *words: str) -> None:
+    """Runs a command in this process."""
     from jobs.cli.main import lakealbum, run
 
-    for job in (AREAS, *AT_ONCE, *ONE_BY_ONE):
-        if code := run(lakealbum, [*job.verb, *job.options, "--lake", lake]):
-            raise RuntimeError(f"{' '.join(job.verb)} ended with {code} here")
+    if code := run(lakealbum, [*words, "--lake", lake]):
+        raise RuntimeError(f"{' '.join(words)} ended with {code} here")
+
+
+def run_here(lake: str, *jobs: Job) -> None:
+    """Runs jobs in this process."""
+    for job in jobs:
+        command(lake, *job.verb, *job.options)
+
+
+def edit(lake: str) -> Job:
+    """Says something of two trips and of two people, in this process; the job that erases a third's faces."""
+    trips = query_location_dates(Lake(lake), LocationDateQuery(Scope("default"), max_results=2)).rows
+    people = query_figures(Lake(lake), FigureQuery(Scope("default"), max_results=3)).rows
+    titled, deleted = (trip["object_id"] for trip in trips)
+    named, ignored, erased = (person["object_id"] for person in people)
+    command(lake, "update", "location-date", titled, "--title", "First trip", "--custom-id", "trip-1")
+    command(lake, "delete", "location-date", deleted)
+    command(lake, "update", "figures", named, "--name", "Ada")
+    command(lake, "delete", "figures", ignored)
+    return Job("erase_figure.py", ("erase", "figure"), (erased,))
 
 
 def main(work: Path) -> int:
@@ -235,8 +261,11 @@ def main(work: Path) -> int:
         driver.run(*AT_ONCE)
         for job in ONE_BY_ONE:
             driver.run(job)
+        for job in (edit(LAKE), *AFTER_EDITS):
+            driver.run(job)
         here = str(driver_folder / "lake")
-        run_here(here)
+        run_here(here, AREAS, *AT_ONCE, *ONE_BY_ONE)
+        run_here(here, edit(here), *AFTER_EDITS)
         return compare(here, LAKE)
 
 

@@ -17,13 +17,41 @@ BUILT = Path.home() / ".cache" / "lakealbum" / "bin" / "versitygw"
 KEY, SECRET, REGION = "tests", "tests-secret", "eu-west-1"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Server:
-    """A running server: where it listens, the folder whose folders are its buckets, its log of requests."""
+    """A running server: the port where it listens, the folder whose folders are its buckets, its log of requests."""
 
-    endpoint: str
+    port: int
     folder: Path
     log: Path
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def start(cls, port: int, folder: Path, log: Path) -> Server:
+        """Starts a server, and waits until it listens."""
+        arguments = ["--port", f"127.0.0.1:{port}", "--region", REGION, "--access-log", str(log), "--quiet"]
+        keys = {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
+        program = find_program()
+        assert program is not None
+        process = subprocess.Popen(
+            [program, *arguments, "posix", str(folder)],
+            env={**os.environ, **keys},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        _wait_for(port, process)
+        return cls(port, folder, log, process)
+
+    @property
+    def endpoint(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def kill_and_restart(self) -> None:
+        """Ends it by SIGKILL and starts it again, at the same port with the same buckets."""
+        self.process.kill()
+        self.process.wait()
+        self.process = Server.start(self.port, self.folder, self.log).process
 
     @property
     def environment(self) -> dict[str, str]:
@@ -51,27 +79,17 @@ def find_program() -> Path | None:
 @contextmanager
 def serve(folder: Path) -> Iterator[Server]:
     """Serves the folders in `folder` as buckets, on a free port of this machine."""
-    program = find_program()
-    assert program is not None
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    data, log = folder / "buckets", folder / "requests.log"
+    data = folder / "buckets"
     data.mkdir(parents=True)
-    arguments = ["--port", f"127.0.0.1:{port}", "--region", REGION, "--access-log", str(log), "--quiet"]
-    keys = {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
-    process = subprocess.Popen(
-        [program, *arguments, "posix", str(data)],
-        env={**os.environ, **keys},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    server = Server.start(port, data, folder / "requests.log")
     try:
-        _wait_for(port, process)
-        yield Server(f"http://127.0.0.1:{port}", data, log)
+        yield server
     finally:
-        process.terminate()
-        process.wait()
+        server.process.terminate()
+        server.process.wait()
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
