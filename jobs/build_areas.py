@@ -127,7 +127,7 @@ def _judge(run: Run, config: BuildAreas, raws: list[DataFrame]) -> DataFrame:
 
 
 def _store_refusals(run: Run, config: BuildAreas, judged: DataFrame) -> None:
-    count_verdicts(run, judged, sources=config.source)
+    verdicts = count_verdicts(run, judged, sources=config.source)
     uri = ", ".join(absolute_uri(uri) for uri in config.source)
     among_equals = F.row_number().over(Window.partitionBy("reason", "row").orderBy("area_id"))
     about = {
@@ -137,7 +137,7 @@ def _store_refusals(run: Run, config: BuildAreas, judged: DataFrame) -> None:
         "ordinal": among_equals - 1,
     }
     refusals = refused(judged.withColumns(about)).withColumn("reject_time", run.clock())
-    put(run, REJECTED, refusals, count=run.ledger.row_counts["input"], compare=())
+    put(run, REJECTED, refusals, count=verdicts.refused, compare=())
 
 
 def _refuse_nothing(run: Run, config: BuildAreas) -> None:

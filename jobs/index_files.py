@@ -7,7 +7,6 @@ source -> rejected, datasets, figures
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -23,9 +22,9 @@ from jobs.indexing.rows import read_rows, take_in
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
-from jobs.runtime.session import planned_for_few_rows
+from jobs.runtime.session import planned_for
 from jobs.sources.intake import count_not_taken
-from jobs.sources.sources import SMALL_SOURCE, detect_format, list_photos, source_bytes
+from jobs.sources.sources import detect_format, guess_rows, list_photos
 from transforms.pictures.listings import Listing
 
 UNMATCHED = "sidecars.unmatched"
@@ -44,8 +43,7 @@ def index_files(run: Run, config: IndexFiles) -> list[str]:
             listed = partial(_note_listing, run, unmatched)
             take_in_pictures(run, config, list_photos(uri, listed), uri, family=family, stage=20)
             continue
-        is_small = source_bytes(run.lake.spark, uri, format=kind) <= SMALL_SOURCE
-        with planned_for_few_rows(run.lake.spark) if is_small else nullcontext():
+        with planned_for(run.lake.spark, rows=guess_rows(run.lake.spark, uri, format=kind)):
             raw = read_rows(run, config, uri, kind)
             take_in(run, config, raw, uri, stage=20 + 60 * number // len(config.source))
     if config.again and family:

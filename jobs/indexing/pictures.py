@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 
 import pyarrow as pa
@@ -16,7 +15,7 @@ from jobs.indexing.rows import map_rows, take_in
 from jobs.people.face_models import DEFAULT_FAMILY, check_installed
 from jobs.people.finding import fetch_looks, portions, recipe, store_faces, switch_faces, with_known
 from jobs.runtime.runs import Run
-from jobs.runtime.session import planned_for_few_rows
+from jobs.runtime.session import planned_for
 from jobs.sources.sources import FACES, read_photos
 from schemas.errors import UsageError
 from transforms.pictures.listings import LISTING_SCHEMA
@@ -56,8 +55,7 @@ def take_in_pictures(
     With faces, a portion of the pictures after the other is read and committed.
     """
     spark = run.lake.spark
-    few = planned_for_few_rows(spark) if pictures.num_rows <= FEW_PICTURES else nullcontext()
-    with few:
+    with planned_for(spark, rows=pictures.num_rows, few=FEW_PICTURES):
         if family is None:
             take_in(
                 run, config, map_rows(read_photos(spark, pictures, config.reading, root=uri), config), uri, stage=stage
@@ -83,7 +81,7 @@ def catch_up(run: Run, config: IndexFiles, family: str, *, among: pa.ChunkedArra
     if among is not None:
         uris = uris.filter(pc.is_in(uris, value_set=among.combine_chunks()))
     listing = pa.table({"uri": uris, **{name: pa.nulls(len(uris), pa.string()) for name in LISTING_SCHEMA.names[1:]}})
-    with planned_for_few_rows(spark) if len(uris) <= FEW_PICTURES else nullcontext():
+    with planned_for(spark, rows=len(uris), few=FEW_PICTURES):
         done = 0
         for portion in portions(listing, parallelism=spark.sparkContext.defaultParallelism):
             run.progress.stage(f"faces: {done:,} of {len(uris):,} pictures", 70)

@@ -50,14 +50,15 @@ def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, stage: in
     untold = untold_columns(raw)
     judged = run.cache(_judge(run, config, raw, uri))
     run.progress.stage(f"storing {uri}", stage)
-    count = count_verdicts(run, judged, sources=(uri,), suffixes=are_read_here)
-    if run.lake.is_few(FILE_FEATURES, count, FILE_FEATURES.names):
+    verdicts = count_verdicts(run, judged, sources=(uri,), suffixes=are_read_here)
+    if run.lake.is_few(FILE_FEATURES, verdicts.accepted + verdicts.refused, FILE_FEATURES.names):
         judged = run.lake.frame(from_frame(judged))  # what follows is then computed without a Spark job
-    refusals = refused(judged).withColumn("reject_time", run.clock())
-    put(run, REJECTED, refusals.withColumn("dataset_name", _valid_dataset(config)), count=count, compare=())
-    good = accepted(judged)
+    if verdicts.refused:
+        told = {"reject_time": run.clock(), "dataset_name": _valid_dataset(config)}
+        put(run, REJECTED, refused(judged).withColumns(told), count=verdicts.refused, compare=())
+    good, count = accepted(judged), verdicts.accepted
     names = good.select("project_name", "dataset_name").distinct()
-    put(run, DATASETS, names.withColumns(_new_dataset(run)), count=count, compare=())
+    put(run, DATASETS, names.withColumns(_new_dataset(run)), count=verdicts.datasets, compare=())
     if config.rows == "files":
         settle = _keep_hashes if are_read_here and not config.hashes else None
         _store_files(run, good, count=count, untold=untold, settle=settle)
@@ -87,6 +88,8 @@ def _store_files(run: Run, good: DataFrame, *, count: int, untold: frozenset[str
     compare = [name for name in FILES.names if name not in NO_CHANGE]
     rows, keep = files.select(*_columns(FILES)), ("create_time", "object_id")
     put(run, FILES, rows, count=count, compare=compare, keep=keep, untold=untold, settle=settle)
+    if untold.issuperset(FEATURES):
+        return
     has_features = reduce(Column.__or__, (F.col(name).isNotNull() for name in FEATURES))
     features = keyed.where(has_features & (F.col("media_type") == "image")).withColumn("update_time", run.clock())
     features = features.select(*_columns(FILE_FEATURES, but="fingerprint"), "content_hash")

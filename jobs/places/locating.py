@@ -10,7 +10,7 @@ from jobs.places.area_indexes import INDEX_VERSION, locator_over, newest_builds,
 from jobs.runtime.commits import Committed, Mark, Step, replace_rows, retry_conflicts
 from jobs.runtime.lake import FEED, Lake, Rows
 from jobs.runtime.runs import Run
-from jobs.runtime.session import planned_for_few_rows
+from jobs.runtime.session import planned_for
 from schemas.area_index import AREA_INDEX
 from schemas.areas import AREAS
 from schemas.file_edits import FILE_EDITS
@@ -148,7 +148,7 @@ def _near_newer_tiles(places: DataFrame, *, files: DataFrame, tiles: DataFrame) 
 def _place(run: Run, step: Step, files: Rows, current: Rows, locator: Locator, edits_version: int) -> Committed:
     lake = run.lake
     if isinstance(files, pa.Table):
-        with planned_for_few_rows(lake.spark):
+        with planned_for(lake.spark, rows=len(files)):
             return replace_rows(step, from_frame(_locate(run, lake.frame(files), locator, edits_version)), current)
     return replace_rows(step, _locate(run, files, locator, edits_version), current)
 

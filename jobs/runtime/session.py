@@ -15,6 +15,7 @@ from jobs.runtime.conf import CONF
 from jobs.runtime.jars import jar_settings
 from jobs.runtime.stores import with_s3
 
+ARROW_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
 RESULTS_DEPEND_ON = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
@@ -35,6 +36,9 @@ PLANS_DEPEND_ON = {
     # Inferring constraints takes time and memory exponential in the computed columns of a projection: a plan as wide
     # as these tables never ends.
     "spark.sql.constraintPropagation.enabled": "false",
+    # Asked for a limit in bytes, Spark adds up the buffers of all columns after every row that it sends to Python: half
+    # of the time of sending. This value means none; rows are small, but for those of `use_geometry`.
+    ARROW_BYTES: str(2**31 - 1),
     # Generated methods above the JVM's limit for compiling (8,000 bytes of code) run interpreted, at half the speed.
     "spark.sql.codegen.hugeMethodLimit": "8000",
 }
@@ -46,6 +50,9 @@ FOR_FEW_ROWS = {
     "spark.sql.shuffle.partitions": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
 }
+
+FEW_ROWS = 100_000
+"""Rows up to which FOR_FEW_ROWS is faster: docs/benchmarks.md, "Small lakes"."""
 
 SUBMITTED = "PYSPARK_GATEWAY_PORT"
 """Variable that the Python process has which spark-submit starts."""
@@ -96,6 +103,7 @@ def use_geometry(spark: SparkSession) -> None:
     from sedona.spark import SedonaContext
 
     SedonaContext.create(spark)
+    spark.conf.set(ARROW_BYTES, str(64 << 20))  # a border may take megabytes
     # Else Spark reads a geometry's text by one positioned read, and takes for text what a short read leaves unfilled:
     # S3A reads short, and each GeoJSON there fails (Spark 4.0, JacksonParser).
     spark.conf.set("spark.sql.json.enableExactStringParsing", "false")
@@ -125,9 +133,12 @@ def _set(spark: SparkSession, settings: Mapping[str, str | None]) -> None:
             spark.conf.set(key, value)
 
 
-def planned_for_few_rows(spark: SparkSession) -> AbstractContextManager[None]:
-    """Inside, Spark plans for few rows: plans are interpreted, and a shuffle has one task. Results are the same."""
-    return session_settings(spark, FOR_FEW_ROWS)
+def planned_for(spark: SparkSession, *, rows: int, few: int = FEW_ROWS) -> AbstractContextManager[None]:
+    """Inside, Spark plans for about so many rows. Up to `few`, plans are interpreted, and a shuffle has one task.
+
+    Results are the same.
+    """
+    return session_settings(spark, FOR_FEW_ROWS if rows <= few else {})
 
 
 def keep(rows: DataFrame) -> DataFrame:

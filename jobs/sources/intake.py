@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -23,16 +24,26 @@ NOT_TAKEN = "not_taken."
 """Begins the names of stages that count files that were not taken in, by their suffix."""
 
 
-def count_verdicts(run: Run, judged: DataFrame, *, sources: Sequence[str], suffixes: bool = False) -> int:
+@dataclass(frozen=True)
+class Verdicts:
+    """How many rows of a source were accepted and refused, and in about how many datasets they are, or more."""
+
+    accepted: int
+    refused: int
+    datasets: int
+
+
+def count_verdicts(run: Run, judged: DataFrame, *, sources: Sequence[str], suffixes: bool = False) -> Verdicts:
     """Counts judged rows (`reason` null where accepted, else with a `message`) in the run's ledger, by verdict.
 
     `sources` is where they came from.
     With `suffixes`, the refused are counted by the suffix of their uri too, beside files that were passed over.
-    Returns how many rows there are.
     """
     suffix = F.lower(F.regexp_extract("uri", r"\.([^./?#]{1,20})(?:\?.*)?$", 1)) if suffixes else F.lit("")
     kinds = (F.col("reason"), F.when(F.col("reason").isNotNull(), suffix).alias("suffix"))
-    verdicts = judged.groupBy(*kinds).agg(F.count("*").alias("rows"), F.min("message").alias("example")).collect()
+    datasets = F.approx_count_distinct("dataset_name") if "dataset_name" in judged.columns else F.lit(0)
+    facts = (F.count("*").alias("rows"), F.min("message").alias("example"), datasets.alias("datasets"))
+    verdicts = judged.groupBy(*kinds).agg(*facts).collect()
     rows: Counter[str | None] = Counter()
     examples: dict[str, str] = {}
     for row in verdicts:
@@ -44,11 +55,11 @@ def count_verdicts(run: Run, judged: DataFrame, *, sources: Sequence[str], suffi
                 count_not_taken(run, row.suffix, row.rows)
     run.ledger.judged([absolute_uri(source) for source in sources], rows)
     previous = run.ledger.row_counts
-    count = sum(rows.values())
-    stages = {"input": count, "accepted": rows.pop(None, 0)}
+    accepted = rows.pop(None, 0)
+    stages = {"input": accepted + rows.total(), "accepted": accepted}
     for stage, number in {**stages, **{f"rejected.{reason}": n for reason, n in sorted(rows.items())}}.items():
         run.ledger.count(stage, previous.get(stage, 0) + number, example=examples.get(stage))
-    return int(count)
+    return Verdicts(accepted, rows.total(), sum(row.datasets for row in verdicts))
 
 
 def count_not_taken(run: Run, suffix: str, files: int) -> None:
@@ -70,7 +81,7 @@ def put(
 ) -> None:
     """Commits rows that are new, or differ in a column of `compare`; their bucket and run are filled in.
 
-    `count` is at least how many there are: few are compared and committed by this process. Columns of `keep`, and those
+    `count` is about how many there are: few are compared and committed by this process. Columns of `keep`, and those
     that are `untold`, keep what the table holds. `settle` makes of the rows, and those of the table once it is pinned,
     those that go in.
     """

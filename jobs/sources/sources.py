@@ -45,8 +45,9 @@ SUFFIXES: dict[str, Format] = {
 }
 COMPRESSIONS = ("gz", "bz2", "zst", "lz4", "snappy")
 HEAD_BYTES = 65_536
-SMALL_SOURCE = 32 << 20
-"""Bytes of a source up to which compiling its plans takes longer than to interpret them."""
+ROW_BYTES = 256
+PACKED_ROW_BYTES = 32
+"""What a row takes at least, as text and in Parquet: uri, time and place."""
 PICTURES_PER_TASK = 1000
 """Half a minute's work, so that a task that is lost costs little."""
 FACES = ("faces", "faces_model")
@@ -93,13 +94,13 @@ def read_source(
         raise SourceError(f"{uri} can't be read as {format}: {reason_of(error)}") from error
 
 
-def source_bytes(spark: SparkSession, uri: str, *, format: Format) -> int:
-    """How large the files of a source are together. Pictures count as nothing: their rows are small."""
-    if format == "photos":
-        return 0
+def guess_rows(spark: SparkSession, uri: str, *, format: Format) -> int:
+    """How many rows a source may have, by the bytes of its files; of compressed text, fewer than there are."""
     if format == "delta":
-        return int(spark.sql(f"DESCRIBE DETAIL delta.{_sql_name(uri)}").first().sizeInBytes)  # type: ignore[union-attr]
-    return sum(_data_files(spark, uri, format).values())
+        detail = spark.sql(f"DESCRIBE DETAIL delta.{_sql_name(uri)}").first()
+        return int(detail.sizeInBytes) // PACKED_ROW_BYTES  # type: ignore[union-attr]
+    size = sum(_data_files(spark, uri, format).values())
+    return size // (PACKED_ROW_BYTES if format == "parquet" else ROW_BYTES)
 
 
 def detect_format(spark: SparkSession, uri: str) -> Format:

@@ -207,16 +207,19 @@ def _read_figure_id(judgement: Judgement) -> None:
 def _read_media_type(judgement: Judgement, otherwise: str | None) -> None:
     """image or video: as given, else by the content type, else by the uri's suffix, else `otherwise`."""
     mime = matching(read_name, r"^[\w.+-]+/[\w.+-]+\s*(;.*)?\z")
-    judgement.require("content_type", mime, "string", "a MIME type, as image/jpeg")
-    media = judgement.read("media_type", read_name, "string")
-    content = judgement.values["content_type"]
-    content = F.when(content != "application/octet-stream", F.substring_index(content, "/", 1))
+    content = judgement.parse("content_type", mime, "string")
+    judgement.refuse_unread("content_type", content, "content_type_invalid", "a MIME type, as image/jpeg")
+    judgement.values["content_type"] = content.value
+    media = judgement.parse("media_type", read_name, "string")
+    by_content = F.substring_index(content.value, "/", 1)
     path = F.lower(F.regexp_replace(F.col(GIVEN + "uri").cast("string"), "[?#].*", ""))
-    by_suffix = F.when(path.rlike(rf"\.({IMAGE_SUFFIXES})\z"), F.lit("image")).when(
-        path.rlike(rf"\.({VIDEO_SUFFIXES})\z"), F.lit("video")
+    judgement.values["media_type"] = (
+        F.when(media.value.isNotNull(), _known_media(media.value))
+        .when(content.value != "application/octet-stream", _known_media(by_content))
+        .when(path.rlike(rf"\.({IMAGE_SUFFIXES})\z"), "image")
+        .when(path.rlike(rf"\.({VIDEO_SUFFIXES})\z"), "video")
+        .otherwise(F.lit(otherwise))
     )
-    told = F.coalesce(judgement.values["media_type"], content, by_suffix, F.lit(otherwise))
-    judgement.values["media_type"] = F.when(told.isin("image", "video"), told)
     judgement.refuse(
         F.col("media_type").isNull(),
         "media_type_unknown",
@@ -224,6 +227,10 @@ def _read_media_type(judgement: Judgement, otherwise: str | None) -> None:
         F.coalesce(media.given, F.col("content_type"), F.col(GIVEN + "uri").cast("string")),
         "image or video, or a content type or suffix of either, or --media-type",
     )
+
+
+def _known_media(told: Column) -> Column:
+    return F.when(told.isin("image", "video"), told)
 
 
 def _read_time(judgement: Judgement, time_is: str | None) -> None:
@@ -270,10 +277,10 @@ def _written_time(judgement: Judgement) -> tuple[Column, WrittenTime]:
         return F.lit(None).cast("string"), no_time
     column = F.col(GIVEN + "produce_time")
     if isinstance(kind, StringType):
-        column = F.when(~column.rlike(NO_TIME_PATTERN), column)
+        column = judgement.compute_first("time_given", F.when(~column.rlike(NO_TIME_PATTERN), column))
     elif isinstance(kind, NumericType):
         column = F.when((column != 0) & ~F.isnan(column.cast("double")), column)
-    written = written_time(column, kind)
+    written = written_time(column, kind, first=judgement.compute_first)
     if written is None:
         judgement.unfit.append(f"produce_time is {kind.simpleString()}; text, a timestamp or a number is accepted")
         return F.lit(None).cast("string"), no_time

@@ -38,10 +38,16 @@ class Judgement:
     """The values read so far, by lake field, and the problems with them, the first to be reported first."""
 
     columns: dict[str, DataType]
+    first: list[tuple[str, Column]] = field(default_factory=list)  # computed before all else, one after the other
     parsed: dict[str, Column] = field(default_factory=dict)  # what several values are derived from; computed first
     values: dict[str, Column] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     unfit: list[str] = field(default_factory=list)
+
+    def compute_first(self, name: str, column: Column) -> Column:
+        """The column under a name of its own, computed once, however often it is mentioned."""
+        self.first.append((name, column))
+        return F.col(name)
 
     def parse(self, name: str, reader: Reader, lake_type: str) -> Value:
         """Reads a field into a column of its own, from which values are derived."""
@@ -128,6 +134,8 @@ def give_verdict(given: DataFrame, judgement: Judgement, *, source: str, project
         message = F.concat(F.lit(f"{problem.field}: "), shown, F.lit(f"; {problem.accepted} is accepted"))
         verdict = verdict.when(problem.when, F.struct(F.lit(problem.reason).alias("reason"), message.alias("message")))
     judgement.values["seen_time"] = _update_time(judgement)
+    for name, column in judgement.first:
+        given = given.withColumn(name, column)
     return (
         given.withColumns(judgement.parsed)
         .withColumns(judgement.values)
@@ -173,9 +181,9 @@ def refuse_duplicates(judged: DataFrame, *, key: str, reason: str) -> DataFrame:
         F.lit(f"{key} is accepted"),
     )
     return (
-        judged.withColumn("number", F.row_number().over(window))
-        .withColumn("ordinal", F.col("number") - F.rank().over(window))
+        judged.withColumns({"number": F.row_number().over(window), "rank": F.rank().over(window)})
+        .withColumn("ordinal", F.col("number") - F.col("rank"))
         .withColumn("message", F.when(repeated, message).otherwise(F.col("message")))
         .withColumn("reason", F.when(repeated, F.lit(reason)).otherwise(F.col("reason")))
-        .drop("number", "seen_time")
+        .drop("number", "rank", "seen_time")
     )

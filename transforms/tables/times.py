@@ -7,6 +7,7 @@ zone must be UTC.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyspark.sql import Column
@@ -59,8 +60,18 @@ class WrittenTime:
     offset: Column
 
 
-def written_time(column: Column, kind: DataType) -> WrittenTime | None:
-    """Reads a column of any type that can hold a time; None if the type can't."""
+def _in_place(_: str, column: Column) -> Column:
+    return column
+
+
+def written_time(
+    column: Column, kind: DataType, *, first: Callable[[str, Column], Column] = _in_place
+) -> WrittenTime | None:
+    """Reads a column of any type that can hold a time; None if the type can't.
+
+    `first` may have a part of a text computed before, under a name, and give that column: Spark searches a text anew
+    for each mention of what a search finds.
+    """
     nothing = F.lit(None).cast("int")
     if isinstance(kind, TimestampType):
         return WrittenTime(column, F.lit("instant"), nothing)
@@ -71,22 +82,35 @@ def written_time(column: Column, kind: DataType) -> WrittenTime | None:
     if isinstance(kind, NumericType):
         return WrittenTime(epoch_time(column), F.lit("instant"), nothing)
     if isinstance(kind, StringType):
-        text = F.trim(column)
+        text = first("time_text", F.trim(column))
+        clock, zone = first("time_clock", clock_part(text)), first("time_zone", zone_part(text))
         epoch = text.rlike(r"^-?\d{9,16}(\.\d+)?\z")
         return WrittenTime(
-            F.when(epoch, epoch_time(text)).otherwise(wall_clock(text)),
-            F.when(epoch, F.lit("instant")).otherwise(written_zone(text)),
-            offset_minutes(F.regexp_extract(text, TIME_PATTERN, 3)),
+            F.when(epoch, epoch_time(text)).otherwise(wall_clock(text, clock)),
+            F.when(epoch, F.lit("instant")).otherwise(written_zone(clock, zone)),
+            offset_minutes(zone),
         )
     return None
 
 
-def wall_clock(text: Column) -> Column:
+def clock_part(text: Column) -> Column:
+    """The time of day in a time text, as written; empty where there is none."""
+    return F.regexp_extract(text, TIME_PATTERN, 2)
+
+
+def zone_part(text: Column) -> Column:
+    """The zone or offset in a time text, as written; empty where there is none."""
+    return F.regexp_extract(text, TIME_PATTERN, 3)
+
+
+def wall_clock(text: Column, clock: Column) -> Column:
     """The clock's reading in a time text, as if it were UTC; null if the text is no time. Finer than µs is cut off.
+
+    `clock` is its clock_part.
 
     >>> texts = ["2010:08:03 10:15:19", "2010-08-03T10:15+08:00", "2010-02-29", "2010-8-3", "2010-08-03 24:00"]
     >>> df = spark.createDataFrame([(text,) for text in texts], "x string")
-    >>> df.select("x", wall_clock(F.col("x")).alias("clock")).show(truncate=False)
+    >>> df.select("x", wall_clock(F.col("x"), clock_part(F.col("x"))).alias("clock")).show(truncate=False)
     +----------------------+-------------------+
     |x                     |clock              |
     +----------------------+-------------------+
@@ -97,7 +121,6 @@ def wall_clock(text: Column) -> Column:
     |2010-08-03 24:00      |NULL               |
     +----------------------+-------------------+
     """
-    clock = F.regexp_extract(text, TIME_PATTERN, 2)
     day = F.concat_ws("-", F.substring(text, 1, 4), F.substring(text, 6, 2), F.substring(text, 9, 2))
     time_of_day = (
         F.when(clock == "", F.lit("00:00:00"))
@@ -108,14 +131,15 @@ def wall_clock(text: Column) -> Column:
     return F.when(text.rlike(TIME_PATTERN), iso.try_cast("timestamp"))
 
 
-def written_zone(text: Column) -> Column:
-    """What a time text says of its zone: offset, zulu, instant, local or date (see WrittenTime).
+def written_zone(clock: Column, zone: Column) -> Column:
+    """What a time text says of its zone: offset, zulu, instant, local or date (see WrittenTime), from its parts.
 
     RFC 3339 section 4.3: -00:00 gives the instant and says that the local time is unknown.
 
     >>> texts = ["2010-08-03 10:15:19-0600", "2010-08-03T10:15:19Z", "2010-08-03T10:15-00:00", "2010-08-03"]
     >>> df = spark.createDataFrame([(text,) for text in texts], "x string")
-    >>> df.select("x", written_zone(F.col("x")).alias("zone")).show(truncate=False)
+    >>> parts = clock_part(F.col("x")), zone_part(F.col("x"))
+    >>> df.select("x", written_zone(*parts).alias("zone")).show(truncate=False)
     +------------------------+-------+
     |x                       |zone   |
     +------------------------+-------+
@@ -125,12 +149,11 @@ def written_zone(text: Column) -> Column:
     |2010-08-03              |date   |
     +------------------------+-------+
     """
-    zone = F.regexp_extract(text, TIME_PATTERN, 3)
     return (
         F.when(zone.rlike("^-00(:?00)?$"), F.lit("instant"))
         .when(zone.rlike("^[+-]"), F.lit("offset"))
         .when(zone != "", F.lit("zulu"))
-        .when(F.regexp_extract(text, TIME_PATTERN, 2) != "", F.lit("local"))
+        .when(clock != "", F.lit("local"))
         .otherwise(F.lit("date"))
     )
 

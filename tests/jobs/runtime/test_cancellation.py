@@ -178,8 +178,8 @@ def is_there(group: int) -> bool:
 @pytest.mark.spark
 def test_a_signal_ends_a_run_that_waits_for_spark(album: Album) -> None:
     work = (
-        "    from jobs.runtime.session import planned_for_few_rows\n"
-        "    with planned_for_few_rows(run.lake.spark):\n"
+        "    from jobs.runtime.session import planned_for\n"
+        "    with planned_for(run.lake.spark, rows=1):\n"
         "        run.progress.stage('waiting', 50)\n"
         "        run.lake.spark.range(10**13).where('id % 7 = id % 11 + 20').count()\n"
     )
