@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -70,7 +70,7 @@ COPY (
 
 
 @contextmanager
-def timed(times: dict[str, float], name: str):
+def timed(times: dict[str, float], name: str) -> Iterator[None]:
     """Adds the seconds spent inside to `times`."""
     start = time.perf_counter()
     yield

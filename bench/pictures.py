@@ -12,7 +12,6 @@ import io
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -132,4 +131,4 @@ def _index(root: Path, lake: Path, files: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
