@@ -6,7 +6,6 @@ travellers -> JSON lines -> index -> cluster location-date -> the trips, as the 
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
 import time
@@ -28,6 +27,7 @@ from jobs.index_files import index_files
 from jobs.indexing.options import IndexFiles
 from jobs.runtime.progress import configure_logging
 from jobs.runtime.runs import Run, run_job
+from jobs.runtime.session import start_quickly
 from schemas.errors import UsageError
 from schemas.lake import NAME_PATTERN
 from transforms.demo.library import TRAVELLERS, library_lines
@@ -35,8 +35,6 @@ from transforms.demo.library import TRAVELLERS, library_lines
 log = logging.getLogger("lakealbum")
 
 DEFAULT_LAKE = "demo-lake"
-QUICK_START = "-XX:TieredStopAtLevel=1"
-"""A JVM that lives for a minute does best with its quick compiler: a third less work in all, measured on two cores."""
 OPTIONS: dict[str, Any] = {"gap_days": 1, "min_days": 1, "max_days": 30, "levels": ("country", "province", "city")}
 
 
@@ -96,7 +94,7 @@ def demo(lake: str, photos: Path | None, as_json: bool) -> None:
     configure_logging()
     if photos is None:
         source, scope, kind = Path(f"{lake.rstrip('/')}-source"), Scope("demo"), "json"
-        os.environ.setdefault("SPARK_SUBMIT_OPTS", QUICK_START)
+        start_quickly()
         with _timed(f"making up the pictures of {len(TRAVELLERS)} travellers: {source}"):
             write_library(source)
     else:

@@ -7,8 +7,9 @@ with a reason (columns `transforms.tables.source_columns.REASON` and `MESSAGE`),
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from pathlib import PurePosixPath
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
 import pyarrow as pa
@@ -101,6 +102,28 @@ def guess_rows(spark: SparkSession, uri: str, *, format: Format) -> int:
         return int(detail.sizeInBytes) // PACKED_ROW_BYTES  # type: ignore[union-attr]
     size = sum(_data_files(spark, uri, format).values())
     return size // (PACKED_ROW_BYTES if format == "parquet" else ROW_BYTES)
+
+
+def rows_on_disk(uris: Iterable[str], *, at_most: int) -> int | None:
+    """About how many rows sources have, without Spark; None where they are more, or not on this machine's disk."""
+    rows = 0
+    for uri in uris:
+        root = Path(uri.removeprefix("file://"))
+        if not root.exists():
+            return None
+        folders = [(str(root.parent), [], [root.name])] if root.is_file() else os.walk(root)
+        for folder, _, names in folders:
+            rows += sum(_rows_of_file(Path(folder, name)) for name in names)
+            if rows > at_most:
+                return None
+    return rows
+
+
+def _rows_of_file(file: Path) -> int:
+    kind = _format_by_suffix(file.name)
+    if kind == "photos":
+        return 1
+    return file.lstat().st_size // (PACKED_ROW_BYTES if kind == "parquet" else ROW_BYTES)
 
 
 def detect_format(spark: SparkSession, uri: str) -> Format:
