@@ -23,8 +23,8 @@ from tests.cluster.sources import write_sources
 from tests.s3.server import Server, serve
 
 TIMES = 20
-SHORTEST, LONGEST = 12.0, 75.0
-"""Seconds from the start of a process to its end: at first Spark is just there, the longest see some jobs end."""
+SHORTEST, LONGEST, MORE = 12.0, 60.0, 25.0
+"""Seconds from the start of a process to its end, and how many more a job gets each time that it is killed again."""
 BEGUN = "begun:"
 JOBS = (AREAS, *AT_ONCE, *ONE_BY_ONE)
 
@@ -85,10 +85,12 @@ def main(work: Path, times: int, seed: int) -> int:
         write_sources(work / "sources", SOURCE)
         here = str(work / "lake")
         wait(work, start(work, "finish", here))
-        first = 0
+        first = kills = 0
         for number in range(times):
-            seconds = chance.uniform(SHORTEST, LONGEST)
+            seconds = chance.uniform(SHORTEST, LONGEST) + MORE * kills
+            before = first
             first, at = kill_once(work, server, first, seconds, ("100000", "0")[number % 2])
+            kills = kills + 1 if first == before else 0
             print(f"{number + 1:>2}. {seconds:4.0f} s: {at}", flush=True)
         wait(work, start(work, "finish", LAKE))
         return compare(here, LAKE)
