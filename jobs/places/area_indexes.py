@@ -25,6 +25,7 @@ from catalog.storage import storage_options
 from jobs.runtime.commits import Mark, Step, apply_changes
 from jobs.runtime.lake import Lake, sum_of_files
 from jobs.runtime.runs import Run
+from jobs.runtime.session import WIDE_ROWS, session_settings
 from schemas.area_index import AREA_INDEX
 from schemas.areas import AREAS
 from schemas.contract import Contract
@@ -62,8 +63,16 @@ def refresh_area_index(run: Run) -> None:
     if not log.file_uris() if consumed is None else lake.settled_version(AREAS, consumed) == until:
         return
     run.ledger.read(AREAS, until)
-    areas = lake.read(AREAS, until)
-    addresses = lake.spark.createDataFrame(read_addresses(lake, until).to_pandas(), from_arrow_schema(ADDRESSES_SCHEMA))
+    with session_settings(lake.spark, WIDE_ROWS):
+        _cut_changed_tiles(run, step, until)
+
+
+def _cut_changed_tiles(run: Run, step: Step, version: int) -> None:
+    lake = run.lake
+    areas = lake.read(AREAS, version)
+    addresses = lake.spark.createDataFrame(
+        read_addresses(lake, version).to_pandas(), from_arrow_schema(ADDRESSES_SCHEMA)
+    )
     wanted = digest_tiles(areas, addresses)
     known = step.current().select("tile", F.col("digest").alias("known"), F.size("starts").alias("cells"))
     differs = ~F.col("digest").eqNullSafe(F.col("known")) & ~(F.col("digest").isNull() & (F.col("cells") == 0))

@@ -37,12 +37,14 @@ PLANS_DEPEND_ON = {
     # as these tables never ends.
     "spark.sql.constraintPropagation.enabled": "false",
     # Asked for a limit in bytes, Spark adds up the buffers of all columns after every row that it sends to Python: half
-    # of the time of sending. This value means none; rows are small, but for those of `use_geometry`.
+    # of the time of sending. This value means none: 10,000 rows are sent at once. For those of areas see WIDE_ROWS.
     ARROW_BYTES: str(2**31 - 1),
     # Generated methods above the JVM's limit for compiling (8,000 bytes of code) run interpreted, at half the speed.
     "spark.sql.codegen.hugeMethodLimit": "8000",
 }
-FOR_FEW_ROWS = {
+WIDE_ROWS: dict[str, str | None] = {ARROW_BYTES: str(64 << 20)}
+"""For rows that Python gets with a border, which may take megabytes."""
+FOR_FEW_ROWS: dict[str, str | None] = {
     # Compiling a plan takes longer than to interpret it, and planning anew after a stage longer than it saves.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
@@ -111,7 +113,7 @@ def use_geometry(spark: SparkSession) -> None:
     from sedona.spark import SedonaContext
 
     SedonaContext.create(spark)
-    spark.conf.set(ARROW_BYTES, str(64 << 20))  # a border may take megabytes
+    _set(spark, WIDE_ROWS)
     # Else Spark reads a geometry's text by one positioned read, and takes for text what a short read leaves unfilled:
     # S3A reads short, and each GeoJSON there fails (Spark 4.0, JacksonParser).
     spark.conf.set("spark.sql.json.enableExactStringParsing", "false")
