@@ -14,8 +14,6 @@ from urllib.parse import unquote
 import click
 
 from catalog.commands.arguments import pairs
-from catalog.create import is_lake
-from catalog.lake import Lake as Catalog
 from jobs.cli.main import run as run_command
 from jobs.cli.options import build_config, job_options
 from jobs.indexing.options import IndexFiles
@@ -23,12 +21,10 @@ from jobs.indexing.pictures import catch_up, choose_faces, take_in_pictures
 from jobs.indexing.rows import read_rows, take_in
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
-from jobs.runtime.lake import SCANNED, sum_of_files
 from jobs.runtime.runs import Run, print_result, run_job
-from jobs.runtime.session import FEW_ROWS, planned_for, start_quickly
+from jobs.runtime.session import FEW_ROWS, planned_for
 from jobs.sources.intake import count_not_taken
 from jobs.sources.sources import detect_format, guess_rows, list_photos, rows_on_disk
-from schemas.files import FILES
 from transforms.pictures.listings import Listing
 
 UNMATCHED = "sidecars.unmatched"
@@ -68,14 +64,6 @@ def _note_listing(run: Run, unmatched: list[str], listing: Listing) -> None:
         more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
         total = run.ledger.row_counts.get(UNMATCHED, 0) + len(names)
         run.ledger.count(UNMATCHED, total, example=", ".join(names[:SHOWN_NAMES]) + more)
-
-
-def _is_little_work(config: IndexFiles) -> bool:
-    """Whether few rows of this machine's disk go into a lake that this process looks through by itself."""
-    if rows_on_disk(config.source, at_most=FEW_ROWS) is None:
-        return False
-    files = Catalog(config.lake).table(FILES) if is_lake(config.lake) else None
-    return files is None or sum_of_files(files, "num_records") < SCANNED * config.driver_rows
 
 
 @click.command("index")
@@ -119,9 +107,10 @@ def command(given: dict[str, Any], as_json: bool, mapping: tuple[str, ...], **ow
     """Bring files or figures (faces) from SOURCE... into the lake, and locate the files."""
     own["map"] = pairs("--map", mapping) or None
     config = build_config(IndexFiles, given, own)
-    if _is_little_work(config):
-        start_quickly()
-    with run_job(config, job="index-files", task_type="FileIndexing", create=config.settings) as run:
+    is_little = rows_on_disk(config.source, at_most=FEW_ROWS) is not None
+    with run_job(
+        config, job="index-files", task_type="FileIndexing", create=config.settings, is_little=is_little
+    ) as run:
         unmatched = index_files(run, config)
     print_result(run, as_json=as_json, **({"UnmatchedSidecars": unmatched} if as_json and unmatched else {}))
 

@@ -109,21 +109,21 @@ def rows_on_disk(uris: Iterable[str], *, at_most: int) -> int | None:
     rows = 0
     for uri in uris:
         root = Path(uri.removeprefix("file://"))
-        if not root.exists():
+        if not os.path.exists(root):
             return None
         folders = [(str(root.parent), [], [root.name])] if root.is_file() else os.walk(root)
         for folder, _, names in folders:
-            rows += sum(_rows_of_file(Path(folder, name)) for name in names)
+            rows += sum(_rows_of_file(os.path.join(folder, name)) for name in names)
             if rows > at_most:
                 return None
     return rows
 
 
-def _rows_of_file(file: Path) -> int:
-    kind = _format_by_suffix(file.name)
-    if kind == "photos":
+def _rows_of_file(file: str) -> int:
+    kind = _format_by_suffix(file)
+    if kind == "photos" or not os.path.exists(file):
         return 1
-    return file.lstat().st_size // (PACKED_ROW_BYTES if kind == "parquet" else ROW_BYTES)
+    return os.path.getsize(file) // (PACKED_ROW_BYTES if kind == "parquet" else ROW_BYTES)
 
 
 def detect_format(spark: SparkSession, uri: str) -> Format:

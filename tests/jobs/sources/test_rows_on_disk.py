@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.index_files import _is_little_work
-from jobs.indexing.options import IndexFiles
 from jobs.sources.sources import rows_on_disk
-from tests.jobs.albums import Album, photo
 
 
 @pytest.fixture
@@ -32,13 +29,3 @@ def test_tables_count_by_bytes_and_pictures_one_by_one(folder: Path) -> None:
 @pytest.mark.parametrize("elsewhere", ["s3://bucket/rows.csv", "hdfs://host/rows", "no/such/file", "*.csv"])
 def test_what_is_not_on_this_disk_is_not_counted(folder: Path, elsewhere: str) -> None:
     assert rows_on_disk([str(folder), elsewhere], at_most=100) is None
-
-
-def test_few_rows_for_a_small_lake_are_little_work(folder: Path, tmp_path: Path) -> None:
-    album = Album(tmp_path)
-    config = IndexFiles(lake=album.lake, source=(str(folder),))
-    assert _is_little_work(config)  # there is no lake yet
-    album.deliver([photo("2026-03-04", "Italy/Lazio/Rome")])
-    assert _is_little_work(config)
-    assert not _is_little_work(config.model_copy(update={"driver_rows": 0}))
-    assert not _is_little_work(config.model_copy(update={"source": ("s3://bucket/rows.csv",)}))
