@@ -99,9 +99,8 @@ def guess_rows(spark: SparkSession, uri: str, *, format: Format) -> int:
     """How many rows a source may have, by the bytes of its files; of compressed text, fewer than there are."""
     if format == "delta":
         detail = spark.sql(f"DESCRIBE DETAIL delta.{_sql_name(uri)}").first()
-        return int(detail.sizeInBytes) // PACKED_ROW_BYTES  # type: ignore[union-attr]
-    size = sum(_data_files(spark, uri, format).values())
-    return size // (PACKED_ROW_BYTES if format == "parquet" else ROW_BYTES)
+        return _rows_in(int(detail.sizeInBytes), format)  # type: ignore[union-attr]
+    return _rows_in(sum(_data_files(spark, uri, format).values()), format)
 
 
 def rows_on_disk(uris: Iterable[str], *, at_most: int) -> int | None:
@@ -123,7 +122,11 @@ def _rows_of_file(file: str) -> int:
     kind = _format_by_suffix(file)
     if kind == "photos" or not os.path.exists(file):
         return 1
-    return os.path.getsize(file) // (PACKED_ROW_BYTES if kind == "parquet" else ROW_BYTES)
+    return _rows_in(os.path.getsize(file), kind)
+
+
+def _rows_in(size: int, kind: Format | None) -> int:
+    return size // (PACKED_ROW_BYTES if kind in ("parquet", "delta") else ROW_BYTES)
 
 
 def detect_format(spark: SparkSession, uri: str) -> Format:

@@ -18,7 +18,7 @@ import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyspark
@@ -58,23 +58,16 @@ AREAS = Job(
     killed_at="finding the areas above",
 )
 AT_ONCE = tuple(Job(*INDEX, (f"{SOURCE}/files/{name}.jsonl",)) for name in ("ada", "mei"))
+TRIPS = Job("cluster_location_dates.py", ("cluster", "location-date"), ("--config", "conf/location-dates.yaml"))
+PEOPLE = Job("cluster_figures.py", ("cluster", "figures"), ("--config", "conf/figures.yaml"))
 ONE_BY_ONE = (
     Job(*INDEX, (f"{SOURCE}/photos", "--format", "photos", "--dataset", "ada")),
     Job(*INDEX, (f"{SOURCE}/faces.jsonl", "--rows", "figures", "--dataset", "ada")),
-    Job(
-        "cluster_location_dates.py",
-        ("cluster", "location-date"),
-        ("--config", "conf/location-dates.yaml"),
-        killed_at="segments: cutting the days",
-    ),
+    replace(TRIPS, killed_at="segments: cutting the days"),
     Job("cluster_similar_images.py", ("cluster", "similar-images"), (), killed_at="groups"),
-    Job("cluster_figures.py", ("cluster", "figures"), ("--config", "conf/figures.yaml")),
+    PEOPLE,
 )
-AFTER_EDITS = (
-    Job("cluster_location_dates.py", ("cluster", "location-date"), ("--config", "conf/location-dates.yaml")),
-    Job("cluster_figures.py", ("cluster", "figures"), ("--config", "conf/figures.yaml")),
-    Job("maintain.py", ("maintain",), ()),
-)
+AFTER_EDITS = (TRIPS, PEOPLE, Job("maintain.py", ("maintain",), ()))
 
 
 def environment(**more: str) -> dict[str, str]:

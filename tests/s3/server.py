@@ -39,7 +39,12 @@ class Server:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        _wait_for(port, process)
+        try:
+            _wait_for(port, process)
+        except AssertionError:
+            process.kill()
+            process.wait()
+            raise
         return cls(port, folder, log, process)
 
     @property

@@ -39,7 +39,7 @@ class Judgement:
 
     columns: dict[str, DataType]
     first: list[tuple[str, Column]] = field(default_factory=list)  # computed before all else, one after the other
-    parsed: dict[str, Column] = field(default_factory=dict)  # what several values are derived from; computed first
+    parsed: dict[str, Column] = field(default_factory=dict)  # what several values are derived from; computed next
     values: dict[str, Column] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     unfit: list[str] = field(default_factory=list)
