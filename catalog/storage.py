@@ -7,6 +7,10 @@ import re
 
 from schemas.locations import redact
 
+# delta-rs works with as many threads as there are cores. One of them waits while rows are computed that it writes
+# (jobs.runtime.commits), for which it reads: with a single thread for ever.
+os.environ["TOKIO_WORKER_THREADS"] = str(max(4, int(os.environ.get("TOKIO_WORKER_THREADS") or os.cpu_count() or 1)))
+
 PREFIX = "LAKEALBUM_STORAGE_"
 _ANSWER = re.compile(r"<Code>([^<]*)</Code>\s*(?:<Message>([^<]*)</Message>)?")
 

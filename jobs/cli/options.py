@@ -40,6 +40,9 @@ class JobConfig(BaseModel):
     driver_rows: int = Field(
         default=1_000_000, ge=0, description="rows below which the driver's process works by itself, without Spark"
     )
+    bucket_rows: int = Field(
+        default=4_000_000, ge=0, description="rows of a bucket below which trips and events are computed by bucket"
+    )
     user_data: str | None = Field(default=None, description="the caller's data, kept with the task, up to 2,048 bytes")
     tag: dict[str, str] = Field(default={}, description="the caller's tags, kept with the task")
 

@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
+from pyspark.sql import DataFrame
 
 from catalog.sql import equals
+from jobs.runtime import by_bucket
+from jobs.runtime.by_bucket import Rows
 from jobs.runtime.commits import Step, add_rows
 from jobs.runtime.kernels import apply_kernel
-from jobs.runtime.lake import FEED, Rows
+from jobs.runtime.lake import FEED
 from jobs.runtime.runs import Run
 from schemas.cluster_events import CLUSTER_EVENTS
 from schemas.contract import Contract
@@ -47,17 +50,17 @@ def follow_clusters(
     is_first = consumed is None and not len(
         lake.load(CLUSTER_EVENTS, step.base, ("kind",), condition=equals("kind", kind))
     )
-    feed = lake.fetch_changes(clusters, after, until, columns) if consumed is not None or is_first else None
+    feed = by_bucket.fetch_changes(lake, clusters, after, until, columns) if consumed is not None or is_first else None
     if feed is None:
-        events = lake.fetch(CLUSTER_EVENTS, step.base, EVENTS.names, condition=equals("kind", kind))
-        rows = lake.fetch(clusters, until, columns)
+        events = by_bucket.fetch(lake, CLUSTER_EVENTS, step.base, EVENTS.names, condition=equals("kind", kind))
+        rows = by_bucket.fetch(lake, clusters, until, columns)
         schema = pa.schema([*(clusters.arrow_schema.field(name) for name in columns), *FEED])
         feed = apply_kernel(run.lake, compare, schema=schema, clusters=rows, events=events)
-        known = events if isinstance(events, pa.Table) else events.select(*CLUSTER_KEY)
+        known = events.select(*CLUSTER_KEY) if isinstance(events, DataFrame) else events
     elif is_first:
         known = EVENTS.empty_table().select(CLUSTER_KEY)
     else:
-        known = lake.fetch_keys(CLUSTER_EVENTS, step.base, feed, on=CLUSTER_KEY, columns=CLUSTER_KEY)
+        known = by_bucket.fetch_keys(lake, CLUSTER_EVENTS, step.base, feed, on=CLUSTER_KEY, columns=CLUSTER_KEY)
     inputs: dict[str, Any] = {"feed": feed, "known": known, **context(feed)}
     events = apply_kernel(lake, derive, schema=EVENTS, **inputs)
     run.ledger.wrote(CLUSTER_EVENTS, add_rows(step, run.stamp(events)))

@@ -21,11 +21,15 @@ import json
 import logging
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -33,14 +37,16 @@ from delta.exceptions import DeltaConcurrentModificationException
 from delta.tables import DeltaTable
 from deltalake import CommitProperties, Transaction, WriterProperties, write_deltalake
 from deltalake import DeltaTable as DeltaLog
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from catalog.upkeep import commits_after
-from jobs.runtime.lake import Lake, Rows, sum_of_files
+from jobs.runtime.by_bucket import ByBucket, Rows
+from jobs.runtime.kernels import apply_kernel
+from jobs.runtime.lake import Lake, sum_of_files
 from jobs.runtime.session import keep, session_settings
 from schemas.contract import Contract
 from schemas.errors import Conflict
@@ -52,6 +58,7 @@ from transforms.tables.changes import diff_rows
 from transforms.tables.frames import from_frame
 
 Result = TypeVar("Result")
+AnyRows = TypeVar("AnyRows", pa.Table, ByBucket, DataFrame)
 log = logging.getLogger("lakealbum")
 
 TXN_APP_ID = "spark.databricks.delta.write.txnAppId"
@@ -237,10 +244,13 @@ def put_rows(
 
 def _difference(step: Step, wanted: Rows, current: Rows, **how: Any) -> Rows:
     wanted = _conform(step, wanted)
-    if isinstance(wanted, pa.Table) and isinstance(current, pa.Table):
-        return keyed.diff_rows(wanted, current=current, key=step.contract.key, **how)
-    frame, current = step.lake.frame(wanted), step.lake.frame(current)
-    return diff_rows(frame, current=current, key=step.contract.key, **how)
+    if isinstance(wanted, DataFrame) or isinstance(current, DataFrame):
+        frame, current = step.lake.frame(wanted), step.lake.frame(current)
+        return diff_rows(frame, current=current, key=step.contract.key, **how)
+    names, types = [*step.contract.names, ACTION], [*step.contract.arrow_schema.types, pa.string()]
+    differ = partial(keyed.diff_rows, key=step.contract.key, **how)
+    schema = pa.schema([*zip(names, types, strict=True)])
+    return apply_kernel(step.lake, differ, schema=schema, wanted=wanted, current=current)
 
 
 def add_rows(step: Step, rows: Rows) -> Committed:
@@ -251,46 +261,66 @@ def add_rows(step: Step, rows: Rows) -> Committed:
     rows = _conform(step, rows)
     if isinstance(rows, pa.Table):
         return apply_changes(step, keyed.with_action(rows, "insert"))
-    if not step.consumes and rows.isEmpty():
+    if isinstance(rows, ByBucket) and not step.lake.has_executors:
+        tables = (table for table in rows.tables() if len(table))
+        first = next(tables, rows.schema.empty_table())
+        return _commit(step, chain([first], tables), None) if len(first) else add_rows(step, first)
+    frame = step.lake.frame(rows)
+    if not step.consumes and frame.isEmpty():
         return Committed(step.base)
-    return _commit(step, _gather(step, rows).withColumn(ACTION, F.lit("insert")), None)
+    return _commit(step, _gather(step, frame).withColumn(ACTION, F.lit("insert")), None)
 
 
 def apply_changes(step: Step, changes: Rows) -> Committed:
     """Commits rows that must change: whole rows with `_action` (insert, update or delete), each key once."""
     changes = _conform(step, changes, ACTION)
-    if isinstance(changes, DataFrame):
-        changes = keep(changes)
-    counts = _count_actions(changes)
+    if isinstance(changes, ByBucket) and step.is_empty():  # where nothing is, nothing changes
+        return add_rows(step, changes.select(step.contract.names))
+    here = _few_of(step, changes)
+    if here is None:
+        changes = keep(step.lake.frame(changes))
+        counts = {row[ACTION]: row["count"] for row in changes.groupBy(ACTION).count().collect()}
+        is_few = step.lake.is_few(step.contract, sum(counts.values()), step.contract.names)
+        here = from_frame(changes) if is_few else None
+    else:
+        counts = dict(Counter(here[ACTION].to_pylist()))
     if not counts and step.consumes.items() <= step.mark.consumed.items():
         return Committed(step.base)
-    if isinstance(changes, DataFrame) and step.lake.is_few(step.contract, sum(counts.values()), step.contract.names):
-        changes = from_frame(changes)
-    return _commit(step, changes, counts)
+    return _commit(step, changes if here is None else here, counts)
 
 
-def _count_actions(changes: Rows) -> dict[str, int]:
+def _few_of(step: Step, changes: Rows) -> pa.Table | None:
+    """The changes, where this process has them, or computes them bucket by bucket, and takes them on at once."""
     if isinstance(changes, pa.Table):
-        return dict(Counter(changes[ACTION].to_pylist()))
-    return {row[ACTION]: row["count"] for row in changes.groupBy(ACTION).count().collect()}
+        return changes
+    if isinstance(changes, DataFrame) or step.lake.has_executors:
+        return None
+    found: list[pa.Table] = []
+    for rows in changes.tables():
+        found.append(rows)
+        if not step.lake.is_few(step.contract, sum(map(len, found)), step.contract.names):
+            return None
+    return pa.concat_tables(found)
 
 
-def _conform(step: Step, rows: Rows, *more: str) -> Rows:
+def _conform(step: Step, rows: AnyRows, *more: str) -> AnyRows:
     """`rows` in the contract's columns and order, or SchemaMismatch."""
     where = f"what was computed for {step.lake.uri(step.contract)}"
     names = [*step.contract.names, *more]
-    if isinstance(rows, pa.Table):
-        step.contract.check(rows.drop_columns(list(more)).schema, where)
-        types = {field.name: field.type for field in step.contract.arrow_schema}
-        return rows.select(names).cast(pa.schema([(name, types.get(name, pa.string())) for name in names]))
-    step.contract.check(to_arrow_schema(rows.drop(*more).schema, timestamp_utc=True), where)
-    return rows.select(*names)
+    if isinstance(rows, DataFrame):
+        step.contract.check(to_arrow_schema(rows.drop(*more).schema, timestamp_utc=True), where)
+        return rows.select(*names)
+    step.contract.check(pa.schema([field for field in rows.schema if field.name not in more]), where)
+    if isinstance(rows, ByBucket):
+        return rows.select(names)
+    types = {field.name: field.type for field in step.contract.arrow_schema}
+    return rows.select(names).cast(pa.schema([(name, types.get(name, pa.string())) for name in names]))
 
 
-def _commit(step: Step, changes: Rows, counts: dict[str, int] | None) -> Committed:
+def _commit(step: Step, changes: pa.Table | DataFrame | Iterator[pa.Table], counts: dict[str, int] | None) -> Committed:
     """One commit of `changes`; `counts` is their rows by action, None where all are inserts that nobody counted."""
     if step.dry_run:
-        counts = counts if counts is not None else {"insert": step.lake.frame(changes).count()}
+        counts = counts if counts is not None else {"insert": _count(changes)}
         return Committed(step.base, counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
     name = step.contract.name
     reach_failure_point(f"before:{name}")
@@ -301,13 +331,26 @@ def _commit(step: Step, changes: Rows, counts: dict[str, int] | None) -> Committ
             changes = step.lake.frame(changes)
         if isinstance(changes, pa.Table):
             _commit_here(step, changes, counts or {}, mark=mark, token=token)
-        else:
+        elif isinstance(changes, DataFrame):
             _commit_by_spark(step, changes, counts, mark=mark, token=token)
+        else:
+            counts = {"insert": _append_stream(step, changes, _properties(mark, token))}
     version, metrics = _find_commit(step, token)
     reach_failure_point(f"after:{name}")
     if counts is None:
         counts = {"insert": int(metrics.get("numOutputRows", 0))}
     return Committed(version, counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
+
+
+def _count(changes: pa.Table | DataFrame | Iterator[pa.Table]) -> int:
+    if isinstance(changes, DataFrame):
+        return changes.count()
+    return len(changes) if isinstance(changes, pa.Table) else sum(map(len, changes))
+
+
+def _properties(mark: Mark, token: str) -> CommitProperties:
+    """What says of a commit by delta-rs whose it is, and makes Delta refuse all but one of those of the same count."""
+    return CommitProperties(custom_metadata={"userMetadata": token}, app_transactions=[Transaction(APP_ID, mark.count)])
 
 
 def _only_adds(counts: Mapping[str, int]) -> bool:
@@ -323,9 +366,7 @@ def _commit_here(step: Step, changes: pa.Table, counts: dict[str, int], *, mark:
     """A commit by delta-rs, which takes a hundredth of the time that Spark takes to plan one."""
     table = step.lake.at(step.contract, step.base)
     schema = step.contract.arrow_schema
-    properties = CommitProperties(
-        custom_metadata={"userMetadata": token}, app_transactions=[Transaction(APP_ID, mark.count)]
-    )
+    properties = _properties(mark, token)
     if _only_adds(counts):
         rows = changes.drop_columns([ACTION]).cast(schema)
         write_deltalake(table, rows, mode="append", writer_properties=WRITER, commit_properties=properties)
@@ -346,6 +387,42 @@ def _commit_here(step: Step, changes: pa.Table, counts: dict[str, int], *, mark:
     if "insert" in counts:
         merge = merge.when_not_matched_insert(values, f"s.{ACTION} = 'insert'")
     merge.execute()
+
+
+def _append_stream(step: Step, tables: Iterator[pa.Table], properties: CommitProperties) -> int:
+    """One append by delta-rs of tables that are computed while it writes. Returns how many rows they had.
+
+    A thread writes, as a signal is heard by this one alone, between two statements: what is written then ends soon,
+    without a commit. The same if a table can't be computed.
+    """
+    schema = step.contract.arrow_schema
+    rows = 0
+    is_over = threading.Event()
+    failures: list[BaseException] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal rows
+        try:
+            for table in tables:
+                if is_over.is_set():
+                    raise RuntimeError("nobody waits for this commit any more")
+                rows += len(table)
+                yield from table.select(schema.names).cast(schema).to_batches()
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    with ThreadPoolExecutor(1, "append") as threads:
+        table = step.lake.at(step.contract, step.base)
+        stream = pa.RecordBatchReader.from_batches(schema, batches())
+        how = {"mode": "append", "writer_properties": WRITER, "commit_properties": properties}
+        try:
+            threads.submit(write_deltalake, table, stream, **how).result()  # type: ignore[arg-type]
+        except DeltaError as error:
+            raise (failures or [error])[0] from None
+        finally:
+            is_over.set()
+    return rows
 
 
 def _commit_by_spark(step: Step, changes: DataFrame, counts: dict[str, int] | None, *, mark: Mark, token: str) -> None:

@@ -1,7 +1,8 @@
-"""Kernels over tables (transforms): called in this process where its tables are here, else by Spark over whole units.
+"""Kernels over tables (transforms): called in this process where its tables are here, bucket by bucket where those are,
+else by Spark over whole units.
 
 A kernel takes Arrow tables by name and gives one back. It handles many units at once (datasets, places), and no unit
-matters to another. So Spark may hand it any packing of whole units, a task at a time.
+matters to another. So it may be handed any packing of whole units: those of a bucket, or those of a task.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.runtime.lake import Lake, Rows
+from jobs.runtime.by_bucket import Rows, kernel_of
+from jobs.runtime.lake import Lake
 from schemas.keys import DATASET_KEY
-from transforms.tables.arrow_tables import ArrowBatches, gather_tables, whole_datasets
+from transforms.tables.arrow_tables import ArrowBatches, whole_datasets
 
 Kernel = Callable[..., pa.Table]
 ROWS_AT_ONCE = 500_000
@@ -28,13 +30,17 @@ _INPUT = "_input"
 def apply_kernel(
     lake: Lake, kernel: Kernel, *, schema: pa.Schema, unit: Sequence[str] = DATASET_KEY, **inputs: Rows
 ) -> Rows:
-    """What `kernel(**inputs)` gives, with the columns of `schema`: a table if all inputs are tables, else a frame.
+    """What `kernel(**inputs)` gives, with the columns of `schema`: a table if all inputs are tables, a frame if one is
+    a frame, else by bucket.
 
     By Spark, all rows of a unit come to one task, those of several units together. `unit` are SQL expressions over
-    columns that all inputs have.
+    columns that all inputs have, a bucket first.
     """
+    here = {name: rows for name, rows in inputs.items() if not isinstance(rows, DataFrame)}
     if all(isinstance(rows, pa.Table) for rows in inputs.values()):
         return kernel(**inputs).select(schema.names).cast(schema)
+    if len(here) == len(inputs):
+        return kernel_of(kernel, schema, here, buckets=lake.settings.buckets)
     frames = {name: lake.frame(rows) for name, rows in inputs.items()}
     names = [f"_unit{number}" for number in range(len(unit))]
     tagged = (
@@ -54,19 +60,9 @@ def apply_kernel(
     return together.mapInArrow(run, from_arrow_schema(schema, prefer_timestamp_ntz=True))
 
 
-def map_rows(kernel: Kernel, rows: DataFrame, *, schema: pa.Schema) -> DataFrame:
-    """What a kernel gives of any rows together, of as many as a task hands it at once."""
-
-    def run(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
-        for table in gather_tables(batches, ROWS_AT_ONCE):
-            yield from kernel(table).select(schema.names).cast(schema).to_batches()
-
-    return rows.mapInArrow(run, from_arrow_schema(schema, prefer_timestamp_ntz=True))
-
-
 def _arrow_schema(rows: Rows) -> pa.Schema | None:
     """The types that a kernel has its input in, where this process knows them; else those that Spark gives."""
-    return rows.schema if isinstance(rows, pa.Table) else None
+    return None if isinstance(rows, DataFrame) else rows.schema
 
 
 class _Units:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -28,13 +28,15 @@ from catalog.log_watch import LogWatch
 from catalog.sql import all_of, equals, one_of
 from catalog.storage import storage_options, store_reason
 from catalog.upkeep import commits_after, committed_at
+from jobs.runtime.by_bucket import ByBucket
+from jobs.runtime.session import has_executors
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import LakeError, UsageError
 from schemas.lake import CONTRACT_VERSION, table_uri
 from schemas.locations import absolute_uri
 from schemas.settings import LakeSettings
-from transforms.tables.arrow_tables import ArrowBatches, gather_tables
+from transforms.tables.arrow_tables import gather_tables
 from transforms.tables.frames import to_frame
 from transforms.tables.keyed import semi_join
 
@@ -49,6 +51,8 @@ SCANNED = 10
 """As many rows, times `driver_rows`, this process looks through for the rows of some keys."""
 MOST_NAMED = 1_000
 """Datasets up to which a look-up names them, so that files of others are skipped."""
+BUCKET_ROWS = 4_000_000
+"""Rows of a bucket that this process, or a task of Spark, takes on at once for a kernel: some 2 GB of the widest."""
 LOOKED_AT = 200_000
 """Rows that are looked at together while a table is looked through."""
 FEED = (
@@ -62,12 +66,17 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Lake:
-    """An open lake. `settings` hold for all its tables; `driver_rows` are what this process takes on (DRIVER_ROWS)."""
+    """An open lake. `settings` hold for all its tables.
+
+    `driver_rows` are what this process takes on of a table (DRIVER_ROWS), `bucket_rows` what it, or a task of Spark,
+    takes on of a bucket (BUCKET_ROWS).
+    """
 
     root: str
     settings: LakeSettings
     start_spark: Callable[[], SparkSession] = field(compare=False, repr=False)
     driver_rows: int = DRIVER_ROWS
+    bucket_rows: int = BUCKET_ROWS
     _frames: dict[tuple[str, int], DataFrame] = field(default_factory=dict, compare=False, repr=False)
     _logs: dict[str, DeltaTable] = field(default_factory=dict, compare=False, repr=False)
     _watches: dict[str, LogWatch] = field(default_factory=dict, compare=False, repr=False)
@@ -80,6 +89,7 @@ class Lake:
         start_spark: Callable[[], SparkSession],
         create: LakeSettings | None = None,
         driver_rows: int = DRIVER_ROWS,
+        bucket_rows: int = BUCKET_ROWS,
     ) -> Lake:
         """Opens the lake at `root`; makes it first, with the settings `create`, where those are given."""
         root = absolute_uri(root)
@@ -90,14 +100,23 @@ class Lake:
             except (DeltaError, OSError) as error:
                 raise LakeError(f"no lake can be made at {root!r}: {store_reason(error)}") from error
         datasets = _open_datasets(root)
-        lake = cls(root, _settings_of(root, datasets), start_spark, driver_rows)
+        lake = cls(root, _settings_of(root, datasets), start_spark, driver_rows, bucket_rows)
         lake._keep_open(DATASETS, datasets)
         return lake
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To a task of Spark goes where the lake is."""
+        return _open_for_task, (self.root,)
 
     @cached_property
     def spark(self) -> SparkSession:
         """The Spark session, started now if it was not yet."""
         return self.start_spark()
+
+    @cached_property
+    def has_executors(self) -> bool:
+        """Whether Spark's tasks run in other processes, mostly of other machines."""
+        return has_executors(self.start_spark)
 
     def uri(self, contract: Contract) -> str:
         """Where a table is."""
@@ -150,6 +169,14 @@ class Lake:
         """About how many rows tables have: those of their files, by the log, deleted ones that are still there too."""
         return sum(sum_of_files(self.log(contract), "num_records") for contract in contracts)
 
+    def rows_of_largest_bucket(self, contract: Contract) -> int:
+        """The same of the largest bucket of a table that is partitioned by bucket."""
+        files = pa.table(self.log(contract).get_add_actions(flatten=True))
+        if not len(files):
+            return 0
+        buckets = files.select(["partition.bucket", "num_records"]).group_by("partition.bucket")
+        return pc.max(buckets.aggregate([("num_records", "sum")])["num_records_sum"]).as_py() or 0
+
     def rows_written(self, contract: Contract, after: int, until: int) -> int:
         """About how many rows a table's versions above `after` up to `until` wrote, by its log."""
         entries = (entry for entry in commits_after(self.log(contract), after) if entry["version"] <= until)
@@ -186,14 +213,18 @@ class Lake:
         table = self.at(contract, version)
         there = {column.name for column in table.schema().fields}  # an old version may lack some
         names = [name for name in columns or contract.names if name in there]
-        schema = _schema_of(contract, names)
+        schema = self.schema_of(contract, names)
         return pa.Table.from_batches(_batches(table, schema, condition), schema)
 
     def scan(
         self, contract: Contract, version: int, columns: Sequence[str], *, condition: str = "TRUE"
     ) -> Iterator[pa.RecordBatch]:
         """The same, bit by bit."""
-        return _batches(self.at(contract, version), _schema_of(contract, columns), condition)
+        return _batches(self.at(contract, version), self.schema_of(contract, columns), condition)
+
+    def schema_of(self, contract: Contract, columns: Sequence[str]) -> pa.Schema:
+        """The types of columns. All may be null: what is computed of them is checked when it is committed."""
+        return pa.schema([(name, contract.arrow_schema.field(name).type) for name in columns])
 
     def load_keys(
         self, contract: Contract, version: int, keys: pa.Table, *, on: Sequence[str], columns: Sequence[str]
@@ -201,10 +232,12 @@ class Lake:
         """Columns of the rows of a table whose columns `on`, a bucket first, are among `keys`, read by this process."""
         return pa.concat_tables(self._scan_keys(contract, version, keys, on=on, columns=columns))
 
-    def _load_few_keys(
+    def load_few_keys(
         self, contract: Contract, version: int, keys: pa.Table, **which: Sequence[str]
     ) -> pa.Table | None:
-        """The same; None where they turn out to be more than this process takes on."""
+        """The same; None where the table is too large to look through, or they are more than this process takes on."""
+        if len(keys) and not self.is_soon_scanned(contract):
+            return None
         found: list[pa.Table] = []
         for rows in self._scan_keys(contract, version, keys, **which):
             found.append(rows)
@@ -216,7 +249,7 @@ class Lake:
         self, contract: Contract, version: int, keys: pa.Table, *, on: Sequence[str], columns: Sequence[str]
     ) -> Iterator[pa.Table]:
         names = list(dict.fromkeys((*columns, *on)))
-        schema = _schema_of(contract, names)
+        schema = self.schema_of(contract, names)
         yield schema.empty_table().select(list(columns))
         if not len(keys):
             return
@@ -234,13 +267,30 @@ class Lake:
         """The change feed of a table over the versions after `after` up to `until`, both images of an update, read by
         this process. None where the feed is gone (vacuumed, or its log cleaned up): compare snapshots instead.
         """
-        if self.settled_version(contract, after) is None:
-            return None
-        feed = self.at(contract, until).load_cdf(starting_version=after + 1, ending_version=until)
-        rows = pa.table(feed.read_all())
-        wanted = set(columns or contract.names) & set(rows.column_names)
-        schema = pa.schema([*_schema_of(contract, [name for name in contract.names if name in wanted]), *FEED])
-        return rows.select(schema.names).cast(schema)
+        return (
+            None if self.settled_version(contract, after) is None else self.load_feed(contract, after, until, columns)
+        )
+
+    def load_feed(
+        self,
+        contract: Contract,
+        after: int,
+        until: int,
+        columns: Sequence[str] | None = None,
+        *,
+        condition: str | None = None,
+    ) -> pa.Table:
+        """The same of a feed that is known to be there; of its rows those that satisfy a condition."""
+        table = self.at(contract, until)
+        there = {column.name for column in table.schema().fields}  # an old version may lack some
+        schema = self.feed_schema(contract, [name for name in columns or contract.names if name in there])
+        feed = table.load_cdf(after + 1, until, columns=schema.names, predicate=condition)
+        return pa.table(feed.read_all()).select(schema.names).cast(schema)
+
+    def feed_schema(self, contract: Contract, columns: Sequence[str]) -> pa.Schema:
+        """The types of columns of a change feed, in the contract's order, and of its own (FEED)."""
+        wanted = set(columns)
+        return pa.schema([*self.schema_of(contract, [name for name in contract.names if name in wanted]), *FEED])
 
     def read(self, contract: Contract, version: int) -> DataFrame:
         """A table as it was at `version`, as a frame; opened once, as each opening makes Delta read its log anew."""
@@ -279,39 +329,14 @@ class Lake:
             return self.load(contract, version, columns, condition=condition)
         return self.read(contract, version).where(condition).select(*columns)
 
-    def fetch_where(
-        self,
-        contract: Contract,
-        version: int,
-        columns: Sequence[str],
-        *,
-        keep: Callable[[pa.Table], pa.Table],
-        keeps_few: bool,
-    ) -> Rows:
-        """What the kernel `keep` leaves of columns of a table, of as many rows as it is given at once.
-
-        Read by this process where the table has few rows, or `keep` keeps few and the table is not too large to look
-        through; else by Spark.
-        """
-        if self.rows(contract) < (SCANNED if keeps_few else 1) * self.driver_rows:
-            kept = [keep(rows) for rows in gather_tables(self.scan(contract, version, columns), LOOKED_AT)]
-            return pa.concat_tables([*kept, _schema_of(contract, columns).empty_table()])
-        schema = from_arrow_schema(_schema_of(contract, columns), prefer_timestamp_ntz=True)
-
-        def keep_of_task(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
-            for rows in gather_tables(batches, LOOKED_AT):
-                yield from keep(rows).to_batches()
-
-        return self.read(contract, version).select(*columns).mapInArrow(keep_of_task, schema)
-
     def fetch_keys(
         self, contract: Contract, version: int, keys: Rows, *, on: Sequence[str], columns: Sequence[str]
     ) -> Rows:
         """Columns of the rows whose columns `on`, a bucket first, are among `keys`: loaded where `keys` are of this
         process, the table is not too large to look through, and the rows turn out to be few; else read by Spark.
         """
-        if isinstance(keys, pa.Table) and self.rows(contract) < SCANNED * self.driver_rows:
-            found = self._load_few_keys(contract, version, keys, on=on, columns=columns)
+        if isinstance(keys, pa.Table):
+            found = self.load_few_keys(contract, version, keys, on=on, columns=columns)
             if found is not None:
                 return found
         frame = self.frame(keys).select(*on)
@@ -331,8 +356,14 @@ class Lake:
         is_wide = any(pa.types.is_binary(kind) or kind == pa.list_(pa.float32()) for kind in kinds)
         return rows * (WIDE if is_wide else 1) < self.driver_rows
 
-    def frame(self, rows: Rows) -> DataFrame:
+    def is_soon_scanned(self, contract: Contract) -> bool:
+        """Whether this process looks through a table sooner than Spark."""
+        return self.rows(contract) < SCANNED * self.driver_rows
+
+    def frame(self, rows: Rows | ByBucket) -> DataFrame:
         """Rows as a frame."""
+        if isinstance(rows, ByBucket):
+            return rows.frame(self)
         if not isinstance(rows, pa.Table):
             return rows
         return to_frame(self.spark, rows, from_arrow_schema(rows.schema, prefer_timestamp_ntz=True))
@@ -342,9 +373,12 @@ class Lake:
         return bucket(self.settings.buckets)
 
 
-def _schema_of(contract: Contract, columns: Sequence[str]) -> pa.Schema:
-    """The types of columns. All may be null: what is computed of them is checked when it is committed."""
-    return pa.schema([(name, contract.arrow_schema.field(name).type) for name in columns])
+@lru_cache(maxsize=4)
+def _open_for_task(root: str) -> Lake:
+    def no_spark() -> SparkSession:
+        raise RuntimeError("a task of Spark starts no Spark")
+
+    return Lake.open(root, start_spark=no_spark)
 
 
 def sum_of_files(table: DeltaTable, what: str) -> int:

@@ -24,6 +24,7 @@ from catalog.lake import Lake as CatalogLake
 from catalog.notifications import notifying
 from catalog.tasks import append_task_state, put_run, refuse_repeated_run
 from jobs.cli.options import JobConfig
+from jobs.runtime.by_bucket import ByBucket, Rows
 from jobs.runtime.cancellation import Cancellation
 from jobs.runtime.commits import Ledger
 from jobs.runtime.failures import as_ours, reason_of
@@ -45,7 +46,7 @@ BROADCAST_ROWS = 1_000_000
 """Keys up to this many (some 100 MB) are sent to every worker; more are joined by shuffling both sides."""
 AIRFLOW = "AIRFLOW_CTX_"
 """How variables begin that Airflow tells its tasks who they are by."""
-AnyRows = TypeVar("AnyRows", pa.Table, DataFrame)
+AnyRows = TypeVar("AnyRows", pa.Table, DataFrame, Rows)
 log = logging.getLogger("lakealbum")
 
 
@@ -72,6 +73,8 @@ class Run:
         """Adds the run's id to computed rows."""
         if isinstance(rows, DataFrame):
             return rows.withColumn("run_id", F.lit(self.run_id))
+        if isinstance(rows, ByBucket):
+            return rows.with_columns({"run_id": pa.scalar(self.run_id)})
         return with_columns(rows, {"run_id": pa.scalar(self.run_id)})
 
     def cache(self, rows: AnyRows) -> AnyRows:
@@ -175,7 +178,8 @@ def run_job(
             return session
 
         create = None if config.dry_run else create
-        lake = Lake.open(config.lake, start_spark=start_spark, create=create, driver_rows=config.driver_rows)
+        limits = {"driver_rows": config.driver_rows, "bucket_rows": config.bucket_rows}
+        lake = Lake.open(config.lake, start_spark=start_spark, create=create, **limits)
         task_id, event_id, request_id = (str(task[name]) for name in ("task_id", "event_id", "request_id"))
         run = Run(lake, run_id, task_id, event_id, request_id, now, config.dry_run, progress)
         if config.dry_run:

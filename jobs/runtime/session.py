@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from pyspark import SparkConf, SparkContext, StorageLevel
 from pyspark.sql import DataFrame, SparkSession
@@ -55,6 +57,8 @@ FOR_FEW_ROWS: dict[str, str | None] = {
 
 FEW_ROWS = 100_000
 """Rows up to which FOR_FEW_ROWS is faster: docs/benchmarks.md, "Small lakes"."""
+
+_MASTER = re.compile(r"^(?:.*--master[= ]|.*--conf[= ]spark\.master=|spark\.master[\s=])\s*(\S+)", re.MULTILINE)
 
 SUBMITTED = "PYSPARK_GATEWAY_PORT"
 """Variable that the Python process has which spark-submit starts."""
@@ -158,11 +162,21 @@ def keep(rows: DataFrame) -> DataFrame:
     computed again of what goes with an executor: where there are several, two of them keep each row. Memory is left to
     what works with them: Spark brings blocks back from disk whole, for which there may be room by its reckoning alone.
     """
-    level = StorageLevel.DISK_ONLY_2 if _has_executors(rows.sparkSession) else StorageLevel.DISK_ONLY
+    level = StorageLevel.DISK_ONLY_2 if _is_remote(rows.sparkSession.sparkContext.master) else StorageLevel.DISK_ONLY
     return rows.localCheckpoint(eager=True, storageLevel=level)
 
 
-def _has_executors(spark: SparkSession) -> bool:
-    """Whether tasks run in other processes than the driver's."""
-    master = spark.sparkContext.master or "local"
-    return master != "local" and not master.startswith("local[")
+def has_executors(start_spark: Callable[[], SparkSession]) -> bool:
+    """Whether tasks run in other processes than the driver's. A session is started to know only if spark-submit, which
+    may have been told by any means, has started a JVM already.
+    """
+    if SUBMITTED in os.environ or SparkContext._active_spark_context is not None:
+        return _is_remote(start_spark().sparkContext.master)
+    folder = os.environ.get("SPARK_CONF_DIR") or os.path.join(os.environ.get("SPARK_HOME", CONF), "conf")
+    properties = Path(folder, "spark-defaults.conf")
+    given = os.environ.get("PYSPARK_SUBMIT_ARGS", ""), properties.read_text() if properties.exists() else ""
+    return _is_remote(next((told[1] for told in map(_MASTER.search, given) if told), None))
+
+
+def _is_remote(master: str | None) -> bool:
+    return master not in (None, "", "local") and not str(master).startswith("local[")

@@ -7,9 +7,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from catalog.sql import all_of, equals, one_of
+from jobs.runtime import by_bucket
+from jobs.runtime.by_bucket import Rows
 from jobs.runtime.commits import Step, apply_changes, replace_rows
-from jobs.runtime.kernels import apply_kernel, map_rows
-from jobs.runtime.lake import Rows
+from jobs.runtime.kernels import apply_kernel
 from jobs.runtime.runs import Run
 from schemas.file_places import FILE_PLACES
 from schemas.keys import DATASET_KEY, DAY_KEY
@@ -32,9 +33,9 @@ def refresh_place_days(run: Run) -> None:
     run.ledger.read(FILE_PLACES, until)
     if consumed == until:
         return
-    feed = lake.fetch_changes(FILE_PLACES, consumed, until, FILE_COLUMNS) if consumed is not None else None
+    feed = by_bucket.fetch_changes(lake, FILE_PLACES, consumed, until, FILE_COLUMNS) if consumed is not None else None
     if feed is None:
-        days = lake.fetch(PLACE_DAYS, step.base, DAYS.names)
+        days = by_bucket.fetch(lake, PLACE_DAYS, step.base, DAYS.names)
         run.ledger.wrote(PLACE_DAYS, replace_rows(step, run.stamp(_count_all(run, until)), run.stamp(days)))
         return
     feed = run.cache(feed)
@@ -46,17 +47,15 @@ def refresh_place_days(run: Run) -> None:
         schema=CHANGED_DAYS,
         unit=PLACE,
         feed=feed,
-        places=lake.fetch_keys(FILE_PLACES, until, recounted, on=DAY_KEY, columns=FILE_COLUMNS),
-        days=lake.fetch_keys(PLACE_DAYS, step.base, touched, on=DAY_KEY, columns=DAYS.names),
+        places=by_bucket.fetch_keys(lake, FILE_PLACES, until, recounted, on=DAY_KEY, columns=FILE_COLUMNS),
+        days=by_bucket.fetch_keys(lake, PLACE_DAYS, step.base, touched, on=DAY_KEY, columns=DAYS.names),
     )
     run.ledger.wrote(PLACE_DAYS, apply_changes(step, run.stamp(changes)))
 
 
 def _count_all(run: Run, version: int) -> Rows:
-    places = run.lake.fetch(FILE_PLACES, version, FILE_COLUMNS)
-    if not isinstance(places, DataFrame):
-        return count_days(places)
-    counted = map_rows(count_days, places, schema=DAYS)  # what a task has of a day: few rows are shuffled
+    """The days of all files: counted of pieces, of which no place is whole, and added up."""
+    counted = by_bucket.fetch_mapped(run.lake, FILE_PLACES, version, FILE_COLUMNS, each=count_days, schema=DAYS)
     return apply_kernel(run.lake, add_days, schema=DAYS, unit=PLACE, days=counted)
 
 

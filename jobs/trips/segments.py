@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 
 from jobs.clusters.events import follow_clusters
 from jobs.clusters.scope import ClusteringConfig, Scope, load_edits
+from jobs.runtime import by_bucket
+from jobs.runtime.by_bucket import Rows
 from jobs.runtime.commits import Step, apply_changes
 from jobs.runtime.kernels import apply_kernel
-from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
 from schemas.cluster_kinds import TRIPS
 from schemas.keys import CLUSTER_KEY, DATASET_KEY, PLACE_KEY
@@ -66,8 +67,8 @@ def commit_segments(run: Run, config: TripConfig, scope: Scope) -> int:
         return lake.version(LOCATION_DATE_SEGMENTS)
     step = Step.pin(lake, LOCATION_DATE_SEGMENTS, run.run_id, dry_run=run.dry_run)
     which = {"places": found.places, "datasets": found.datasets}
-    few = not len(found.datasets)
-    in_scope = partial(days_in_scope, levels=config.levels, **which)
+    days_of, segments_of = partial(days_in_scope, levels=config.levels, **which), partial(_segments_in_scope, **which)
+    fetch = partial(by_bucket.fetch_mapped, lake, gives_few=not len(found.datasets))
     decide = partial(
         decide_segments,
         deletions=deletions_in_force(edits),
@@ -83,10 +84,8 @@ def commit_segments(run: Run, config: TripConfig, scope: Scope) -> int:
         decide,
         schema=SEGMENTS.append(pa.field(ACTION, pa.string())),
         unit=COUNTRY,
-        days=lake.fetch_where(PLACE_DAYS, scope.versions[PLACE_DAYS.name], DAYS.names, keep=in_scope, keeps_few=few),
-        segments=lake.fetch_where(
-            LOCATION_DATE_SEGMENTS, step.base, SEGMENTS.names, keep=partial(_segments_in_scope, **which), keeps_few=few
-        ),
+        days=fetch(PLACE_DAYS, scope.versions[PLACE_DAYS.name], DAYS.names, each=days_of, schema=DAYS),
+        segments=fetch(LOCATION_DATE_SEGMENTS, step.base, SEGMENTS.names, each=segments_of, schema=SEGMENTS),
     )
     done = apply_changes(step, run.stamp(changes))
     run.ledger.wrote(LOCATION_DATE_SEGMENTS, done)
@@ -105,7 +104,7 @@ def _find_places(run: Run, config: TripConfig, scope: Scope, edits: pa.Table) ->
     after, until = pc.min(seen["evidence_version"]).as_py(), scope.versions[PLACE_DAYS.name]
     places: Rows | None = _PLACE_KEYS.empty_table()
     if after is not None and after < until:
-        feed = lake.fetch_changes(PLACE_DAYS, after, until, (*DATASET_KEY, "place_key"))
+        feed = by_bucket.fetch_changes(lake, PLACE_DAYS, after, until, (*DATASET_KEY, "place_key"))
         find = partial(changed_places, seen=seen, levels=config.levels)
         places = None if feed is None else apply_kernel(lake, find, schema=_PLACE_KEYS, unit=COUNTRY, feed=feed)
     if not isinstance(places, pa.Table) or len(places) > MOST_PLACES:
@@ -129,7 +128,7 @@ def refresh_clusters(run: Run) -> None:
     schema = CLUSTERS.append(pa.field(ACTION, pa.string()))
     feed = None
     if consumed is not None:
-        feed = lake.fetch_changes(LOCATION_DATE_SEGMENTS, consumed, until, SEGMENTS.names)
+        feed = by_bucket.fetch_changes(lake, LOCATION_DATE_SEGMENTS, consumed, until, SEGMENTS.names)
     if feed is not None:
         follow = partial(follow_segments, now=run.now)
         changes = apply_kernel(lake, follow, schema=schema, unit=CLUSTER_KEY, feed=feed)
@@ -139,8 +138,8 @@ def refresh_clusters(run: Run) -> None:
             partial(change_clusters, now=run.now),
             schema=schema,
             unit=CLUSTER_KEY,
-            segments=lake.fetch(LOCATION_DATE_SEGMENTS, until, SEGMENTS.names, condition="is_cluster"),
-            clusters=lake.fetch(LOCATION_DATE_CLUSTERS, step.base, CLUSTERS.names),
+            segments=by_bucket.fetch(lake, LOCATION_DATE_SEGMENTS, until, SEGMENTS.names, condition="is_cluster"),
+            clusters=by_bucket.fetch(lake, LOCATION_DATE_CLUSTERS, step.base, CLUSTERS.names),
         )
     run.ledger.wrote(LOCATION_DATE_CLUSTERS, apply_changes(step, run.stamp(changes)))
 
@@ -151,7 +150,8 @@ def derive_trip_events(run: Run) -> None:
 
     def segments_of(feed: Rows) -> dict[str, Rows]:
         until = lake.version(LOCATION_DATE_SEGMENTS)
-        found = lake.fetch_keys(LOCATION_DATE_SEGMENTS, until, feed, on=CLUSTER_KEY, columns=CONTEXT_COLUMNS)
+        which = {"on": CLUSTER_KEY, "columns": CONTEXT_COLUMNS}
+        found = by_bucket.fetch_keys(lake, LOCATION_DATE_SEGMENTS, until, feed, **which)
         return {"segments": found}
 
     version = lake.version(LOCATION_DATE_CLUSTERS)

@@ -1,0 +1,237 @@
+"""Rows for kernels, of tables that may be larger than what this process takes on at once: read a bucket at a time.
+
+A dataset is in one bucket, so no kernel needs rows of two. Where a table is not few rows, but each bucket is, its rows
+are a ByBucket: nothing is read before somebody asks for a bucket. Commits ask: this process, bucket after bucket, or,
+where Spark has executors, a task each. Where a bucket is too large, too, rows are a frame, and Spark shares them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from catalog.sql import all_of, equals
+from schemas.contract import Contract
+from transforms.tables.arrow_tables import ArrowBatches, gather_tables
+
+if TYPE_CHECKING:
+    from jobs.runtime.lake import Lake
+
+AT_ONCE = 2
+"""Buckets that are computed at the same time: kernels and delta-rs leave Python's lock to each other."""
+PIECE = 500_000
+"""Rows of a bucket that a mapped kernel is handed together: some 200 MB."""
+PIECES = 10
+"""As many rows, times `bucket_rows`, a bucket may have whose rows are handed to a kernel piece by piece."""
+ByName = Mapping[str, "pa.Table | ByBucket"]
+
+
+@dataclass(frozen=True, eq=False)
+class ByBucket:
+    """Rows of a schema, of all buckets from 0 to `buckets`: those of one are `function(bucket, **inputs)`, where each
+    input has its own rows of that bucket.
+    """
+
+    schema: pa.Schema
+    buckets: int
+    function: Callable[..., pa.Table]
+    inputs: ByName = field(default_factory=dict)
+
+    def table(self, bucket: int) -> pa.Table:
+        """The rows of a bucket, computed now."""
+        return self._table(bucket, {})
+
+    def _table(self, bucket: int, known: dict[int, pa.Table]) -> pa.Table:
+        """The same; `known` are the rows of that bucket of what was computed for it before, by identity."""
+        if id(self) not in known:
+            inputs = {
+                name: rows._table(bucket, known) if isinstance(rows, ByBucket) else _of_bucket(rows, bucket)
+                for name, rows in self.inputs.items()
+            }
+            known[id(self)] = self.function(bucket, **inputs).select(self.schema.names).cast(self.schema)
+        return known[id(self)]
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows of each bucket in order, computed by threads, at most AT_ONCE buckets ahead."""
+        with ThreadPoolExecutor(AT_ONCE, "bucket") as threads:
+            ahead: list[Future[pa.Table]] = []
+            try:
+                numbers = iter(range(self.buckets))
+                ahead += (threads.submit(self.table, number) for number in islice(numbers, AT_ONCE))
+                while ahead:
+                    rows = ahead.pop(0).result()
+                    ahead += (threads.submit(self.table, number) for number in islice(numbers, 1))
+                    yield rows
+            finally:
+                for waiting in ahead:
+                    waiting.cancel()
+
+    def with_columns(self, values: Mapping[str, pa.Scalar]) -> ByBucket:
+        """With columns more that have one value in all rows."""
+        schema = self.schema
+        for name, value in values.items():
+            schema = schema.append(pa.field(name, value.type))
+        return ByBucket(schema, self.buckets, partial(_with_values, values), {"rows": self})
+
+    def select(self, names: Sequence[str]) -> ByBucket:
+        """With these columns alone, in this order."""
+        return ByBucket(
+            pa.schema([self.schema.field(name) for name in names]), self.buckets, _as_they_are, {"rows": self}
+        )
+
+    def frame(self, lake: Lake) -> DataFrame:
+        """The same rows as a frame of Spark, whose tasks compute a bucket each."""
+        numbers = lake.spark.range(0, self.buckets, 1, self.buckets)
+        return numbers.mapInArrow(partial(_compute, self), from_arrow_schema(self.schema, prefer_timestamp_ntz=True))
+
+
+Rows: TypeAlias = "pa.Table | ByBucket | DataFrame"
+"""Rows for kernels and commits: of this process, to be read a bucket at a time, or of Spark."""
+
+
+def _of_bucket(rows: pa.Table, bucket: int) -> pa.Table:
+    return rows.filter(pc.equal(rows["bucket"], bucket))
+
+
+def _with_values(values: Mapping[str, pa.Scalar], bucket: int, *, rows: pa.Table) -> pa.Table:
+    for name, value in values.items():
+        rows = rows.append_column(pa.field(name, value.type), pa.repeat(value, len(rows)))
+    return rows
+
+
+def _as_they_are(bucket: int, *, rows: pa.Table) -> pa.Table:
+    return rows
+
+
+def _compute(rows: ByBucket, batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
+    """What a task does with the numbers of buckets that it is given."""
+    for batch in batches:
+        for number in batch.column(0).to_pylist():
+            yield from rows.table(number).to_batches()
+
+
+def kernel_of(kernel: Callable[..., pa.Table], schema: pa.Schema, inputs: ByName, *, buckets: int) -> ByBucket:
+    """What a kernel gives of each bucket."""
+    return ByBucket(schema, buckets, partial(_call, kernel), inputs)
+
+
+def _call(kernel: Callable[..., pa.Table], bucket: int, **inputs: pa.Table) -> pa.Table:
+    return kernel(**inputs)
+
+
+def fetch(lake: Lake, contract: Contract, version: int, columns: Sequence[str], *, condition: str = "TRUE") -> Rows:
+    """Columns of the rows of a table that satisfy a condition, as Lake.fetch has it."""
+    if lake.is_few(contract, lake.rows(contract), columns) or not _has_small_buckets(lake, contract):
+        return lake.fetch(contract, version, columns, condition=condition)
+    read = partial(_load, lake, contract, version, columns, condition)
+    return ByBucket(lake.schema_of(contract, columns), lake.settings.buckets, read)
+
+
+def _load(
+    lake: Lake, contract: Contract, version: int, columns: Sequence[str], condition: str, bucket: int
+) -> pa.Table:
+    return lake.load(contract, version, columns, condition=all_of([equals("bucket", bucket), condition]))
+
+
+def fetch_mapped(
+    lake: Lake,
+    contract: Contract,
+    version: int,
+    columns: Sequence[str],
+    *,
+    each: Callable[[pa.Table], pa.Table],
+    schema: pa.Schema,
+    gives_few: bool = False,
+) -> Rows:
+    """What the kernel `each` makes of columns of a table, of as many rows of a bucket as it is given at once.
+
+    `gives_few`: it makes so few rows that this process looks through more rows for them than it takes on.
+    """
+    if lake.is_few(contract, lake.rows(contract), columns) or (gives_few and lake.is_soon_scanned(contract)):
+        return _map_pieces(lake.scan(contract, version, columns), each, schema)
+    if _has_small_buckets(lake, contract, in_pieces=True):
+        read = partial(_map_bucket, lake, contract, version, columns, each, schema)
+        return ByBucket(schema, lake.settings.buckets, read)
+
+    def map_task(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
+        for rows in gather_tables(batches, PIECE):
+            yield from each(rows).select(schema.names).cast(schema).to_batches()
+
+    read_all = lake.read(contract, version).select(*columns)
+    return read_all.mapInArrow(map_task, from_arrow_schema(schema, prefer_timestamp_ntz=True))
+
+
+def _map_pieces(batches: ArrowBatches, each: Callable[[pa.Table], pa.Table], schema: pa.Schema) -> pa.Table:
+    mapped = [each(rows).select(schema.names).cast(schema) for rows in gather_tables(batches, PIECE)]
+    return pa.concat_tables([*mapped, schema.empty_table()])
+
+
+def _map_bucket(
+    lake: Lake,
+    contract: Contract,
+    version: int,
+    columns: Sequence[str],
+    each: Callable[[pa.Table], pa.Table],
+    schema: pa.Schema,
+    bucket: int,
+) -> pa.Table:
+    return _map_pieces(lake.scan(contract, version, columns, condition=equals("bucket", bucket)), each, schema)
+
+
+def fetch_keys(
+    lake: Lake, contract: Contract, version: int, keys: Rows, *, on: Sequence[str], columns: Sequence[str]
+) -> Rows:
+    """Columns of the rows whose columns `on`, a bucket first, are among `keys`, as Lake.fetch_keys has it."""
+    if isinstance(keys, DataFrame) or not _has_small_buckets(lake, contract):
+        keys = lake.frame(keys) if isinstance(keys, ByBucket) else keys
+        return lake.fetch_keys(contract, version, keys, on=on, columns=columns)
+    if isinstance(keys, pa.Table):
+        found = lake.load_few_keys(contract, version, keys, on=on, columns=columns)
+        if found is not None:
+            return found
+    read = partial(_load_keys, lake, contract, version, on, columns)
+    return ByBucket(lake.schema_of(contract, columns), lake.settings.buckets, read, {"keys": keys})
+
+
+def _load_keys(
+    lake: Lake,
+    contract: Contract,
+    version: int,
+    on: Sequence[str],
+    columns: Sequence[str],
+    bucket: int,
+    *,
+    keys: pa.Table,
+) -> pa.Table:
+    return lake.load_keys(contract, version, keys, on=on, columns=columns)
+
+
+def fetch_changes(lake: Lake, contract: Contract, after: int, until: int, columns: Sequence[str]) -> Rows | None:
+    """The change feed with `columns`, as Lake.fetch_changes has it; None if gone."""
+    written = lake.rows_written(contract, after, until)
+    if lake.is_few(contract, written, columns) or not _has_small_buckets(lake, contract):
+        return lake.fetch_changes(contract, after, until, columns)
+    if lake.settled_version(contract, after) is None:
+        return None
+    read: Any = partial(_load_changes, lake, contract, after, until, columns)
+    return ByBucket(lake.feed_schema(contract, columns), lake.settings.buckets, read)
+
+
+def _load_changes(
+    lake: Lake, contract: Contract, after: int, until: int, columns: Sequence[str], bucket: int
+) -> pa.Table:
+    return lake.load_feed(contract, after, until, columns, condition=equals("bucket", bucket))
+
+
+def _has_small_buckets(lake: Lake, contract: Contract, *, in_pieces: bool = False) -> bool:
+    """Whether this process, or a task, takes on any bucket of a table: at once, or piece by piece."""
+    return lake.rows_of_largest_bucket(contract) < lake.bucket_rows * (PIECES if in_pieces else 1)
