@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs.runtime.session import open_session
-from tests.jobs.albums import Album
+from tests.jobs.albums import BY_SPARK, Album
 from tests.jobs.library import make_library
 
 JVM = (
@@ -67,7 +67,7 @@ def _skip(items: list[pytest.Item], reason: str, which: Callable[[pytest.Item], 
 def _starts_spark(item: pytest.Item) -> bool:
     """Whether a test asks for a session, runs by Spark, or is marked so, as a process that it starts does."""
     way = item.callspec.params.get("way") if hasattr(item, "callspec") else None
-    return "spark" in getattr(item, "fixturenames", ()) or "spark" in item.keywords or way == {"driver_rows": 0}
+    return "spark" in getattr(item, "fixturenames", ()) or "spark" in item.keywords or way == BY_SPARK
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 AT_ONCE = 2
 """Buckets that are computed at the same time: kernels and delta-rs leave Python's lock to each other."""
+FEW = 100_000
+"""Rows up to which all at once are sooner read, and computed with, than bucket by bucket."""
+FEW_OF = 10
+"""Of as many keys, times this, as are few, all at once are sooner looked for: they are likely of few buckets."""
 PIECE = 500_000
 """Rows of a bucket that a mapped kernel is handed together: some 200 MB."""
 PIECES = 10
@@ -38,11 +42,12 @@ ByName = Mapping[str, "pa.Table | ByBucket"]
 @dataclass(frozen=True, eq=False)
 class ByBucket:
     """Rows of a schema, of all buckets from 0 to `buckets`: those of one are `function(bucket, **inputs)`, where each
-    input has its own rows of that bucket.
+    input has its own rows of that bucket. About `read` rows are read for all of them.
     """
 
     schema: pa.Schema
     buckets: int
+    read: int
     function: Callable[..., pa.Table]
     inputs: ByName = field(default_factory=dict)
 
@@ -75,18 +80,26 @@ class ByBucket:
                 for waiting in ahead:
                     waiting.cancel()
 
+    def few(self, most: int) -> pa.Table | None:
+        """All rows, computed by this process; None where they turn out to be more than `most`."""
+        found = [self.schema.empty_table()]
+        for rows in self.tables():
+            found.append(rows)
+            if sum(map(len, found)) > most:
+                return None
+        return pa.concat_tables(found)
+
     def with_columns(self, values: Mapping[str, pa.Scalar]) -> ByBucket:
         """With columns more that have one value in all rows."""
         schema = self.schema
         for name, value in values.items():
             schema = schema.append(pa.field(name, value.type))
-        return ByBucket(schema, self.buckets, partial(_with_values, values), {"rows": self})
+        return ByBucket(schema, self.buckets, self.read, partial(_with_values, values), {"rows": self})
 
     def select(self, names: Sequence[str]) -> ByBucket:
         """With these columns alone, in this order."""
-        return ByBucket(
-            pa.schema([self.schema.field(name) for name in names]), self.buckets, _as_they_are, {"rows": self}
-        )
+        schema = pa.schema([self.schema.field(name) for name in names])
+        return ByBucket(schema, self.buckets, self.read, _as_they_are, {"rows": self})
 
     def frame(self, lake: Lake) -> DataFrame:
         """The same rows as a frame of Spark, whose tasks compute a bucket each."""
@@ -121,7 +134,8 @@ def _compute(rows: ByBucket, batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
 
 def kernel_of(kernel: Callable[..., pa.Table], schema: pa.Schema, inputs: ByName, *, buckets: int) -> ByBucket:
     """What a kernel gives of each bucket."""
-    return ByBucket(schema, buckets, partial(_call, kernel), inputs)
+    read = sum(rows.read if isinstance(rows, ByBucket) else len(rows) for rows in inputs.values())
+    return ByBucket(schema, buckets, read, partial(_call, kernel), inputs)
 
 
 def _call(kernel: Callable[..., pa.Table], bucket: int, **inputs: pa.Table) -> pa.Table:
@@ -130,10 +144,11 @@ def _call(kernel: Callable[..., pa.Table], bucket: int, **inputs: pa.Table) -> p
 
 def fetch(lake: Lake, contract: Contract, version: int, columns: Sequence[str], *, condition: str = "TRUE") -> Rows:
     """Columns of the rows of a table that satisfy a condition, as Lake.fetch has it."""
-    if lake.is_few(contract, lake.rows(contract), columns) or not _has_small_buckets(lake, contract):
+    rows = lake.rows(contract)
+    if _is_few(lake, rows) or not _has_small_buckets(lake, contract):
         return lake.fetch(contract, version, columns, condition=condition)
-    read = partial(_load, lake, contract, version, columns, condition)
-    return ByBucket(lake.schema_of(contract, columns), lake.settings.buckets, read)
+    load = partial(_load, lake, contract, version, columns, condition)
+    return ByBucket(lake.schema_of(contract, columns), lake.settings.buckets, rows, load)
 
 
 def _load(
@@ -156,11 +171,12 @@ def fetch_mapped(
 
     `gives_few`: it makes so few rows that this process looks through more rows for them than it takes on.
     """
-    if lake.is_few(contract, lake.rows(contract), columns) or (gives_few and lake.is_soon_scanned(contract)):
+    rows = lake.rows(contract)
+    if _is_few(lake, rows) or (gives_few and lake.is_soon_scanned(contract)):
         return _map_pieces(lake.scan(contract, version, columns), each, schema)
     if _has_small_buckets(lake, contract, in_pieces=True):
-        read = partial(_map_bucket, lake, contract, version, columns, each, schema)
-        return ByBucket(schema, lake.settings.buckets, read)
+        map_bucket = partial(_map_bucket, lake, contract, version, columns, each, schema)
+        return ByBucket(schema, lake.settings.buckets, rows, map_bucket)
 
     def map_task(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
         for rows in gather_tables(batches, PIECE):
@@ -194,12 +210,13 @@ def fetch_keys(
     if isinstance(keys, DataFrame) or not _has_small_buckets(lake, contract):
         keys = lake.frame(keys) if isinstance(keys, ByBucket) else keys
         return lake.fetch_keys(contract, version, keys, on=on, columns=columns)
-    if isinstance(keys, pa.Table):
+    if isinstance(keys, pa.Table) and (_is_few(lake, lake.rows(contract)) or len(keys) * FEW_OF < FEW):
         found = lake.load_few_keys(contract, version, keys, on=on, columns=columns)
         if found is not None:
             return found
-    read = partial(_load_keys, lake, contract, version, on, columns)
-    return ByBucket(lake.schema_of(contract, columns), lake.settings.buckets, read, {"keys": keys})
+    load = partial(_load_keys, lake, contract, version, on, columns)
+    schema = lake.schema_of(contract, columns)
+    return ByBucket(schema, lake.settings.buckets, lake.rows(contract), load, {"keys": keys})
 
 
 def _load_keys(
@@ -218,18 +235,22 @@ def _load_keys(
 def fetch_changes(lake: Lake, contract: Contract, after: int, until: int, columns: Sequence[str]) -> Rows | None:
     """The change feed with `columns`, as Lake.fetch_changes has it; None if gone."""
     written = lake.rows_written(contract, after, until)
-    if lake.is_few(contract, written, columns) or not _has_small_buckets(lake, contract):
+    if _is_few(lake, written) or not _has_small_buckets(lake, contract):
         return lake.fetch_changes(contract, after, until, columns)
     if lake.settled_version(contract, after) is None:
         return None
-    read: Any = partial(_load_changes, lake, contract, after, until, columns)
-    return ByBucket(lake.feed_schema(contract, columns), lake.settings.buckets, read)
+    load = partial(_load_changes, lake, contract, after, until, columns)
+    return ByBucket(lake.feed_schema(contract, columns), lake.settings.buckets, written, load)
 
 
 def _load_changes(
     lake: Lake, contract: Contract, after: int, until: int, columns: Sequence[str], bucket: int
 ) -> pa.Table:
     return lake.load_feed(contract, after, until, columns, condition=equals("bucket", bucket))
+
+
+def _is_few(lake: Lake, rows: int) -> bool:
+    return rows < min(FEW, lake.driver_rows)
 
 
 def _has_small_buckets(lake: Lake, contract: Contract, *, in_pieces: bool = False) -> bool:

@@ -37,7 +37,7 @@ from delta.exceptions import DeltaConcurrentModificationException
 from delta.tables import DeltaTable
 from deltalake import CommitProperties, Transaction, WriterProperties, write_deltalake
 from deltalake import DeltaTable as DeltaLog
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import CommitFailedError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -261,7 +261,7 @@ def add_rows(step: Step, rows: Rows) -> Committed:
     rows = _conform(step, rows)
     if isinstance(rows, pa.Table):
         return apply_changes(step, keyed.with_action(rows, "insert"))
-    if isinstance(rows, ByBucket) and not step.lake.has_executors:
+    if isinstance(rows, ByBucket) and step.lake.computes(rows):
         tables = (table for table in rows.tables() if len(table))
         first = next(tables, rows.schema.empty_table())
         return _commit(step, chain([first], tables), None) if len(first) else add_rows(step, first)
@@ -293,14 +293,9 @@ def _few_of(step: Step, changes: Rows) -> pa.Table | None:
     """The changes, where this process has them, or computes them bucket by bucket, and takes them on at once."""
     if isinstance(changes, pa.Table):
         return changes
-    if isinstance(changes, DataFrame) or step.lake.has_executors:
+    if isinstance(changes, DataFrame) or not step.lake.computes(changes):
         return None
-    found: list[pa.Table] = []
-    for rows in changes.tables():
-        found.append(rows)
-        if not step.lake.is_few(step.contract, sum(map(len, found)), step.contract.names):
-            return None
-    return pa.concat_tables(found)
+    return changes.few(step.lake.driver_rows)
 
 
 def _conform(step: Step, rows: AnyRows, *more: str) -> AnyRows:
@@ -418,8 +413,10 @@ def _append_stream(step: Step, tables: Iterator[pa.Table], properties: CommitPro
         how = {"mode": "append", "writer_properties": WRITER, "commit_properties": properties}
         try:
             threads.submit(write_deltalake, table, stream, **how).result()  # type: ignore[arg-type]
-        except DeltaError as error:
-            raise (failures or [error])[0] from None
+        except Exception:  # what delta-rs makes of a failure of rows to come has no narrower type
+            if failures:
+                raise failures[0] from None
+            raise
         finally:
             is_over.set()
     return rows

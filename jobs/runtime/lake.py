@@ -113,10 +113,11 @@ class Lake:
         """The Spark session, started now if it was not yet."""
         return self.start_spark()
 
-    @cached_property
-    def has_executors(self) -> bool:
-        """Whether Spark's tasks run in other processes, mostly of other machines."""
-        return has_executors(self.start_spark)
+    def computes(self, rows: ByBucket) -> bool:
+        """Whether this process computes rows by bucket sooner than tasks of Spark: unless those are of other machines,
+        and it is much work.
+        """
+        return rows.read < SCANNED * self.driver_rows or not has_executors(self.start_spark)
 
     def uri(self, contract: Contract) -> str:
         """Where a table is."""

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from jobs.clusters.events import follow_clusters
 from jobs.clusters.scope import ClusteringConfig, Scope, load_edits
 from jobs.runtime import by_bucket
-from jobs.runtime.by_bucket import Rows
+from jobs.runtime.by_bucket import ByBucket, Rows
 from jobs.runtime.commits import Step, apply_changes
 from jobs.runtime.kernels import apply_kernel
 from jobs.runtime.runs import Run
@@ -107,6 +107,7 @@ def _find_places(run: Run, config: TripConfig, scope: Scope, edits: pa.Table) ->
         feed = by_bucket.fetch_changes(lake, PLACE_DAYS, after, until, (*DATASET_KEY, "place_key"))
         find = partial(changed_places, seen=seen, levels=config.levels)
         places = None if feed is None else apply_kernel(lake, find, schema=_PLACE_KEYS, unit=COUNTRY, feed=feed)
+        places = places.few(MOST_PLACES) if isinstance(places, ByBucket) else places
     if not isinstance(places, pa.Table) or len(places) > MOST_PLACES:
         run.ledger.count("datasets.changed", len(scope.datasets))
         return Places(_PLACE_KEYS.empty_table(), scope.datasets.select(DATASET_KEY))

@@ -31,17 +31,23 @@ Row = dict[str, Any]
 
 
 HERE: Row = {}
-BY_SPARK: Row = {"driver_rows": 0}
+BY_BUCKET: Row = {"bucket_rows": 1_000_000}
+"""As much as by default; where this is the way, tests set `by_bucket.FEW` to 1."""
+BY_SPARK: Row = {"driver_rows": 0, "bucket_rows": 0}
 _SLOW = pytest.param(BY_SPARK, marks=pytest.mark.slow)
 WAYS = pytest.mark.parametrize("way", [HERE, BY_SPARK], ids=["here", "by Spark"], scope="module")
 WAYS_SLOW = pytest.mark.parametrize("way", [HERE, _SLOW], ids=["here", "by Spark"], scope="module")
-"""How a job is run: as small lakes run, in this process; or with its threshold at zero, so that Spark does the work.
-Of WAYS_SLOW the latter runs with --slow."""
+TRIP_WAYS, TRIP_WAYS_SLOW = (
+    pytest.mark.parametrize("way", [HERE, BY_BUCKET, spark], ids=["here", "by bucket", "by Spark"], scope="module")
+    for spark in (BY_SPARK, _SLOW)
+)
+"""How a job is run: as small lakes run, in this process; trips also bucket by bucket, as large ones; or with its
+thresholds at zero, so that Spark does the work. Of WAYS_SLOW and TRIP_WAYS_SLOW the latter runs with --slow."""
 
 
 @dataclass
 class Album:
-    """A lake under a temporary directory. `way` are settings of every job: HERE or BY_SPARK."""
+    """A lake under a temporary directory. `way` are settings of every job: HERE, BY_BUCKET or BY_SPARK."""
 
     root: Path
     way: Row = field(default_factory=dict)

@@ -23,7 +23,7 @@ from schemas.errors import LakeError, UsageError
 from schemas.files import FILES
 from schemas.lake import CONTRACT_VERSION, TABLES
 from schemas.place_days import PLACE_DAYS
-from tests.jobs.albums import Album, Row, photo
+from tests.jobs.albums import BY_SPARK, Album, Row, photo
 
 HANGZHOU = "China/Zhejiang/Hangzhou"
 COMPUTED = [name for name, contract in TABLES.items() if contract.writer == "jobs"]
@@ -64,9 +64,7 @@ def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr("jobs.maintain.TABLES", {name: TABLES[name] for name in names})
 
 
-@pytest.mark.parametrize(
-    "way", [{}, pytest.param({"driver_rows": 0}, marks=pytest.mark.slow)], ids=["here", "by Spark"]
-)
+@pytest.mark.parametrize("way", [{}, pytest.param(BY_SPARK, marks=pytest.mark.slow)], ids=["here", "by Spark"])
 def test_files_are_joined_and_freed_no_row_changes_and_jobs_go_on_from_their_watermarks(
     album: Album, way: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

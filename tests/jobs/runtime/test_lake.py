@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from catalog.create import ensure_lake
+from jobs.runtime import by_bucket
 from jobs.runtime import lake as lakes
+from jobs.runtime.by_bucket import ByBucket
 from jobs.runtime.commits import Step, apply_changes
 from jobs.runtime.lake import Lake, Rows
 from schemas.settings import LakeSettings
@@ -76,7 +80,8 @@ def here_and_by_spark(lake: Lake, fetch: Callable[[Lake], Rows]) -> set[tuple[ob
     """What is fetched here, and, where this process takes on no rows, by Spark: the same."""
     here, by_spark = fetch(lake), fetch(replace(lake, driver_rows=0))
     assert isinstance(here, pa.Table)
-    assert isinstance(by_spark, DataFrame)
+    assert isinstance(by_spark, DataFrame) or not len(here)
+    by_spark = lake.frame(by_spark)
     found = {tuple(row.values()) for row in here.to_pylist()}
     assert len(found) == len(here)
     assert found == as_set(by_spark)
@@ -120,6 +125,38 @@ def test_change_feeds(lake: Lake) -> None:
         assert here_and_by_spark(lake, lambda lake, span=span: feed(lake, span))
     kinds = set(feed(lake, (0, last))["_change_type"].to_pylist())
     assert kinds == {"insert", "delete", "update_preimage", "update_postimage"}
+
+
+def test_by_bucket_the_same_rows_are_read_here_and_by_tasks(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = lake.version(PAIRS)
+    keys = lake.load(PAIRS, last, KEY).slice(0, 6)
+    fetches: list[Callable[..., Any]] = [
+        partial(by_bucket.fetch, contract=PAIRS, version=last, columns=PAIRS.names),
+        partial(by_bucket.fetch, contract=PAIRS, version=1, columns=KEY, condition="dataset_name = 'ada'"),
+        partial(by_bucket.fetch_keys, contract=PAIRS, version=last, keys=keys, on=KEY, columns=PAIRS.names),
+        partial(by_bucket.fetch_changes, contract=PAIRS, after=0, until=last, columns=PAIRS.names),
+        partial(by_bucket.fetch_mapped, contract=PAIRS, version=last, columns=KEY, each=_swapped, schema=keys.schema),
+    ]
+    wholes = [fetch(lake) for fetch in fetches]
+    monkeypatch.setattr(by_bucket, "FEW", 1)
+    for fetch, whole in zip(fetches, wholes, strict=True):
+        rows = fetch(lake)
+        assert isinstance(rows, ByBucket)
+        assert rows.schema == whole.schema
+        assert sorted(map(str, rows_of(rows))) == sorted(map(str, rows_of(whole))) != []
+    feed = fetches[3](lake)
+    assert as_set(feed.frame(lake).drop("_commit_timestamp")) == {tuple(row[:-1]) for row in rows_of(wholes[3])}
+    assert fetches[0](replace(lake, driver_rows=0, bucket_rows=5)).columns == PAIRS.names  # ada has as many
+
+
+def rows_of(rows: pa.Table | ByBucket) -> list[list[object]]:
+    table = pa.concat_tables(rows.tables()) if isinstance(rows, ByBucket) else rows
+    return [list(row.values()) for row in table.to_pylist()]
+
+
+def _swapped(rows: pa.Table) -> pa.Table:
+    """Another order of columns than asked for."""
+    return rows.select(list(reversed(rows.column_names)))
 
 
 def test_spark_is_not_started_for_few_rows(lake: Lake) -> None:
