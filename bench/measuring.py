@@ -126,7 +126,7 @@ def print_growth(what: str, seconds: dict[int, float]) -> None:
 def sampled_workers() -> Iterator[list[int]]:
     """Inside, a thread adds the memory of Spark's Python workers to the list, over and over; at the end once more."""
     samples: list[int] = []
-    with _sampling(lambda: samples.append(workers_bytes()), SAMPLE_SECONDS):
+    with sampling(lambda: samples.append(workers_bytes()), SAMPLE_SECONDS):
         yield samples
 
 
@@ -150,12 +150,12 @@ def sampled_cpu(every: float = SAMPLE_SECONDS) -> Iterator[dict[Path, ProcessCos
                 ticks = int(fields[11]) + int(fields[12])
                 costs[process] = ProcessCost(name.partition("(")[2], ticks / os.sysconf("SC_CLK_TCK"))
 
-    with _sampling(sample, every):
+    with sampling(sample, every):
         yield costs
 
 
 @contextmanager
-def _sampling(sample: Callable[[], None], every: float) -> Iterator[None]:
+def sampling(sample: Callable[[], None], every: float) -> Iterator[None]:
     """Inside, a thread samples over and over; at the end it is done once more."""
     stop = threading.Event()
 

@@ -43,9 +43,10 @@ def index_files(run: Run, config: IndexFiles) -> list[str]:
             listed = partial(_note_listing, run, unmatched)
             take_in_pictures(run, config, list_photos(uri, listed), uri, family=family, stage=20)
             continue
-        with planned_for(run.lake.spark, rows=guess_rows(run.lake.spark, uri, format=kind)):
+        rows = guess_rows(run.lake.spark, uri, format=kind)
+        with planned_for(run.lake.spark, rows=rows):
             raw = read_rows(run, config, uri, kind)
-            take_in(run, config, raw, uri, stage=20 + 60 * number // len(config.source))
+            take_in(run, config, raw, uri, rows=rows, stage=20 + 60 * number // len(config.source))
     if config.again and family:
         catch_up(run, config, family)
     if config.rows == "files":

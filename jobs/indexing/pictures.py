@@ -57,9 +57,8 @@ def take_in_pictures(
     spark = run.lake.spark
     with planned_for(spark, rows=pictures.num_rows, few=FEW_PICTURES):
         if family is None:
-            take_in(
-                run, config, map_rows(read_photos(spark, pictures, config.reading, root=uri), config), uri, stage=stage
-            )
+            raw = map_rows(read_photos(spark, pictures, config.reading, root=uri), config)
+            take_in(run, config, raw, uri, rows=pictures.num_rows, stage=stage)
             return
         dataset = str(config.only_dataset)
         looks = recipe(spark, family, threads=config.faces_threads, device=config.faces_device)
@@ -68,7 +67,7 @@ def take_in_pictures(
             run.progress.stage(f"{uri}: {done:,} of {pictures.num_rows:,} files", stage)
             known = with_known(run, portion, project=config.project, dataset=dataset, model=looks.model)
             raw = run.cache(read_photos(spark, known, replace(config.reading, faces=looks), root=uri))
-            take_in(run, config, map_rows(raw.drop(*FACES), config), uri, stage=stage)
+            take_in(run, config, map_rows(raw.drop(*FACES), config), uri, rows=portion.num_rows, stage=stage)
             store_faces(run, fetch_looks(raw), listed=known, project=config.project, dataset=dataset, model=looks.model)
             done += portion.num_rows
 

@@ -12,6 +12,7 @@ from jobs.indexing.options import IndexFiles
 from jobs.people.erasures import read_erased
 from jobs.people.waiting import WAITING, count_waiting
 from jobs.runtime.runs import Run
+from jobs.runtime.session import FEW_ROWS
 from jobs.sources.intake import Settle, count_verdicts, put
 from jobs.sources.sources import Format, read_source
 from schemas.contract import Contract
@@ -26,6 +27,7 @@ from transforms.pictures.files import BROKEN_PIXELS
 from transforms.pictures.perceptual_hashes import settle_features
 from transforms.sources.imm import figures_from_imm, from_imm
 from transforms.sources.rows import accepted, judge_figures, judge_files, refused
+from transforms.sources.validation import refuse_few_duplicates
 from transforms.tables.frames import from_frame
 from transforms.tables.source_columns import map_columns, untold_columns
 
@@ -41,14 +43,13 @@ def read_rows(run: Run, config: IndexFiles, uri: str, kind: Format) -> DataFrame
     return map_rows(raw, config)
 
 
-def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, stage: int) -> DataFrame:
-    """Judges the rows of the source at `uri`, and stores what they say; `stage` is how far the run is then, percent.
-
-    Returns the accepted ones.
+def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, rows: int, stage: int) -> DataFrame:
+    """Judges the rows of the source at `uri`, about `rows`, and stores what they say; `stage` is how far the run is
+    then, percent. Returns the accepted ones.
     """
     are_read_here = "content_identifier" in raw.columns  # photos and videos that we opened
     untold = untold_columns(raw)
-    judged = run.cache(_judge(run, config, raw, uri))
+    judged = _judge(run, config, raw, uri, rows=rows)
     run.progress.stage(f"storing {uri}", stage)
     verdicts = count_verdicts(run, judged, sources=(uri,), suffixes=are_read_here)
     if run.lake.is_few(FILE_FEATURES, verdicts.accepted + verdicts.refused, FILE_FEATURES.names):
@@ -68,11 +69,15 @@ def take_in(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, stage: in
     return good
 
 
-def _judge(run: Run, config: IndexFiles, raw: DataFrame, uri: str) -> DataFrame:
+def _judge(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, rows: int) -> DataFrame:
+    """The rows judged, and kept."""
     judge: Callable[..., DataFrame] = partial(judge_files, time_is=config.time_is, media_type=config.media_type)
     if config.rows == "figures":
         judge = partial(judge_figures, refuse=partial(refuse_erased, erased=read_erased(run, project=config.project)))
-    return judge(raw, source=absolute_uri(uri), project=config.project, dataset=config.only_dataset)
+    judge = partial(judge, source=absolute_uri(uri), project=config.project, dataset=config.only_dataset)
+    if rows <= FEW_ROWS:
+        return run.cache(judge(raw))
+    return judge(raw, refuse_duplicates=partial(refuse_few_duplicates, keep=run.cache))
 
 
 def _store_files(run: Run, good: DataFrame, *, count: int, untold: frozenset[str], settle: Settle | None) -> None:

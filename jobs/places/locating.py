@@ -10,7 +10,7 @@ from jobs.places.area_indexes import INDEX_VERSION, locator_over, newest_builds,
 from jobs.runtime.commits import Committed, Mark, Step, replace_rows, retry_conflicts
 from jobs.runtime.lake import FEED, Lake, Rows
 from jobs.runtime.runs import Run
-from jobs.runtime.session import planned_for
+from jobs.runtime.session import FEW_ROWS, planned_for
 from schemas.area_index import AREA_INDEX
 from schemas.areas import AREAS
 from schemas.file_edits import FILE_EDITS
@@ -58,7 +58,10 @@ def refresh_file_places(run: Run) -> None:
     locator = locator_of(run)
     changes = _changes(lake, consumed, until)
     if changes is None:
-        files, current = lake.fetch(FILES, until, FILES.names), step.current()
+        # Spark locates: what it reads itself need not come by this process
+        few = lake.rows(FILES) <= FEW_ROWS
+        files = lake.fetch(FILES, until, FILES.names) if few else lake.read(FILES, until).select(*FILES.names)
+        current = step.current()
     elif isinstance(changes, pa.Table) and not isinstance(touched, DataFrame):
         files = keyed.latest_rows(changes, key=FILES.key).select(FILES.names)
         before = keyed.rows_before(changes).select(list(FILES.key))

@@ -153,6 +153,8 @@ class Driver:
     folder: Path
     cluster: Cluster
     server: Server
+    lake: str = LAKE
+    settings: tuple[str, ...] = ("--set", "driver_rows=0")
 
     def pack(self) -> None:
         """Makes the archive of packages that workers get."""
@@ -179,7 +181,7 @@ class Driver:
         command = [spark_program("spark-submit"), "--master", self.cluster.url, *options, "--jars", jars]
         command += ["--properties-file", str(ROOT / "conf/spark-defaults.conf")]
         command += ["--py-files", str(self.folder / "lakealbum.zip"), str(ROOT / "jobs" / job.file)]
-        command += [*job.options, "--lake", LAKE, "--set", "driver_rows=0"]
+        command += [*job.options, "--lake", self.lake, *self.settings]
         with self._log(name).open("wb") as log:
             return subprocess.Popen(command, env=known, cwd=ROOT, stdout=log, stderr=log)
 

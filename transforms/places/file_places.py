@@ -18,7 +18,7 @@ from schemas.contract import LEVELS
 from schemas.file_places import FILE_PLACES
 from transforms.places.corrections import CORRECTED
 from transforms.places.geocoding import Locator, is_place, locate_points
-from transforms.tables.times import is_zone
+from transforms.tables.times import is_zone, shift_minutes
 
 CODES = tuple(f"{level}_code" for level in LEVELS)
 
@@ -223,11 +223,6 @@ def offset_at(instant: Column, zone: Column) -> Column:
     """
     micros = F.unix_micros(F.from_utc_timestamp(instant, zone)) - F.unix_micros(instant)
     return F.round(micros / 60_000_000).cast("int")
-
-
-def shift_minutes(instant: Column, minutes: Column) -> Column:
-    """What a clock so many minutes east of UTC showed at the instant."""
-    return F.timestamp_micros(F.unix_micros(instant) + minutes.cast("long") * 60_000_000)
 
 
 def cover_rank() -> Column:

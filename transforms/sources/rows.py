@@ -1,8 +1,8 @@
 """Judging the rows of a source: each becomes one row with the lake's types, accepted, or refused with a reason.
 
 `judge_files` and `judge_figures` never throw on a bad value and never drop a row, so that input = accepted +
-refused always holds. They cost one shuffle of the source by (dataset, uri), and memory that doesn't grow with it: a
-uri that repeats a million times is sorted on disk and streamed. The reason codes are in `schemas.reasons`.
+refused always holds. They cost a shuffle of keys, or of all rows, by (dataset, uri), and memory that doesn't grow with
+the source: a uri that repeats a million times is sorted on disk and streamed. `schemas.reasons` has the reason codes.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ BINARY_FEATURES = {
 """Features that are bytes, taken from binary columns alone, and how many each has."""
 
 Refuse = Callable[[DataFrame], DataFrame]
+RefuseDuplicates = Callable[..., DataFrame]
 
 IMAGE_SUFFIXES = (
     "jpg|jpeg|jpe|heic|heif|hif|avif|png|tif|tiff|webp|gif|bmp|jxl|dng|arw|cr2|cr3|nef|nrw|orf|raf|rw2|srf|sr2|srw|pef"
@@ -79,6 +80,7 @@ def judge_files(
     dataset: str | None = None,
     time_is: str | None = None,
     media_type: str | None = None,
+    refuse_duplicates: RefuseDuplicates = refuse_duplicates,
 ) -> DataFrame:
     """One row per row of `raw`: what it says of a file in the lake's types, or why it is refused.
 
@@ -86,7 +88,8 @@ def judge_files(
     `reason` and `message` (null where the row is accepted), `row` (the row as it came, JSON) and `ordinal` (its number
     among equal rows). Rows go to their own `dataset_name`, else to `dataset`. `time_is` says what times mean
     (see `transforms.tables.times.settled_time`); null leaves it to the row, then to how the time is written.
-    `media_type`, image or video, is that of rows that do not tell it.
+    `media_type`, image or video, is that of rows that do not tell it. `refuse_duplicates` is one of the functions of
+    that kind in `transforms.sources.validation`.
 
     Of rows with the same dataset and uri, the one with the latest `update_time` (if the source has one) is accepted,
     then the one whose JSON, then whose embedding, is the greatest; the others are `duplicate_uri`.
@@ -111,7 +114,13 @@ def judge_files(
 
 
 def judge_figures(
-    raw: DataFrame, *, source: str, project: str, dataset: str | None = None, refuse: Refuse | None = None
+    raw: DataFrame,
+    *,
+    source: str,
+    project: str,
+    dataset: str | None = None,
+    refuse: Refuse | None = None,
+    refuse_duplicates: RefuseDuplicates = refuse_duplicates,
 ) -> DataFrame:
     """One row per row of `raw`: what it says of a face in the types of table `figures`, or why it is refused.
 

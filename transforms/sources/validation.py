@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pyspark.sql import Column, DataFrame, Window
@@ -18,6 +19,8 @@ from transforms.tables.times import shift_minutes, written_time
 
 LONGEST_TEXT = 65_536
 LONGEST_SHOWN = 120
+MOST_DOUBTFUL = 100_000
+"""Keys that repeat, up to which they are sent to every worker."""
 GIVEN = "given_"
 """Prefix of the source's columns while they are judged."""
 
@@ -187,3 +190,27 @@ def refuse_duplicates(judged: DataFrame, *, key: str, reason: str) -> DataFrame:
         .withColumn("reason", F.when(repeated, F.lit(reason)).otherwise(F.col("reason")))
         .drop("number", "rank", "seen_time")
     )
+
+
+def refuse_few_duplicates(
+    judged: DataFrame, *, key: str, reason: str, keep: Callable[[DataFrame], DataFrame]
+) -> DataFrame:
+    """The same as refuse_duplicates, of many rows of which few are refused, or repeat a key: these alone are sorted.
+
+    `keep` computes a frame now, and keeps it.
+    """
+    judged = keep(judged)
+    good = F.col("reason").isNull()
+    keys = [F.when(good, F.col(name)).alias(name) for name in ("dataset_name", key)]
+    counted = judged.groupBy(*keys).agg(F.count("*").alias("rows"))
+    doubtful = keep(counted.where((F.col("rows") > 1) | F.col(key).isNull()).select("dataset_name", key))
+    found = doubtful.count()
+    if found > MOST_DOUBTFUL:
+        return refuse_duplicates(judged, key=key, reason=reason)
+    whose = F.broadcast(doubtful), ["dataset_name", key]
+    single = judged.where(good).join(*whose, how="left_anti") if found else judged
+    single = single.withColumn("ordinal", F.lit(0)).drop("seen_time")
+    if not found:
+        return single
+    others = judged.where(good).join(*whose, how="left_semi").unionByName(judged.where(~good))
+    return single.unionByName(keep(refuse_duplicates(others, key=key, reason=reason)))

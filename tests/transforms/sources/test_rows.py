@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,8 +20,10 @@ from schemas.figures import FIGURES
 from schemas.file_features import FILE_FEATURES, PIXEL_FEATURES
 from schemas.files import FILES
 from schemas.reasons import REASONS
+from transforms.sources import validation
 from transforms.sources.imm import figures_from_imm, from_imm
 from transforms.sources.rows import accepted, judge_figures, judge_files, refused
+from transforms.sources.validation import refuse_duplicates, refuse_few_duplicates
 from transforms.tables.source_columns import FILE_FIELDS, ROW, map_columns
 from transforms.tables.times import settled_time, written_time
 
@@ -402,7 +405,7 @@ def test_rows_go_to_their_dataset_else_to_the_one_given(spark: SparkSession) -> 
     ]
 
 
-def test_one_row_per_uri_is_accepted_whatever_the_order(spark: SparkSession) -> None:
+def test_one_row_per_uri_is_accepted_whatever_the_order(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
         {"uri": "a.jpg", "title": "old", "update_time": "2020-01-01T00:00:00Z"},
         {"uri": "a.jpg", "title": "new", "update_time": "2021-01-01T00:00:00Z"},
@@ -413,15 +416,20 @@ def test_one_row_per_uri_is_accepted_whatever_the_order(spark: SparkSession) -> 
         {"uri": "b.jpg"},
     ]
     seen = []
-    for order in (rows, rows[::-1]):
-        judged = judge_files(frame(spark, order, TEXTS).repartition(3), source="s", project="p", dataset="d")
+    few = partial(refuse_few_duplicates, keep=DataFrame.cache)
+    for order, most, function in ((rows, 9, refuse_duplicates), (rows[::-1], 9, few), (rows, 1, few)):
+        monkeypatch.setattr(validation, "MOST_DOUBTFUL", most)
+        asked: dict[str, Any] = {"source": "s", "project": "p", "dataset": "d", "refuse_duplicates": function}
+        judged = judge_files(frame(spark, order, TEXTS).repartition(3), **asked)
         assert judged.count() == len(rows)
         assert {(r["uri"], r["title"]) for r in accepted(judged).collect()} == {("a.jpg", "new"), ("b.jpg", None)}
         bad = refused(judged).collect()
         assert sorted(r["reason"] for r in bad) == ["duplicate_uri"] * 3 + ["size_invalid"] * 2
         assert len({r["reject_id"] for r in bad}) == 5
-        seen.append({r["reject_id"] for r in bad})
-    assert seen[0] == seen[1]
+        seen.append({tuple(r) for r in bad})
+    assert seen[0] == seen[1] == seen[2]
+    judged = judge_files(frame(spark, rows[-1:], TEXTS), **(asked | {"refuse_duplicates": few}))
+    assert [(r["uri"], r["reason"], r["ordinal"]) for r in judged.collect()] == [("b.jpg", None, 0)]
 
 
 def test_a_uri_that_repeats_without_end(spark: SparkSession) -> None:
