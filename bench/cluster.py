@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.measuring import describe_machine, print_table, process_bytes, process_tree, sampling
-from tests.cluster.chain import TRIPS, Cluster, Driver, Job, start_cluster
+from tests.cluster.chain import TRIPS, Cluster, Driver, Job, pack, start_cluster
 from tests.s3.server import serve
 
 SIMILAR_IMAGES = Job("cluster_similar_images.py", ("cluster", "similar-images"), ())
@@ -94,7 +94,7 @@ def main() -> None:
         os.environ |= server.environment
         (server.folder / "lake").mkdir()
         driver = Driver(folder, cluster, server)
-        driver.pack()
+        pack(folder / "lakealbum.zip")
         for job, lakes in ((TRIPS, asked.trips), (SIMILAR_IMAGES, asked.similar_images)):
             rows += [measure(driver, job, lake) for lake in lakes]
     print_table(("job", "lake", "s", "driver's Python MB", "driver's JVM MB", "largest executor MB"), rows)

@@ -393,7 +393,7 @@ def _append_stream(step: Step, tables: Iterator[pa.Table], properties: CommitPro
     schema = step.contract.arrow_schema
     rows = 0
     is_over = threading.Event()
-    failures: list[BaseException] = []
+    failures: list[Exception] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
         nonlocal rows
@@ -403,7 +403,7 @@ def _append_stream(step: Step, tables: Iterator[pa.Table], properties: CommitPro
                     raise RuntimeError("nobody waits for this commit any more")
                 rows += len(table)
                 yield from table.select(schema.names).cast(schema).to_batches()
-        except BaseException as error:
+        except Exception as error:
             failures.append(error)
             raise
 

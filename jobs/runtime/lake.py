@@ -268,9 +268,9 @@ class Lake:
         """The change feed of a table over the versions after `after` up to `until`, both images of an update, read by
         this process. None where the feed is gone (vacuumed, or its log cleaned up): compare snapshots instead.
         """
-        return (
-            None if self.settled_version(contract, after) is None else self.load_feed(contract, after, until, columns)
-        )
+        if self.settled_version(contract, after) is None:
+            return None
+        return self.load_feed(contract, after, until, columns)
 
     def load_feed(
         self,

@@ -172,7 +172,8 @@ def has_executors(start_spark: Callable[[], SparkSession]) -> bool:
     """
     if SUBMITTED in os.environ or SparkContext._active_spark_context is not None:
         return _is_remote(start_spark().sparkContext.master)
-    folder = os.environ.get("SPARK_CONF_DIR") or os.path.join(os.environ.get("SPARK_HOME", CONF), "conf")
+    home = os.environ.get("SPARK_HOME")
+    folder = os.environ.get("SPARK_CONF_DIR") or (Path(home, "conf") if home else CONF)
     properties = Path(folder, "spark-defaults.conf")
     given = os.environ.get("PYSPARK_SUBMIT_ARGS", ""), properties.read_text() if properties.exists() else ""
     return _is_remote(next((told[1] for told in map(_MASTER.search, given) if told), None))

@@ -146,6 +146,15 @@ def running(command: list[str], log: Path, known: dict[str, str]) -> Iterator[su
             process.terminate()
 
 
+def pack(bundle: Path) -> None:
+    """Makes the archive of packages that workers get."""
+    with zipfile.ZipFile(bundle, "w") as packed:
+        for package in PACKAGES:
+            for file in sorted((ROOT / package).rglob("*")):
+                if file.suffix in SENT:
+                    packed.write(file, file.relative_to(ROOT))
+
+
 @dataclass(frozen=True)
 class Driver:
     """How jobs are submitted: from a folder that workers do not see, with what a user gives to spark-submit."""
@@ -155,14 +164,6 @@ class Driver:
     server: Server
     lake: str = LAKE
     settings: tuple[str, ...] = ("--set", "driver_rows=0")
-
-    def pack(self) -> None:
-        """Makes the archive of packages that workers get."""
-        with zipfile.ZipFile(self.folder / "lakealbum.zip", "w") as bundle:
-            for package in PACKAGES:
-                for file in sorted((ROOT / package).rglob("*")):
-                    if file.suffix in SENT:
-                        bundle.write(file, file.relative_to(ROOT))
 
     def submit(self, job: Job, name: str) -> subprocess.Popen[bytes]:
         """Starts a job. What it says is in NAME.log: spark-submit sends a Python driver's stderr to stdout."""
@@ -251,7 +252,7 @@ def main(work: Path) -> int:
             (server.folder / bucket).mkdir()
         write_sources(driver_folder / "sources", SOURCE)
         driver = Driver(driver_folder, cluster, server)
-        driver.pack()
+        pack(driver_folder / "lakealbum.zip")
         driver.run(AREAS)
         driver.run(*AT_ONCE)
         for job in ONE_BY_ONE:

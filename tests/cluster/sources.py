@@ -26,19 +26,24 @@ Row = dict[str, Any]
 
 def write_sources(folder: Path, root: str) -> None:
     """Writes all of them to a folder, and copies it to `root`, by way of the store's own API."""
-    (folder / "files").mkdir(parents=True)
+    write_files(folder / "files")
     (folder / "photos").mkdir()
     collection = {"type": "FeatureCollection", "features": list(_areas())}
     (folder / "areas.geojson").write_text(json.dumps(collection), encoding="utf-8")
-    for traveller in TRAVELLERS:
-        if traveller.name in DATASETS:
-            text = "".join(f"{line}\n" for line in library_lines(traveller))
-            (folder / "files" / f"{traveller.name}.jsonl").write_text(text, encoding="utf-8")
     for number in range(PICTURES):
         _draw(folder / "photos", number)
     faces = "".join(json.dumps(_face(number, f"{root}/photos")) + "\n" for number in range(PICTURES))
     (folder / "faces.jsonl").write_text(faces, encoding="utf-8")
     fs.copy_files(str(folder), f"{root}/")
+
+
+def write_files(folder: Path) -> None:
+    """Writes a year of DATASETS, a file each."""
+    folder.mkdir(parents=True)
+    for traveller in TRAVELLERS:
+        if traveller.name in DATASETS:
+            text = "".join(f"{line}\n" for line in library_lines(traveller))
+            (folder / f"{traveller.name}.jsonl").write_text(text, encoding="utf-8")
 
 
 def _areas() -> list[Row]:
