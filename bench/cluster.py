@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from pyarrow import fs
 
 from bench.measuring import describe_machine, print_table, process_bytes, process_tree, sampling
 from tests.cluster.chain import TRIPS, Cluster, Driver, Job, pack, start_cluster
@@ -66,7 +67,7 @@ def bytes_of(process: Path) -> int:
 
 def measure(driver: Driver, job: Job, lake: Path) -> list[str]:
     """Clusters a copy of a lake; a row of the table."""
-    shutil.copytree(lake, driver.server.folder / "lake" / lake.name)
+    fs.copy_files(str(lake), f"s3://lake/{lake.name}")
     there = replace(driver, lake=f"s3://lake/{lake.name}", settings=())
     asked = replace(job, options=(*job.options, "--project", PROJECT))
     peaks = Peaks()
@@ -76,7 +77,9 @@ def measure(driver: Driver, job: Job, lake: Path) -> list[str]:
         there.wait(process, asked, lake.name)
     seconds = time.monotonic() - started
     sizes = (f"{size / 1e6:,.0f}" for size in (peaks.python, peaks.jvm, peaks.executor))
-    return [" ".join(job.verb), lake.name, f"{seconds:.1f}", *sizes]
+    row = [" ".join(job.verb), lake.name, f"{seconds:.1f}", *sizes]
+    print(*row, flush=True)
+    return row
 
 
 def main() -> None:

@@ -117,7 +117,7 @@ class Lake:
         """Whether this process computes rows by bucket sooner than tasks of Spark: unless those are of other machines,
         and it is much work.
         """
-        return rows.read < SCANNED * self.driver_rows or not has_executors(self.start_spark)
+        return rows.read < SCANNED * self.driver_rows or not has_executors(lambda: self.spark)
 
     def uri(self, contract: Contract) -> str:
         """Where a table is."""
