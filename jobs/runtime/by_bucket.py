@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,6 +21,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from catalog.sql import all_of, equals
 from schemas.contract import Contract
 from transforms.tables.arrow_tables import ArrowBatches, gather_tables
+from transforms.tables.keyed import with_columns
 
 if TYPE_CHECKING:
     from jobs.runtime.lake import Lake
@@ -32,8 +32,8 @@ FEW = 100_000
 """Rows up to which all at once are sooner read, and computed with, than bucket by bucket."""
 FEW_OF = 10
 """Of as many keys, times this, as are few, all at once are sooner looked for: they are likely of few buckets."""
-PIECE = 500_000
-"""Rows of a bucket that a mapped kernel is handed together: some 200 MB."""
+ROWS_AT_ONCE = 500_000
+"""Rows that a kernel is handed together, or little more than one unit has: some 200 MB."""
 PIECES = 10
 """As many rows, times `bucket_rows`, a bucket may have whose rows are handed to a kernel piece by piece."""
 ByName = Mapping[str, "pa.Table | ByBucket"]
@@ -89,22 +89,30 @@ class ByBucket:
                 return None
         return pa.concat_tables(found)
 
-    def with_columns(self, values: Mapping[str, pa.Scalar]) -> ByBucket:
+    def with_columns(self, values: dict[str, pa.Scalar]) -> ByBucket:
         """With columns more that have one value in all rows."""
-        schema = self.schema
-        for name, value in values.items():
-            schema = schema.append(pa.field(name, value.type))
-        return ByBucket(schema, self.buckets, self.read, partial(_with_values, values), {"rows": self})
+        schema = pa.schema([*self.schema, *(pa.field(name, value.type) for name, value in values.items())])
+
+        def widen(bucket: int, *, rows: pa.Table) -> pa.Table:
+            return with_columns(rows, values)
+
+        return ByBucket(schema, self.buckets, self.read, widen, {"rows": self})
 
     def select(self, names: Sequence[str]) -> ByBucket:
         """With these columns alone, in this order."""
         schema = pa.schema([self.schema.field(name) for name in names])
-        return ByBucket(schema, self.buckets, self.read, _as_they_are, {"rows": self})
+        return ByBucket(schema, self.buckets, self.read, lambda bucket, *, rows: rows, {"rows": self})
 
     def frame(self, lake: Lake) -> DataFrame:
         """The same rows as a frame of Spark, whose tasks compute a bucket each."""
+
+        def compute(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                for number in batch.column(0).to_pylist():
+                    yield from self.table(number).to_batches()
+
         numbers = lake.spark.range(0, self.buckets, 1, self.buckets)
-        return numbers.mapInArrow(partial(_compute, self), from_arrow_schema(self.schema, prefer_timestamp_ntz=True))
+        return numbers.mapInArrow(compute, from_arrow_schema(self.schema, prefer_timestamp_ntz=True))
 
 
 Rows: TypeAlias = "pa.Table | ByBucket | DataFrame"
@@ -115,31 +123,10 @@ def _of_bucket(rows: pa.Table, bucket: int) -> pa.Table:
     return rows.filter(pc.equal(rows["bucket"], bucket))
 
 
-def _with_values(values: Mapping[str, pa.Scalar], bucket: int, *, rows: pa.Table) -> pa.Table:
-    for name, value in values.items():
-        rows = rows.append_column(pa.field(name, value.type), pa.repeat(value, len(rows)))
-    return rows
-
-
-def _as_they_are(bucket: int, *, rows: pa.Table) -> pa.Table:
-    return rows
-
-
-def _compute(rows: ByBucket, batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
-    """What a task does with the numbers of buckets that it is given."""
-    for batch in batches:
-        for number in batch.column(0).to_pylist():
-            yield from rows.table(number).to_batches()
-
-
 def kernel_of(kernel: Callable[..., pa.Table], schema: pa.Schema, inputs: ByName, *, buckets: int) -> ByBucket:
     """What a kernel gives of each bucket."""
     read = sum(rows.read if isinstance(rows, ByBucket) else len(rows) for rows in inputs.values())
-    return ByBucket(schema, buckets, read, partial(_call, kernel), inputs)
-
-
-def _call(kernel: Callable[..., pa.Table], bucket: int, **inputs: pa.Table) -> pa.Table:
-    return kernel(**inputs)
+    return ByBucket(schema, buckets, read, lambda bucket, **tables: kernel(**tables), inputs)
 
 
 def fetch(lake: Lake, contract: Contract, version: int, columns: Sequence[str], *, condition: str = "TRUE") -> Rows:
@@ -147,14 +134,11 @@ def fetch(lake: Lake, contract: Contract, version: int, columns: Sequence[str], 
     rows = lake.rows(contract)
     if _is_few(lake, rows) or not _has_small_buckets(lake, contract):
         return lake.fetch(contract, version, columns, condition=condition)
-    load = partial(_load, lake, contract, version, columns, condition)
+
+    def load(bucket: int) -> pa.Table:
+        return lake.load(contract, version, columns, condition=all_of([equals("bucket", bucket), condition]))
+
     return ByBucket(lake.schema_of(contract, columns), lake.settings.buckets, rows, load)
-
-
-def _load(
-    lake: Lake, contract: Contract, version: int, columns: Sequence[str], condition: str, bucket: int
-) -> pa.Table:
-    return lake.load(contract, version, columns, condition=all_of([equals("bucket", bucket), condition]))
 
 
 def fetch_mapped(
@@ -172,35 +156,24 @@ def fetch_mapped(
     `gives_few`: it makes so few rows that this process looks through more rows for them than it takes on.
     """
     rows = lake.rows(contract)
-    if _is_few(lake, rows) or (gives_few and lake.is_soon_scanned(contract)):
-        return _map_pieces(lake.scan(contract, version, columns), each, schema)
-    if _has_small_buckets(lake, contract, in_pieces=True):
-        map_bucket = partial(_map_bucket, lake, contract, version, columns, each, schema)
-        return ByBucket(schema, lake.settings.buckets, rows, map_bucket)
+
+    def map_pieces(batches: ArrowBatches) -> Iterator[pa.Table]:
+        return (each(piece).select(schema.names).cast(schema) for piece in gather_tables(batches, ROWS_AT_ONCE))
+
+    def map_rows(condition: str) -> pa.Table:
+        scanned = lake.scan(contract, version, columns, condition=condition)
+        return pa.concat_tables([*map_pieces(scanned), schema.empty_table()])
 
     def map_task(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
-        for rows in gather_tables(batches, PIECE):
-            yield from each(rows).select(schema.names).cast(schema).to_batches()
+        for piece in map_pieces(batches):
+            yield from piece.to_batches()
 
+    if _is_few(lake, rows) or (gives_few and lake.is_soon_scanned(contract)):
+        return map_rows("TRUE")
+    if _has_small_buckets(lake, contract, in_pieces=True):
+        return ByBucket(schema, lake.settings.buckets, rows, lambda bucket: map_rows(equals("bucket", bucket)))
     read_all = lake.read(contract, version).select(*columns)
     return read_all.mapInArrow(map_task, from_arrow_schema(schema, prefer_timestamp_ntz=True))
-
-
-def _map_pieces(batches: ArrowBatches, each: Callable[[pa.Table], pa.Table], schema: pa.Schema) -> pa.Table:
-    mapped = [each(rows).select(schema.names).cast(schema) for rows in gather_tables(batches, PIECE)]
-    return pa.concat_tables([*mapped, schema.empty_table()])
-
-
-def _map_bucket(
-    lake: Lake,
-    contract: Contract,
-    version: int,
-    columns: Sequence[str],
-    each: Callable[[pa.Table], pa.Table],
-    schema: pa.Schema,
-    bucket: int,
-) -> pa.Table:
-    return _map_pieces(lake.scan(contract, version, columns, condition=equals("bucket", bucket)), each, schema)
 
 
 def fetch_keys(
@@ -214,22 +187,12 @@ def fetch_keys(
         found = lake.load_few_keys(contract, version, keys, on=on, columns=columns)
         if found is not None:
             return found
-    load = partial(_load_keys, lake, contract, version, on, columns)
+
+    def load(bucket: int, *, keys: pa.Table) -> pa.Table:
+        return lake.load_keys(contract, version, keys, on=on, columns=columns)
+
     schema = lake.schema_of(contract, columns)
     return ByBucket(schema, lake.settings.buckets, lake.rows(contract), load, {"keys": keys})
-
-
-def _load_keys(
-    lake: Lake,
-    contract: Contract,
-    version: int,
-    on: Sequence[str],
-    columns: Sequence[str],
-    bucket: int,
-    *,
-    keys: pa.Table,
-) -> pa.Table:
-    return lake.load_keys(contract, version, keys, on=on, columns=columns)
 
 
 def fetch_changes(lake: Lake, contract: Contract, after: int, until: int, columns: Sequence[str]) -> Rows | None:
@@ -239,14 +202,11 @@ def fetch_changes(lake: Lake, contract: Contract, after: int, until: int, column
         return lake.fetch_changes(contract, after, until, columns)
     if lake.settled_version(contract, after) is None:
         return None
-    load = partial(_load_changes, lake, contract, after, until, columns)
+
+    def load(bucket: int) -> pa.Table:
+        return lake.load_feed(contract, after, until, columns, condition=equals("bucket", bucket))
+
     return ByBucket(lake.feed_schema(contract, columns), lake.settings.buckets, written, load)
-
-
-def _load_changes(
-    lake: Lake, contract: Contract, after: int, until: int, columns: Sequence[str], bucket: int
-) -> pa.Table:
-    return lake.load_feed(contract, after, until, columns, condition=equals("bucket", bucket))
 
 
 def _is_few(lake: Lake, rows: int) -> bool:

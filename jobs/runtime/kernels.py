@@ -16,14 +16,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.runtime.by_bucket import Rows, kernel_of
+from jobs.runtime.by_bucket import ROWS_AT_ONCE, Rows, kernel_of
 from jobs.runtime.lake import Lake
 from schemas.keys import DATASET_KEY
 from transforms.tables.arrow_tables import ArrowBatches, whole_datasets
 
 Kernel = Callable[..., pa.Table]
-ROWS_AT_ONCE = 500_000
-"""Rows that a task hands to a kernel together, or little more than one unit has: some 200 MB."""
 _INPUT = "_input"
 
 

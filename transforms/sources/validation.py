@@ -206,7 +206,7 @@ def refuse_few_duplicates(
     doubtful = keep(counted.where((F.col("rows") > 1) | F.col(key).isNull()).select("dataset_name", key))
     found = doubtful.count()
     if found > MOST_DOUBTFUL:
-        return refuse_duplicates(judged, key=key, reason=reason)
+        return keep(refuse_duplicates(judged, key=key, reason=reason))
     whose = F.broadcast(doubtful), ["dataset_name", key]
     single = judged.where(good).join(*whose, how="left_anti") if found else judged
     single = single.withColumn("ordinal", F.lit(0)).drop("seen_time")
