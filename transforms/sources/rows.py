@@ -1,31 +1,30 @@
 """Judging the rows of a source: each becomes one row with the lake's types, accepted, or refused with a reason.
 
-`judge_files` and `judge_figures` never throw on a bad value and never drop a row, so that input = accepted +
-refused always holds. They cost a shuffle of keys, or of all rows, by (dataset, uri), and memory that doesn't grow with
-the source: a uri that repeats a million times is sorted on disk and streamed. `schemas.reasons` has the reason codes.
+`judge_files` and `judge_figures` make kernels that never throw on a bad value and never drop a row, so that input =
+accepted + refused always holds. `transforms.sources.duplicates` refuses rows that repeat a key. `schemas.reasons` has
+the reason codes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.types import NullType, NumericType, StringType, StructField, StructType
 
-from schemas.contract import LEVELS
+from schemas.contract import LEVELS, TIMESTAMP
 from schemas.errors import SourceError, UsageError
-from schemas.figures import BOUNDARY, HEAD_POSE
-from schemas.file_features import CROPS, HASH_BYTES, THUMBNAIL_SIDE, TURNS
-from schemas.files import LOCATION_SOURCES, TIME_SOURCES
+from schemas.figures import FIGURES
+from schemas.file_features import CROPS, FEATURES, FILE_FEATURES, HASH_BYTES, THUMBNAIL_SIDE, TURNS
+from schemas.files import FILES, LOCATION_SOURCES, TIME_SOURCES
 from schemas.lake import NAME_PATTERN
-from transforms.sources.validation import GIVEN, Judgement, give_verdict, prepare_rows, refuse_duplicates
+from transforms.sources.columns import Field, fields_of, is_number, is_text, literal, type_name
+from transforms.sources.times import NO_TIME_PATTERN, OFFSETS, no_time, settled_time, written_time
+from transforms.sources.validation import DERIVED, FINAL, GIVEN, READ, SETTLED, Judge, Judgement
 from transforms.sources.values import (
-    ADDRESS_TYPE,
-    TEXT_MAP_TYPE,
+    NULL_TEXT,
     bytes_of_length,
     is_clean,
+    matches,
     matching,
     number_within,
     read_address,
@@ -39,19 +38,10 @@ from transforms.sources.values import (
     read_text_map,
     whole_number_within,
 )
-from transforms.tables.source_columns import (
-    ANGLES,
-    BOX_SIDES,
-    FIGURE_FIELDS,
-    FILE_FIELDS,
-    ROW,
-    add_columns,
-    columns_by_field,
-    quoted,
-    row_json,
-)
-from transforms.tables.times import NO_TIME_PATTERN, OFFSETS, WrittenTime, settled_time, written_time
+from transforms.tables.source_columns import ANGLES, BOX_SIDES
 
+CONTROL = r"\p{Cc}"
+"""A control character."""
 LONGEST_URI = 4096
 LONGEST_ID = 1024
 LONGEST_ATTRIBUTES = 2**20
@@ -63,45 +53,55 @@ BINARY_FEATURES = {
 }
 """Features that are bytes, taken from binary columns alone, and how many each has."""
 
-Refuse = Callable[[DataFrame], DataFrame]
-RefuseDuplicates = Callable[..., DataFrame]
-
 IMAGE_SUFFIXES = (
     "jpg|jpeg|jpe|heic|heif|hif|avif|png|tif|tiff|webp|gif|bmp|jxl|dng|arw|cr2|cr3|nef|nrw|orf|raf|rw2|srf|sr2|srw|pef"
 )
 VIDEO_SUFFIXES = "mp4|mp|mov|m4v|3gp|3g2|avi|mkv|webm|mts|m2ts|mpg|mpeg|wmv"
 
 
+_COMPUTED = ("bucket", "project_name", "object_id", "create_time", "update_time", "deleted_time", "moved_to", "run_id")
+"""Columns of tables that no source gives."""
+
+
+def _given_by_sources(columns: Iterable[pa.Field]) -> pa.Schema:
+    given = [(column.name, column.type) for column in columns if column.name not in _COMPUTED]
+    return pa.schema([*given, ("seen_time", TIMESTAMP)])
+
+
+FILE_SCHEMA = _given_by_sources([*FILES.arrow_schema, *(FILE_FEATURES.arrow_schema.field(name) for name in FEATURES)])
+"""What a source can say of a file, and `seen_time`: when it was last changed there. All may be null."""
+FIGURE_SCHEMA = _given_by_sources(FIGURES.arrow_schema)
+"""The same of a face."""
+_ADDRESS = "STRUCT(" + ", ".join(f"{level} VARCHAR" for level in LEVELS) + ")"
+
+
 def judge_files(
-    raw: DataFrame,
+    schema: pa.Schema,
     *,
     source: str,
     project: str,
     dataset: str | None = None,
+    mapping: Mapping[str, str] | None = None,
     time_is: str | None = None,
     media_type: str | None = None,
-    refuse_duplicates: RefuseDuplicates = refuse_duplicates,
-) -> DataFrame:
-    """One row per row of `raw`: what it says of a file in the lake's types, or why it is refused.
+) -> Judge:
+    """The kernel that judges rows of a source with these columns as files.
 
-    Columns are those of tables `files` and `file_features` that a source can give, then `project_name`, `source`,
-    `reason` and `message` (null where the row is accepted), `row` (the row as it came, JSON) and `ordinal` (its number
-    among equal rows). Rows go to their own `dataset_name`, else to `dataset`. `time_is` says what times mean
-    (see `transforms.tables.times.settled_time`); null leaves it to the row, then to how the time is written.
-    `media_type`, image or video, is that of rows that do not tell it. `refuse_duplicates` is one of the functions of
-    that kind in `transforms.sources.validation`.
-
-    Of rows with the same dataset and uri, the one with the latest `update_time` (if the source has one) is accepted,
-    then the one whose JSON, then whose embedding, is the greatest; the others are `duplicate_uri`.
+    Its result has FILE_SCHEMA's columns, then `project_name`, `source`, `reason` and `message` (null where the row is
+    accepted), and `row` (the row as it came, JSON). Rows go to their own `dataset_name`, else to `dataset`. `time_is`
+    says what times mean (see `transforms.sources.times.settled_time`); null leaves it to the row, then to how the time
+    is written. `media_type`, image or video, is that of rows that do not tell it. `mapping` is that of
+    `transforms.sources.columns.map_fields`.
 
     Raises SourceError where the source has no uri, or a column's type can't hold its field; UsageError where
-    nothing names a dataset, or `time_is` or `media_type` is unknown.
+    nothing names a dataset, `time_is` or `media_type` is unknown, or `mapping` names what doesn't exist.
     """
     if time_is not in (None, "offset", "instant", "local"):
         raise UsageError(f"--time-is {time_is!r}: offset, instant or local is accepted")
     if media_type not in (None, "image", "video"):
         raise UsageError(f"--media-type {media_type!r}: image or video is accepted")
-    given, judgement = prepare_rows(raw, FILE_FIELDS, ("uri",), source, dataset)
+    judgement = Judgement(schema, fields_of(schema, mapping or {}))
+    judgement.check_fields(("uri",), source=source, dataset=dataset)
     _read_dataset(judgement, dataset)
     _read_uri(judgement)
     _read_media_type(judgement, otherwise=media_type)
@@ -109,289 +109,257 @@ def judge_files(
     _read_place(judgement)
     _read_facts(judgement)
     _read_features(judgement)
-    judged = give_verdict(given, judgement, source=source, project=project)
-    return refuse_duplicates(judged, key="uri", reason="duplicate_uri")
+    return judgement.judge(FILE_SCHEMA, source=source, project=project)
 
 
 def judge_figures(
-    raw: DataFrame,
+    schema: pa.Schema,
     *,
     source: str,
     project: str,
     dataset: str | None = None,
-    refuse: Refuse | None = None,
-    refuse_duplicates: RefuseDuplicates = refuse_duplicates,
-) -> DataFrame:
-    """One row per row of `raw`: what it says of a face in the types of table `figures`, or why it is refused.
+    mapping: Mapping[str, str] | None = None,
+) -> Judge:
+    """The kernel that judges rows of a source with these columns as faces; its result has FIGURE_SCHEMA's columns.
 
     The file is `uri` or `file_uri`; the box `boundary` (struct) or left, top, width, height; the pose
-    `head_pose` or yaw, pitch, roll. The other columns, the errors and the rule for rows with the same dataset
-    and figure_id are those of `judge_files`. `refuse` gives more rows the verdict that they are
-    refused.
+    `head_pose` or yaw, pitch, roll. The other columns and the errors are those of `judge_files`.
     """
-    given, judgement = prepare_rows(_flatten_figures(raw), FIGURE_FIELDS, ("uri", "figure_id"), source, dataset)
+    judgement = Judgement(schema, _flat_figures(fields_of(schema, mapping or {})))
+    judgement.check_fields(("uri", "figure_id"), source=source, dataset=dataset)
     _read_dataset(judgement, dataset)
     _read_uri(judgement)
     _read_figure_id(judgement)
     for side in BOX_SIDES:
         lowest = 1 if side in ("width", "height") else -MOST_PIXELS
-        judgement.require(
-            side,
-            whole_number_within(lowest, MOST_PIXELS),
-            "int",
-            "a whole number of pixels",
-            "boundary_invalid",
-        )
+        pixels = whole_number_within(lowest, MOST_PIXELS)
+        judgement.require(side, pixels, "INTEGER", "a whole number of pixels", "boundary_invalid", into=f"side_{side}")
     for angle in ANGLES:
-        judgement.require(angle, number_within(-180, 180), "float", "degrees from -180 to 180", "head_pose_invalid")
-    judgement.require("face_quality", number_within(0, 1), "float", "a number from 0 to 1")
-    judgement.require("gender", matching(read_name, "^(male|female)$"), "string", "male or female")
-    judgement.require("age", whole_number_within(0, 150), "int", "whole years from 0 to 150")
+        judgement.require(angle, number_within(-180, 180), "FLOAT", "degrees from -180 to 180", "head_pose_invalid")
+    judgement.require("face_quality", number_within(0, 1), "FLOAT", "a number from 0 to 1")
+    judgement.require("gender", matching(read_name, "^(male|female)$"), "VARCHAR", "male or female")
+    judgement.require("age", whole_number_within(0, 150), "INTEGER", "whole years from 0 to 150")
     _read_attributes(judgement)
     judgement.require_text("model")
-    judgement.require("embedding", read_embedding, "array<float>", "a list of finite 32-bit numbers")
-    judged = give_verdict(given, judgement, source=source, project=project)
-    if refuse is not None:
-        judged = judged.transform(refuse)
-    judged = refuse_duplicates(judged, key="figure_id", reason="duplicate_figure")
-    return judged.withColumns({"boundary": _struct_or_null(BOUNDARY), "head_pose": _struct_or_null(HEAD_POSE)}).drop(
-        *BOX_SIDES, *ANGLES
-    )
-
-
-def accepted(judged: DataFrame) -> DataFrame:
-    """The accepted rows: at most one per (dataset, uri), or (dataset, figure_id)."""
-    return judged.where(F.col("reason").isNull()).drop("reason", "message", "row", "ordinal")
-
-
-def refused(judged: DataFrame) -> DataFrame:
-    """The refused rows, as the table `rejected` keeps them, but for bucket, time and run.
-
-    `reject_id` depends on the source, the reason, the row and its number among equal rows: a repeated run
-    gives the same ids.
-    """
-    identity = F.concat_ws("\n", "source", "reason", F.col("ordinal").cast("string"), "row")
-    return judged.where(F.col("reason").isNotNull()).select(
-        "project_name",
-        "dataset_name",
-        F.sha2(identity, 256).alias("reject_id"),
-        "source",
-        "reason",
-        "message",
-        "row",
-    )
+    judgement.require("embedding", read_embedding, "FLOAT[]", "a list of finite 32-bit numbers")
+    judgement.add(DERIVED, boundary=_struct_or_null({side: f"side_{side}" for side in BOX_SIDES}))
+    judgement.add(DERIVED, head_pose=_struct_or_null({angle: angle for angle in ANGLES}))
+    return judgement.judge(FIGURE_SCHEMA, source=source, project=project)
 
 
 def _read_dataset(judgement: Judgement, dataset: str | None) -> None:
-    name = judgement.read("dataset_name", read_text, "string").given
-    name = F.coalesce(name, F.lit(dataset).cast("string"))
-    judgement.values["dataset_name"] = F.when(name.rlike(NAME_PATTERN.replace("$", r"\z")), name)
-    judgement.refuse(name.isNull(), "dataset_missing", "dataset_name", name, "a name, or --dataset")
+    given, _ = judgement.read("dataset_name", read_text, "VARCHAR", into="read_dataset")
+    otherwise = literal(dataset) if dataset is not None else NULL_TEXT
+    name = "any_dataset"
+    judgement.add(READ, any_dataset=f"coalesce({given}, {otherwise})")
+    is_name = matches(name, NAME_PATTERN.replace("$", r"\z"))
+    judgement.add(DERIVED, dataset_name=f"CASE WHEN {is_name} THEN {name} END")
+    judgement.refuse(f"{name} IS NULL", "dataset_missing", "dataset_name", "a name, or --dataset", shown=name)
     judgement.refuse(
-        F.col("dataset_name").isNull(),
+        "dataset_name IS NULL",
         "dataset_invalid",
         "dataset_name",
-        name,
         "1 to 128 of A-Z a-z 0-9 _ -, the first a letter or _",
+        shown=name,
     )
 
 
 def _read_uri(judgement: Judgement) -> None:
-    uri = judgement.read("uri", read_text, "string").given
-    judgement.refuse(uri.isNull(), "uri_missing", "uri", uri, "a text that isn't blank")
-    judgement.refuse(~is_clean(uri), "text_not_utf8", "uri", uri, "valid UTF-8")
-    judgement.refuse(F.octet_length(uri) > LONGEST_URI, "uri_too_long", "uri", uri, f"up to {LONGEST_URI:,} bytes")
-    broken = uri.rlike(r"\p{Cc}|^\s*\{.*\}\s*\z|^\s*\[.*\]\s*\z")
-    judgement.refuse(broken, "uri_invalid", "uri", uri, "a path or URI without control characters")
+    uri, _ = judgement.read("uri", read_text, "VARCHAR")
+    judgement.refuse(f"{uri} IS NULL", "uri_missing", "uri", "a text that isn't blank")
+    judgement.refuse(f"NOT {is_clean(uri)}", "text_not_utf8", "uri", "valid UTF-8")
+    judgement.refuse(f"strlen({uri}) > {LONGEST_URI}", "uri_too_long", "uri", f"up to {LONGEST_URI:,} bytes")
+    broken = matches(uri, CONTROL + r"|^\s*\{.*\}\s*\z|^\s*\[.*\]\s*\z")
+    judgement.refuse(broken, "uri_invalid", "uri", "a path or URI without control characters")
 
 
 def _read_figure_id(judgement: Judgement) -> None:
-    figure = judgement.read("figure_id", read_text, "string").given
-    judgement.refuse(figure.isNull(), "figure_id_missing", "figure_id", figure, "a text that isn't blank")
-    judgement.refuse(~is_clean(figure), "text_not_utf8", "figure_id", figure, "valid UTF-8")
-    broken = figure.rlike(r"\p{Cc}") | (F.octet_length(figure) > LONGEST_ID)
-    judgement.refuse(broken, "figure_id_invalid", "figure_id", figure, f"up to {LONGEST_ID:,} bytes of text")
+    figure, _ = judgement.read("figure_id", read_text, "VARCHAR")
+    judgement.refuse(f"{figure} IS NULL", "figure_id_missing", "figure_id", "a text that isn't blank")
+    judgement.refuse(f"NOT {is_clean(figure)}", "text_not_utf8", "figure_id", "valid UTF-8")
+    broken = f"{matches(figure, CONTROL)} OR strlen({figure}) > {LONGEST_ID}"
+    judgement.refuse(broken, "figure_id_invalid", "figure_id", f"up to {LONGEST_ID:,} bytes of text")
 
 
 def _read_media_type(judgement: Judgement, otherwise: str | None) -> None:
     """image or video: as given, else by the content type, else by the uri's suffix, else `otherwise`."""
     mime = matching(read_name, r"^[\w.+-]+/[\w.+-]+\s*(;.*)?\z")
-    content = judgement.parse("content_type", mime, "string")
+    _, content = judgement.read("content_type", mime, "VARCHAR")
     judgement.refuse_unread("content_type", content, "content_type_invalid", "a MIME type, as image/jpeg")
-    judgement.values["content_type"] = content.value
-    media = judgement.parse("media_type", read_name, "string")
-    by_content = F.substring_index(content.value, "/", 1)
-    path = F.lower(F.regexp_replace(F.col(GIVEN + "uri").cast("string"), "[?#].*", ""))
-    judgement.values["media_type"] = (
-        F.when(media.value.isNotNull(), _known_media(media.value))
-        .when(content.value != "application/octet-stream", _known_media(by_content))
-        .when(path.rlike(rf"\.({IMAGE_SUFFIXES})\z"), "image")
-        .when(path.rlike(rf"\.({VIDEO_SUFFIXES})\z"), "video")
-        .otherwise(F.lit(otherwise))
-    )
+    given, media = judgement.read("media_type", read_name, "VARCHAR", into="read_media")
+    path = f"lower(regexp_replace({_GIVEN_URI}, '[?#].*', ''))"
+    is_image, is_video = (matches(path, rf"\.({suffixes})\z") for suffixes in (IMAGE_SUFFIXES, VIDEO_SUFFIXES))
+    media_type = f"""CASE WHEN {media} IS NOT NULL THEN {_known_media(media)}
+        WHEN {content} <> 'application/octet-stream' THEN {_known_media(f"split_part({content}, '/', 1)")}
+        WHEN {is_image} THEN 'image'
+        WHEN {is_video} THEN 'video'
+        ELSE {literal(otherwise) if otherwise else "NULL"} END"""
+    judgement.add(DERIVED, media_type=media_type)
     judgement.refuse(
-        F.col("media_type").isNull(),
+        "media_type IS NULL",
         "media_type_unknown",
         "media_type",
-        F.coalesce(media.given, F.col("content_type"), F.col(GIVEN + "uri").cast("string")),
         "image or video, or a content type or suffix of either, or --media-type",
+        shown=f"coalesce({given}, {content}, {_GIVEN_URI})",
     )
 
 
-def _known_media(told: Column) -> Column:
-    return F.when(told.isin("image", "video"), told)
+_GIVEN_URI = "given_uri"
+
+
+def _known_media(told: str) -> str:
+    return f"CASE WHEN {told} IN ('image', 'video') THEN {told} END"
 
 
 def _read_time(judgement: Judgement, time_is: str | None) -> None:
     """produce_time, its text, time_is and utc_offset: as written, then as the rule settles what that means."""
-    judgement.require_text("produce_time_raw")
-    beside = judgement.parse("utc_offset", whole_number_within(*OFFSETS), "int")
+    judgement.read("produce_time_raw", read_text, "VARCHAR", into="given_raw")
+    judgement.refuse_broken("produce_time_raw", "given_produce_time_raw")
+    _, beside = judgement.read("utc_offset", whole_number_within(*OFFSETS), "INTEGER", into="beside_offset")
     judgement.refuse_unread("utc_offset", beside, "utc_offset_invalid", "whole minutes from -720 to 840")
-    row_rule = judgement.parse("time_is", matching(read_name, r"^(offset|instant|local)\z"), "string")
-    judgement.refuse_unread("time_is", row_rule, "time_is_unknown", "offset, instant or local")
-    rule = F.lit(time_is) if time_is else row_rule.value
+    known = matching(read_name, r"^(offset|instant|local)\z")
+    _, rule = judgement.read("time_is", known, "VARCHAR", into="row_rule")
+    judgement.refuse_unread("time_is", rule, "time_is_unknown", "offset, instant or local")
+    rule = literal(time_is) if time_is else rule
 
-    given, written = _written_time(judgement)
-    judgement.parsed |= {"wall": written.wall, "zone": written.zone, "offset": written.offset}
-    wall, zone, offset = F.col("wall"), F.col("zone"), F.col("offset")
-    moment, says, minutes = settled_time(WrittenTime(wall, zone, offset), rule, beside.value)
-    raw_text = F.coalesce(judgement.values["produce_time_raw"], given)
-    judgement.values |= {
-        "produce_time": moment,
-        "produce_time_raw": raw_text,
-        "time_is": says,
-        "utc_offset": minutes.cast("int"),
-    }
-    judgement.values["time_source"] = _told_source(judgement, "time_source", TIME_SOURCES, F.col("produce_time"))
+    given = "given_time"
+    _read_written_time(judgement)
+    judgement.add_layers(SETTLED, settled_time("written", rule, beside))
+    judgement.add(DERIVED, produce_time_raw=f"coalesce(given_raw, {given})")
+    _read_told_source(judgement, "time_source", TIME_SOURCES, "produce_time")
+    low, high = OFFSETS
     judgement.refuse(
-        ~offset.between(*OFFSETS),
+        f"written_offset NOT BETWEEN {low} AND {high}",
         "utc_offset_invalid",
         "produce_time",
-        given,
         "an offset from -12:00 to +14:00",
     )
-    unread = given.isNotNull() & F.col("produce_time").isNull()
-    no_offset = unread & wall.isNotNull() & (rule == "offset") & F.coalesce(offset, beside.value).isNull()
-    judgement.refuse(no_offset, "time_without_offset", "produce_time", given, "a time with its offset from UTC")
-    judgement.refuse(
-        unread, "bad_time", "produce_time", given, "an ISO 8601, RFC 3339 or EXIF time, or an epoch number"
+    unread = f"{given} IS NOT NULL AND produce_time IS NULL"
+    no_offset = (
+        f"{unread} AND written_wall IS NOT NULL AND {rule} = 'offset' AND coalesce(written_offset, {beside}) IS NULL"
     )
+    judgement.refuse(no_offset, "time_without_offset", "produce_time", "a time with its offset from UTC")
+    judgement.refuse(unread, "bad_time", "produce_time", "an ISO 8601, RFC 3339 or EXIF time, or an epoch number")
 
 
-def _written_time(judgement: Judgement) -> tuple[Column, WrittenTime]:
-    """The time that a row gives as text, null if it gives none, and the time as written."""
-    kind = judgement.columns.get("produce_time", NullType())
-    no_time = WrittenTime(*(F.lit(None).cast(lake_type) for lake_type in ("timestamp", "string", "int")))
-    if isinstance(kind, NullType):
-        return F.lit(None).cast("string"), no_time
-    column = F.col(GIVEN + "produce_time")
-    if isinstance(kind, StringType):
-        column = judgement.compute_first("time_given", F.when(~column.rlike(NO_TIME_PATTERN), column))
-    elif isinstance(kind, NumericType):
-        column = F.when((column != 0) & ~F.isnan(column.cast("double")), column)
-    written = written_time(column, kind, first=judgement.compute_first)
-    if written is None:
-        judgement.unfit.append(f"produce_time is {kind.simpleString()}; text, a timestamp or a number is accepted")
-        return F.lit(None).cast("string"), no_time
-    return column.cast("string"), written
+def _read_written_time(judgement: Judgement) -> None:
+    """The time that a row gives, as text (`given_time`, null if it gives none), and as written (`written_...`)."""
+    field = judgement.columns.get("produce_time")
+    written, given = no_time("written"), NULL_TEXT
+    if field is not None:
+        sql, kind = field
+        if is_text(kind):
+            begins_by_digit = f"{sql} >= '1' AND {sql} < ':'"  # most do, and need no search
+            sql = f"CASE WHEN {begins_by_digit} OR NOT {matches(sql, NO_TIME_PATTERN)} THEN {sql} END"
+        elif is_number(kind):
+            is_number_there = f" AND NOT isnan(CAST({sql} AS DOUBLE))"
+            sql = f"CASE WHEN {sql} <> 0{is_number_there} THEN {sql} END"
+        found = written_time("written", Field(sql, kind))
+        if found is None:
+            judgement.unfit.append(f"produce_time is {type_name(kind)}; text, a timestamp or a number is accepted")
+        else:
+            written, given = found, f"CAST({sql} AS VARCHAR)"
+    judgement.add_layers(GIVEN, written)
+    judgement.add(GIVEN, given_time=given)
+    judgement.shown["produce_time"] = "given_time"
 
 
-def _told_source(judgement: Judgement, name: str, known: tuple[str, ...], value: Column) -> Column:
+def _read_told_source(judgement: Judgement, name: str, known: tuple[str, ...], value: str) -> None:
     """Where a value came from: as the row says in known words, else `source`; null where there is no value."""
-    told = judgement.parse(name, matching(read_name, rf"^({'|'.join(known)})\z"), "string").value
-    return F.when(value.isNotNull(), F.coalesce(told, F.lit("source")))
+    _, told = judgement.read(name, matching(read_name, rf"^({'|'.join(known)})\z"), "VARCHAR", into=f"told_{name}")
+    judgement.add(FINAL, **{name: f"CASE WHEN {value} IS NOT NULL THEN coalesce({told}, 'source') END"})
 
 
 def _read_place(judgement: Judgement) -> None:
     """Coordinates, both or none; (0, 0) is no place. The address that the source supplies."""
-    latitude = judgement.parse("latitude", read_number, "double")
-    longitude = judgement.parse("longitude", read_number, "double")
-    for name, read, bound in (("latitude", latitude, 90), ("longitude", longitude, 180)):
-        judgement.refuse_unread(name, read, f"{name}_not_a_number", "a decimal number of degrees")
-        outside = ~read.value.between(-bound, bound)
-        judgement.refuse(outside, f"{name}_out_of_range", name, read.given, f"degrees from -{bound} to {bound}")
-    for name, read, other in (("latitude", latitude, longitude), ("longitude", longitude, latitude)):
-        alone = read.value.isNotNull() & other.value.isNull()
-        judgement.refuse(
-            alone, "coordinates_incomplete", name, read.given, "latitude and longitude together, or neither,"
-        )
-    somewhere = (latitude.value != 0) | (longitude.value != 0)
-    judgement.values["latitude"] = F.when(somewhere, latitude.value)
-    judgement.values["longitude"] = F.when(somewhere, longitude.value)
-    judgement.values["location_source"] = _told_source(
-        judgement, "location_source", LOCATION_SOURCES, F.col("latitude")
-    )
-    judgement.require("address", read_address, ADDRESS_TYPE, "an object of country, province, city, district, township")
-    judgement.refuse_broken("address", F.concat_ws(" ", *[F.col("address")[level] for level in LEVELS]))
+    axes = (("latitude", 90), ("longitude", 180))
+    for name, bound in axes:
+        _, value = judgement.read(name, read_number, "DOUBLE", into=f"read_{name}")
+        judgement.refuse_unread(name, value, f"{name}_not_a_number", "a decimal number of degrees")
+        outside = f"{value} NOT BETWEEN -{bound} AND {bound}"
+        judgement.refuse(outside, f"{name}_out_of_range", name, f"degrees from -{bound} to {bound}")
+    for name, other in (("latitude", "longitude"), ("longitude", "latitude")):
+        alone = f"read_{name} IS NOT NULL AND read_{other} IS NULL"
+        both = "latitude and longitude together, or neither,"
+        judgement.refuse(alone, "coordinates_incomplete", name, both)
+    somewhere = "read_latitude <> 0 OR read_longitude <> 0"
+    judgement.add(DERIVED, **{name: f"CASE WHEN {somewhere} THEN read_{name} END" for name, _ in axes})
+    _read_told_source(judgement, "location_source", LOCATION_SOURCES, "latitude")
+    judgement.require("address", read_address, _ADDRESS, "an object of country, province, city, district, township")
+    judgement.refuse_broken("address", "concat_ws(' ', " + ", ".join(f"address.{level}" for level in LEVELS) + ")")
 
 
 def _read_facts(judgement: Judgement) -> None:
     """What else the table `files` keeps."""
     pixels = whole_number_within(1, MOST_PIXELS)
-    judgement.require("size", whole_number_within(0, 2**63 - 1), "bigint", "a whole number of bytes, 0 or more")
-    judgement.require("file_hash", matching(read_etag, r"^[\w+/=-]{1,256}\z"), "string", "a hash in hex or base64")
-    judgement.require("content_hash", matching(read_name, r"^[0-9a-f]{64}\z"), "string", "64 hex digits")
-    judgement.require("image_width", pixels, "int", "a whole number of pixels, 1 or more")
-    judgement.require("image_height", pixels, "int", "a whole number of pixels, 1 or more")
-    judgement.require("orientation", whole_number_within(1, 8), "int", "1 to 8")
+    judgement.require("size", whole_number_within(0, 2**63 - 1), "BIGINT", "a whole number of bytes, 0 or more")
+    judgement.require("file_hash", matching(read_etag, r"^[\w+/=-]{1,256}\z"), "VARCHAR", "a hash in hex or base64")
+    judgement.require("content_hash", matching(read_name, r"^[0-9a-f]{64}\z"), "VARCHAR", "64 hex digits")
+    judgement.require("image_width", pixels, "INTEGER", "a whole number of pixels, 1 or more")
+    judgement.require("image_height", pixels, "INTEGER", "a whole number of pixels, 1 or more")
+    judgement.require("orientation", whole_number_within(1, 8), "INTEGER", "1 to 8")
     judgement.require_text("camera_make")
     judgement.require_text("camera_model")
-    judgement.require("duration", number_within(0), "double", "a number of seconds, 0 or more")
+    judgement.require("duration", number_within(0), "DOUBLE", "a number of seconds, 0 or more")
     judgement.require_text("title")
     judgement.require_text("description")
     judgement.require_text("shot_id")
     judgement.require_text("warning")
-    judgement.require("labels", read_labels, "array<string>", "a list of texts")
-    judgement.refuse_broken("labels", F.array_join("labels", ","))
+    judgement.require("labels", read_labels, "VARCHAR[]", "a list of texts")
+    judgement.refuse_broken("labels", "array_to_string(labels, ',')")
     judgement.require_text("custom_id")
-    judgement.require("custom_labels", read_text_map, TEXT_MAP_TYPE, "an object of texts")
-    judgement.refuse_broken("custom_labels", F.to_json("custom_labels"))
+    judgement.require("custom_labels", read_text_map, "MAP(VARCHAR, VARCHAR)", "an object of texts")
+    judgement.refuse_broken("custom_labels", "CAST(to_json(custom_labels) AS VARCHAR)")
     _read_attributes(judgement)
 
 
 def _read_attributes(judgement: Judgement) -> None:
     """What a source says beside, of a file or a face."""
-    judgement.require("attributes", read_object, "string", "a JSON object")
-    judgement.refuse_broken("attributes", F.col("attributes"), longest=LONGEST_ATTRIBUTES)
+    judgement.require("attributes", read_object, "VARCHAR", "a JSON object")
+    judgement.refuse_broken("attributes", "attributes", longest=LONGEST_ATTRIBUTES)
 
 
 def _read_features(judgement: Judgement) -> None:
     """What the table `file_features` keeps."""
-    judgement.require("image_score", number_within(0, 1), "double", "a number from 0 to 1")
-    judgement.require("perceptual_hash", matching(read_name, r"^[0-9a-f]{64}\z"), "string", "64 hex digits")
-    judgement.require("perceptual_hash_quality", whole_number_within(0, 100), "int", "a whole number from 0 to 100")
+    judgement.require("image_score", number_within(0, 1), "DOUBLE", "a number from 0 to 1")
+    judgement.require("perceptual_hash", matching(read_name, r"^[0-9a-f]{64}\z"), "VARCHAR", "64 hex digits")
+    judgement.require("perceptual_hash_quality", whole_number_within(0, 100), "INTEGER", "a whole number from 0 to 100")
     for name, length in BINARY_FEATURES.items():
-        judgement.require(name, bytes_of_length(length), "binary", f"{length:,} bytes")
-    judgement.require("embedding", read_embedding, "array<float>", "a list of finite 32-bit numbers")
+        judgement.require(name, bytes_of_length(length), "BLOB", f"{length:,} bytes")
+    judgement.require("embedding", read_embedding, "FLOAT[]", "a list of finite 32-bit numbers")
 
 
-def _flatten_figures(raw: DataFrame) -> DataFrame:
-    """The source with `uri`, and the sides of the box and the angles of the pose as columns of their own."""
-    columns = columns_by_field(raw, FIGURE_FIELDS)
-    flat: dict[str, Column] = {}
-    uris = [quoted(columns[name].name) for name in ("uri", "file_uri") if name in columns]
-    if uris:
-        flat["uri"] = F.coalesce(*uris)
+def _flat_figures(fields: Mapping[str, Field]) -> dict[str, Field]:
+    """The fields of a face with `uri`, and the sides of the box and the angles of the pose as fields of their own."""
+    flat = dict(fields)
+    uris = [fields[name] for name in ("uri", "file_uri") if name in fields]
+    if len(uris) > 1 and all(is_text(uri.kind) for uri in uris):
+        flat["uri"] = Field(f"coalesce({', '.join(uri.sql for uri in uris)})", pa.string())
+    elif uris:
+        flat["uri"] = uris[0]
     for owner, parts in (("boundary", BOX_SIDES), ("head_pose", ANGLES)):
-        if owner in columns:
-            flat |= {part: _part_of(columns[owner], part) for part in parts}
-    with_row = raw if ROW in raw.columns else raw.withColumn(ROW, row_json(raw))
-    return add_columns(with_row, flat)
+        if owner in fields:
+            found = {part: _part_of(fields[owner], owner, part) for part in parts}
+            flat |= {part: field for part, field in found.items() if field is not None}
+    return flat
 
 
-def _part_of(owner: StructField, part: str) -> Column:
+def _part_of(field: Field, owner: str, part: str) -> Field | None:
     """One part of a box or pose, from a struct or JSON text; the text itself where it is no object, to be refused."""
-    kind, column = owner.dataType, quoted(owner.name)
-    if isinstance(kind, StructType):
-        found = [name for name in kind.names if name.lower() == part]
-        return column.getField(found[0]) if found else F.lit(None).cast("double")
-    if isinstance(kind, StringType):
-        parsed = F.from_json(column, "map<string,string>")
-        return F.when(parsed.isNull(), column).otherwise(F.try_element_at(parsed, F.lit(part)))
-    raise SourceError(f"{owner.name} is {kind.simpleString()}; a struct, or text that is a JSON object, is accepted")
+    sql, kind = field
+    if pa.types.is_struct(kind):
+        found = [named for named in kind if named.name.lower() == part]
+        return Field(f"struct_extract({sql}, {literal(found[0].name)})", found[0].type) if found else None
+    if is_text(kind):
+        parsed = f"TRY_CAST({sql} AS JSON)"
+        is_object = f"json_type({parsed}) = 'OBJECT'"
+        return Field(
+            f"CASE WHEN {is_object} THEN json_extract_string({parsed}, '$.{part}') ELSE {sql} END", pa.string()
+        )
+    raise SourceError(f"{owner} is {type_name(kind)}; a struct, or text that is a JSON object, is accepted")
 
 
-def _struct_or_null(contract: pa.StructType) -> Column:
-    """The struct of the columns that its fields name, null where all of them are."""
-    names = [part.name for part in contract]
-    return F.when(F.coalesce(*names).isNotNull(), F.struct(*names))
+def _struct_or_null(parts: Mapping[str, str]) -> str:
+    """The struct of some columns, null where all of them are."""
+    made = ", ".join(f'"{name}" := {column}' for name, column in parts.items())
+    return f"CASE WHEN coalesce({', '.join(parts.values())}) IS NOT NULL THEN struct_pack({made}) END"

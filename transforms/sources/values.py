@@ -1,130 +1,132 @@
-"""Reading one value of a source, of whatever type the source has, as the type that the lake has.
+"""Reading one value of a source, of whatever type the source has, as the type that the lake has, by DuckDB's SQL.
 
-Each reader takes a column and its Spark type and returns a `Value`: what was given, as text, and the value, null
-where nothing was given or where it can't be accepted. No reader throws on a bad value. A type that can't hold the
-field at all raises `Unfit`, which the caller gathers: it is an error of the source, not of a row.
+Each reader takes what gives a field and returns a `Value`: what was given, as text, and the value, null where nothing
+was given or where it can't be accepted. No reader throws on a bad value. A type that can't hold the field at all raises
+`Unfit`, which the caller gathers: it is an error of the source, not of a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    ArrayType,
-    BinaryType,
-    DataType,
-    DecimalType,
-    DoubleType,
-    FloatType,
-    IntegralType,
-    MapType,
-    NullType,
-    NumericType,
-    StringType,
-    StructType,
-)
+import pyarrow as pa
 
 from schemas.contract import LEVELS
+from transforms.sources.columns import Field, is_list, is_number, is_text, json_text, literal
+from transforms.tables.source_columns import LONGEST_ARRAY_IN_ROW
 
 NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\z"
+WHOLE_PATTERN = r"^[+-]?\d+\z"
 INFINITE_PATTERN = r"^(?i)[+-]?inf(inity)?\z"
 REPLACEMENT = "\ufffd"
+NULL_TEXT = "CAST(NULL AS VARCHAR)"
+
+
+def _as_text(given: str) -> str:
+    return f"CAST({given} AS VARCHAR)"
 
 
 @dataclass(frozen=True)
 class Value:
-    """What a source gives for a field (text, null where it gives nothing), and the value that the lake takes."""
+    """What a source gives for a field, null where it gives nothing; the value that the lake takes; what is shown of it.
 
-    given: Column
-    value: Column
+    `value` and `shown` make expressions, of the value and of a text; they are told the name of the column in which
+    `given` is then.
+    """
+
+    given: str
+    value: Callable[[str], str]
+    shown: Callable[[str], str] = _as_text
 
 
-Reader = Callable[[Column, DataType], Value]
+Reader = Callable[[Field], Value]
 
 
 class Unfit(TypeError):
     """The type of a source's column can't hold the field; the text says which types can."""
 
 
-def absent(lake_type: str) -> Value:
-    """The value of a field that the source doesn't have."""
-    return Value(F.lit(None).cast("string"), F.lit(None).cast(lake_type))
-
-
-def read_text(column: Column, kind: DataType) -> Value:
-    """A text, as it is; blank is missing. Whole numbers are taken as texts. Bytes that are no UTF-8 are kept."""
-    if not isinstance(kind, StringType | IntegralType):
+def read_text(field: Field) -> Value:
+    """A text, as it is; blank is missing. Whole numbers are taken as texts."""
+    if not (is_text(field.kind) or pa.types.is_integer(field.kind)):
         raise Unfit("text")
-    text = column.cast("string")
-    text = F.when(F.trim(text) != "", text)
-    return Value(text, text)
+    text = field.sql if is_text(field.kind) else f"CAST({field.sql} AS VARCHAR)"
+    return Value(f"CASE WHEN trim({text}) <> '' THEN {text} END", _itself)
 
 
-def read_name(column: Column, kind: DataType) -> Value:
+def _itself(given: str) -> str:
+    return given
+
+
+def read_name(field: Field) -> Value:
     """A text without the blanks around it, in lower case."""
-    text = read_text(column, kind).value
-    return Value(text, F.lower(F.trim(text)))
+    return Value(read_text(field).given, lambda given: f"lower(trim({given}))")
 
 
-def read_etag(column: Column, kind: DataType) -> Value:
+def read_etag(field: Field) -> Value:
     """A hash, without the quotes and the weakness mark that an HTTP ETag has around it (RFC 9110, 8.8.3)."""
-    text = read_text(column, kind)
-    return Value(text.given, F.regexp_replace(F.trim(text.value), r'^(?:W/)?"(.*)"\z', "$1"))
+    bare = literal(r'^(?:W/)?"(.*)"\z')
+    return Value(read_text(field).given, lambda given: rf"regexp_replace(trim({given}), {bare}, '\1')")
 
 
-def is_clean(text: Column) -> Column:
-    r"""Whether a text is valid UTF-8 throughout, and was before it was read.
+def is_clean(text: str) -> str:
+    """Whether a text is valid UTF-8 throughout, and was before it was read: `clean_texts` has marked where not."""
+    return f"NOT contains({text}, {literal(REPLACEMENT)})"
 
-    >>> df = spark.createDataFrame([("café",), ("caf\ufffd",)], "x string")
-    >>> df.select("x", is_clean(F.col("x")).alias("clean")).show(truncate=False)
-    +----+-----+
-    |x   |clean|
-    +----+-----+
-    |café|true |
-    |caf�|false|
-    +----+-----+
-    """
-    return F.is_valid_utf8(text) & ~F.contains(text, F.lit(REPLACEMENT))
+
+def matches(text: str, pattern: str) -> str:
+    """Whether a text matches a pattern (RE2)."""
+    return f"regexp_matches({text}, {literal(pattern)})"
 
 
 def matching(reader: Reader, pattern: str) -> Reader:
     """A reader that accepts only texts that match a pattern."""
 
-    def read(column: Column, kind: DataType) -> Value:
-        text = reader(column, kind)
-        return Value(text.given, F.when(text.value.rlike(pattern), text.value))
+    def read(field: Field) -> Value:
+        text = reader(field)
+
+        def accept(given: str) -> str:
+            value = text.value(given)
+            return f"CASE WHEN {matches(value, pattern)} THEN {value} END"
+
+        return Value(text.given, accept)
 
     return read
 
 
-def read_number(column: Column, kind: DataType) -> Value:
+def read_number(field: Field) -> Value:
     """A number, perhaps infinite. NaN, and text that says so, is missing: pandas writes it for a missing value.
 
     Text is a decimal number with a point: no comma, no degree sign, no digit grouping.
     """
-    if isinstance(kind, StringType):
-        given = F.trim(column)
-        given = F.when(~F.lower(given).isin("", "nan"), given)
-        infinite = F.when(given.startswith("-"), F.lit("-Infinity")).otherwise(F.lit("Infinity"))
-        text = F.when(given.rlike(NUMBER_PATTERN), given).when(given.rlike(INFINITE_PATTERN), infinite)
-        return Value(given, text.try_cast("double"))
-    if not isinstance(kind, NumericType):
+    sql, kind = field
+    if is_text(kind):
+
+        def number(given: str) -> str:
+            infinite = f"CASE WHEN {given} LIKE '-%' THEN '-Infinity' ELSE 'Infinity' END"
+            text = f"WHEN {matches(given, NUMBER_PATTERN)} THEN {given} WHEN {matches(given, INFINITE_PATTERN)}"
+            return f"TRY_CAST(CASE {text} THEN {infinite} END AS DOUBLE)"
+
+        return Value(f"CASE WHEN lower(trim({sql})) NOT IN ('', 'nan') THEN trim({sql}) END", number)
+    if not is_number(kind):
         raise Unfit("a number, or text")
-    number = column.cast("double")
-    number = F.when(~F.isnan(number), number)
-    return Value(F.when(number.isNotNull(), column.cast("string")), number)
+    there = f"CASE WHEN NOT isnan({sql}) THEN {sql} END" if pa.types.is_floating(kind) else sql
+    return Value(there, lambda given: f"CAST({given} AS DOUBLE)")
 
 
-def number_within(low: float, high: float = float("inf")) -> Reader:
+def number_within(low: float, high: float | None = None) -> Reader:
     """A reader of finite numbers from `low` to `high`, both included."""
 
-    def read(column: Column, kind: DataType) -> Value:
-        number = read_number(column, kind)
-        good = number.value.between(low, high) & (F.abs(number.value) != float("inf"))
-        return Value(number.given, F.when(good, number.value))
+    def read(field: Field) -> Value:
+        number = read_number(field)
+
+        def accept(given: str) -> str:
+            value = number.value(given)
+            most = f" AND {value} <= {high}" if high is not None else ""
+            return f"CASE WHEN isfinite({value}) AND {value} >= {low}{most} THEN {value} END"
+
+        return Value(number.given, accept)
 
     return read
 
@@ -132,18 +134,20 @@ def number_within(low: float, high: float = float("inf")) -> Reader:
 def whole_number_within(low: int, high: int) -> Reader:
     """A reader of whole numbers from `low` to `high`, both included; 4032.0 is one (pandas writes it so)."""
 
-    def read(column: Column, kind: DataType) -> Value:
-        given = read_number(column, kind).given
-        if isinstance(kind, StringType):
-            digits = F.regexp_replace(given, r"\.0*\z", "")
-            whole = F.when(digits.rlike(r"^[+-]?\d+\z"), digits.try_cast("bigint"))
-        elif isinstance(kind, FloatType | DoubleType):
-            whole = F.when(F.rint(column) == column, column.try_cast("bigint"))
-        elif isinstance(kind, DecimalType):
-            whole = F.when(F.floor(column) == column, column.try_cast("bigint"))
-        else:
-            whole = column.try_cast("bigint")
-        return Value(given, F.when(whole.between(low, high), whole))
+    def read(field: Field) -> Value:
+        kind = field.kind
+
+        def accept(given: str) -> str:
+            if is_text(kind):
+                digits = rf"regexp_replace({given}, '\.0*\z', '')"
+                whole = f"TRY_CAST(CASE WHEN {matches(digits, WHOLE_PATTERN)} THEN {digits} END AS BIGINT)"
+            elif pa.types.is_integer(kind):
+                whole = f"TRY_CAST({given} AS BIGINT)"
+            else:
+                whole = f"CASE WHEN floor({given}) = {given} THEN TRY_CAST({given} AS BIGINT) END"
+            return f"CASE WHEN {whole} BETWEEN {low} AND {high} THEN {whole} END"
+
+        return Value(read_number(field).given, accept)
 
     return read
 
@@ -151,136 +155,130 @@ def whole_number_within(low: int, high: int) -> Reader:
 def bytes_of_length(length: int) -> Reader:
     """A reader of exactly so many bytes; none are missing, as is what is no binary: a `thumbnail` may be a link."""
 
-    def read(column: Column, kind: DataType) -> Value:
-        if not isinstance(kind, BinaryType):
-            return absent("binary")
-        size = F.octet_length(column)
-        given = F.when(size > 0, F.concat(size.cast("string"), F.lit(" bytes")))
-        return Value(given, F.when(size == length, column))
+    def read(field: Field) -> Value:
+        sql, kind = field
+        if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)):
+            return Value(NULL_TEXT, lambda given: "NULL")
+        return Value(
+            f"CASE WHEN octet_length({sql}) > 0 THEN {sql} END",
+            lambda given: f"CASE WHEN octet_length({given}) = {length} THEN {given} END",
+            lambda given: f"octet_length({given}) || ' bytes'",
+        )
 
     return read
 
 
-def read_address(column: Column, kind: DataType) -> Value:
+def read_address(field: Field) -> Value:
     """An address, struct of country, province, city, district, township; blank parts are null, as is one of blanks.
 
     Given as a struct with any of these fields, a map from text to text, or text that is a JSON object of them.
     """
-    parts: dict[str, Column]
-    if isinstance(kind, StringType):
-        given = F.when(F.trim(column) != "", column)
-        parsed = F.from_json(F.when(given.rlike(r"^\s*\{"), given), "map<string,string>")
-        parts = {level: F.try_element_at(parsed, F.lit(level)) for level in LEVELS}
-        readable = parsed.isNotNull()
-    elif isinstance(kind, MapType) and isinstance(kind.keyType, StringType) and isinstance(kind.valueType, StringType):
-        given = F.to_json(column)
-        parts = {level: F.try_element_at(column, F.lit(level)) for level in LEVELS}
-        readable = F.lit(True)
-    elif isinstance(kind, StructType):
-        names = {field.name.lower(): field for field in kind.fields}
+    sql, kind = field
+    if is_text(kind):
+        given = f"CASE WHEN trim({sql}) <> '' THEN {sql} END"
+        parsed = f"TRY_CAST({given} AS JSON)"
+        readable = f"coalesce(json_type({parsed}) = 'OBJECT', false)"
+        parts = {level: f"json_extract_string({parsed}, '$.{level}')" for level in LEVELS}
+    elif pa.types.is_map(kind) and is_text(kind.key_type) and is_text(kind.item_type):
+        given, readable = sql, "true"
+        parts = {level: f"map_extract_value({sql}, '{level}')" for level in LEVELS}
+    elif pa.types.is_struct(kind):
+        names = {part.name.lower(): part for part in kind}
         for level in LEVELS:
-            if level in names and not isinstance(names[level].dataType, StringType | NullType):
+            if level in names and not (is_text(names[level].type) or pa.types.is_null(names[level].type)):
                 raise Unfit(f"text in its field {level}")
-        given = F.when(column.isNotNull(), F.to_json(column))
+        given, readable = sql, "true"
         parts = {
-            level: column.getField(names[level].name).cast("string") if level in names else F.lit(None).cast("string")
+            level: f"struct_extract({sql}, {literal(names[level].name)})"
             for level in LEVELS
+            if level in names and is_text(names[level].type)
         }
-        readable = F.lit(True)
     else:
         raise Unfit("a struct, a map of texts, or text that is a JSON object")
-    trimmed = {level: F.trim(part) for level, part in parts.items()}
-    blank_as_null = {level: F.when(part != "", part) for level, part in trimmed.items()}
-    address = F.struct(*[part.alias(level) for level, part in blank_as_null.items()])
-    some = F.coalesce(*blank_as_null.values()).isNotNull()
-    return Value(F.when(~readable | some, given), F.when(given.isNotNull() & readable & some, address))
+    filled = {level: f"nullif(trim({parts[level]}), '')" if level in parts else NULL_TEXT for level in LEVELS}
+    some = f"coalesce({', '.join(filled.values())}) IS NOT NULL"
+    address = "struct_pack(" + ", ".join(f"{level} := {part}" for level, part in filled.items()) + ")"
+    return Value(
+        f"CASE WHEN NOT {readable} OR {some} THEN {given} END",
+        lambda given: f"CASE WHEN {given} IS NOT NULL AND {readable} AND {some} THEN {address} END",
+        lambda given: given if is_text(kind) else json_text(Field(given, kind)),
+    )
 
 
-ADDRESS_TYPE = "struct<" + ",".join(f"{level}:string" for level in LEVELS) + ">"
-
-
-def read_labels(column: Column, kind: DataType) -> Value:
+def read_labels(field: Field) -> Value:
     """A list of labels without blanks or repetitions: a list of texts, a JSON list of them, or text split at commas."""
-    if isinstance(kind, ArrayType) and isinstance(kind.elementType, StringType):
-        given, listed = F.to_json(column), column.cast("array<string>")
-    elif isinstance(kind, StringType):
-        given = F.when(F.trim(column) != "", F.trim(column))
-        listed = F.when(given.startswith("["), F.from_json(given, "array<string>")).otherwise(F.split(given, ","))
+    sql, kind = field
+    if is_list(kind) and is_text(kind.value_type):
+        given, listed = sql, sql
+    elif is_text(kind):
+        given = f"CASE WHEN trim({sql}) <> '' THEN trim({sql}) END"
+        as_json = f"""TRY(from_json({given}, '["VARCHAR"]'))"""
+        listed = f"CASE WHEN {given} LIKE '[%' THEN {as_json} ELSE string_split({given}, ',') END"
     else:
         raise Unfit("a list of texts, or text")
-    labels = F.array_distinct(F.filter(F.transform(listed, lambda label: F.trim(label)), lambda label: label != ""))
-    empty = F.size(labels) == 0
-    return Value(F.when(~F.coalesce(empty, F.lit(False)), given), F.when(~empty, labels))
+    texts = f"list_filter(list_transform({listed}, lambda label: trim(label)), lambda label: label <> '')"
+    labels = f"list_filter({texts}, lambda label, place: list_position({texts}, label) = place)"
+    is_empty = f"len({labels}) = 0"
+    return Value(
+        f"CASE WHEN NOT coalesce({is_empty}, false) THEN {given} END",
+        lambda given: f"CASE WHEN NOT {is_empty} THEN {labels} END",
+        lambda given: given if is_text(kind) else json_text(Field(given, kind)),
+    )
 
 
-def read_text_map(column: Column, kind: DataType) -> Value:
+def read_text_map(field: Field) -> Value:
     """Texts by name: a map, a struct, or text that is a JSON object; names without a value are left out, as are none.
 
     Numbers, truth values and lists in them are taken as their JSON text.
     """
-    if isinstance(kind, NullType):
-        return absent(TEXT_MAP_TYPE)
-    if isinstance(kind, StringType):
-        given = F.when(~F.regexp_replace(column, r"\s", "").isin("", "{}"), F.trim(column))
-    elif isinstance(kind, MapType | StructType):
-        given = F.nullif(F.to_json(column), F.lit("{}"))
-    else:
-        raise Unfit("a map, a struct, or text that is a JSON object")
-    parsed = F.from_json(F.when(given.startswith("{"), given), TEXT_MAP_TYPE)
-    texts = F.map_filter(parsed, lambda name, text: text.isNotNull())
-    return Value(given, F.when(F.forall(F.map_keys(texts), lambda name: name != ""), texts))
+
+    def accept(given: str) -> str:
+        parsed = f"TRY_CAST({given} AS JSON)"
+        names = f"json_keys({parsed})"
+        is_good = (
+            f"json_type({parsed}) = 'OBJECT' AND NOT list_contains({names}, '') "
+            f"AND len(list_distinct({names})) = len({names})"
+        )
+        texts = f"""map_entries(from_json({given}, '"MAP(VARCHAR,VARCHAR)"'))"""
+        filled = f"map_from_entries(list_filter({texts}, lambda entry: entry.value IS NOT NULL))"
+        return f"CASE WHEN {is_good} THEN {filled} END"
+
+    return Value(_given_object(field), accept)
 
 
-TEXT_MAP_TYPE = "map<string,string>"
-
-
-def read_object(column: Column, kind: DataType) -> Value:
+def read_object(field: Field) -> Value:
     """A JSON object, as text: a struct, a map, or such text; an empty one is missing."""
-    if isinstance(kind, NullType):
-        return absent("string")
-    if isinstance(kind, StringType):
-        given = F.when(~F.regexp_replace(column, r"\s", "").isin("", "{}"), F.trim(column))
-    elif isinstance(kind, MapType | StructType):
-        given = F.nullif(F.to_json(column), F.lit("{}"))
-    else:
-        raise Unfit("a struct, a map, or text that is a JSON object")
-    return Value(given, F.when(given.startswith("{") & F.from_json(given, _JSON_MAP).isNotNull(), given))
+    return Value(
+        _given_object(field),
+        lambda given: f"CASE WHEN json_type(TRY_CAST({given} AS JSON)) = 'OBJECT' THEN {given} END",
+    )
 
 
-def filled_object(text: Column, *, without: Iterable[str] = ()) -> Column:
-    """The JSON object that a text is, but for listed and empty keys ("", [], {}, null); null where none is left.
-
-    >>> df = spark.createDataFrame([('{"Mask": "none", "Age": 3, "Hats": [], "Sharp": 0.5}',), ('{"Age": 4}',)], ["x"])
-    >>> df.select(filled_object(F.col("x"), without=["Age"]).alias("rest")).show(truncate=False)
-    +---------------------------+
-    |rest                       |
-    +---------------------------+
-    |{"Mask":"none","Sharp":0.5}|
-    |NULL                       |
-    +---------------------------+
-    <BLANKLINE>
-    """
-    unwanted = list(without)
-
-    def is_wanted(key: Column, value: Column) -> Column:
-        return ~key.isin(unwanted) & ~F.try_variant_get(value, "$", "string").isin("", "[]", "{}")
-
-    return F.nullif(F.to_json(F.map_filter(F.from_json(text, _JSON_MAP), is_wanted)), F.lit("{}"))
+def _given_object(field: Field) -> str:
+    sql, kind = field
+    if is_text(kind):
+        return rf"CASE WHEN regexp_replace({sql}, '\s', '', 'g') NOT IN ('', '{{}}') THEN trim({sql}) END"
+    if pa.types.is_map(kind) or pa.types.is_struct(kind):
+        return f"nullif({json_text(field)}, '{{}}')"
+    raise Unfit("a map, a struct, or text that is a JSON object")
 
 
-_JSON_MAP = "map<string,variant>"
-
-
-def read_embedding(column: Column, kind: DataType) -> Value:
+def read_embedding(field: Field) -> Value:
     """A list of finite 32-bit numbers: a list of numbers, or text that is a JSON list of them; empty is missing."""
-    if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
-        given, listed = F.to_json(F.slice(column, 1, 8)), column.cast("array<double>")
-    elif isinstance(kind, StringType):
-        given = F.when(~F.regexp_replace(column, r"\s", "").isin("", "[]"), F.left(column, F.lit(200)))
-        listed = F.from_json(F.when(given.startswith("["), column), "array<double>")
+    sql, kind = field
+    if is_list(kind) and is_number(kind.value_type):
+        given = sql
+        is_single = pa.types.is_float32(kind.value_type)
+        floats = sql if is_single else f"list_transform({sql}, lambda number: TRY_CAST(number AS FLOAT))"
+    elif is_text(kind):
+        given = rf"CASE WHEN regexp_replace({sql}, '\s', '', 'g') NOT IN ('', '[]') THEN {sql} END"
+        floats = f"""CASE WHEN {sql} LIKE '[%' THEN TRY(from_json({sql}, '["FLOAT"]')) END"""
     else:
         raise Unfit("a list of numbers, or text that is a JSON list of them")
-    floats = F.transform(listed, lambda number: number.cast("float"))
-    finite = F.forall(floats, lambda number: F.coalesce(F.abs(number) < float("inf"), F.lit(False)))
-    empty = F.coalesce(F.size(floats) == 0, F.lit(False))
-    return Value(F.when(~empty, given), F.when(~empty & finite, floats))
+    is_empty = f"coalesce(len({floats}) = 0, false)"
+    is_finite = f"len(list_filter({floats}, lambda number: isfinite(number))) = len({floats})"
+    return Value(
+        f"CASE WHEN NOT {is_empty} THEN {given} END",
+        lambda given: f"CASE WHEN {given} IS NOT NULL AND {is_finite} THEN {floats} END",
+        lambda given: given if is_text(kind) else json_text(Field(f"{given}[1:{LONGEST_ARRAY_IN_ROW}]", kind)),
+    )
