@@ -159,29 +159,6 @@ def judge_figures(
     )
 
 
-def accepted(judged: DataFrame) -> DataFrame:
-    """The accepted rows: at most one per (dataset, uri), or (dataset, figure_id)."""
-    return judged.where(F.col("reason").isNull()).drop("reason", "message", "row", "ordinal")
-
-
-def refused(judged: DataFrame) -> DataFrame:
-    """The refused rows, as the table `rejected` keeps them, but for bucket, time and run.
-
-    `reject_id` depends on the source, the reason, the row and its number among equal rows: a repeated run
-    gives the same ids.
-    """
-    identity = F.concat_ws("\n", "source", "reason", F.col("ordinal").cast("string"), "row")
-    return judged.where(F.col("reason").isNotNull()).select(
-        "project_name",
-        "dataset_name",
-        F.sha2(identity, 256).alias("reject_id"),
-        "source",
-        "reason",
-        "message",
-        "row",
-    )
-
-
 def _read_dataset(judgement: Judgement, dataset: str | None) -> None:
     name = judgement.read("dataset_name", read_text, "string").given
     name = F.coalesce(name, F.lit(dataset).cast("string"))
