@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from functools import reduce
+from functools import partial, reduce
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from jobs.cli.options import JobConfig, Sources, build_config, job_options
 from jobs.places.area_indexes import refresh_area_index
 from jobs.places.area_sources import AreaFormat, detect_area_format, read_areas
 from jobs.runtime.commits import Step, replace_rows, retry_conflicts
+from jobs.runtime.kernels import apply_to_rows
 from jobs.runtime.runs import Run, print_result, run_job
 from jobs.runtime.session import use_geometry
 from jobs.sources.intake import count_verdicts, put
@@ -39,7 +40,7 @@ from transforms.places.areas import (
     nest_levels,
     repair_geometry,
 )
-from transforms.sources.rows import refused
+from transforms.sources.verdicts import REFUSAL, computed, refused
 
 Expression = str | tuple[str, ...]
 PARTS_PER_CORE = 4
@@ -136,7 +137,8 @@ def _store_refusals(run: Run, config: BuildAreas, judged: DataFrame) -> None:
         "source": F.lit(uri),
         "ordinal": among_equals - 1,
     }
-    refusals = refused(judged.withColumns(about)).withColumn("reject_time", run.clock())
+    bad = judged.where("reason IS NOT NULL").withColumns(about).select(*REFUSAL)
+    refusals = apply_to_rows(partial(refused, dataset=None, now=run.now), bad, schema=computed(REJECTED))
     put(run, REJECTED, refusals, count=verdicts.refused, compare=())
 
 

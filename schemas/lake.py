@@ -95,13 +95,15 @@ def table_uri(lake: str, table: str) -> str:
     return f"{lake.rstrip('/')}/{table}"
 
 
-def bucket_of(project: str, dataset: str, buckets: int) -> int:
+def bucket_of(project: str, dataset: str | None, buckets: int) -> int:
     """The bucket of a dataset: CRC-32 of 'project LF dataset', modulo the bucket count, as Spark's crc32 gives it.
+    Rows of no known dataset (refused ones) are in that of 'project'.
 
     >>> bucket_of("demo", "ada", 16)
     12
     """
-    return zlib.crc32(f"{project}\n{dataset}".encode()) % buckets
+    whose = project if dataset is None else f"{project}\n{dataset}"
+    return zlib.crc32(whose.encode()) % buckets
 
 
 def file_object_id(project: str, dataset: str, uri: str) -> str:

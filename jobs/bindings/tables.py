@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from catalog.bindings import LISTING_SCHEMA
 from catalog.lake import Row
+from catalog.sql import all_of, equals
 from jobs.bindings.storing import index_config, remove_live
 from jobs.bindings.work import Seen, Work, whole, without
 from jobs.indexing.rows import read_rows, take_in
+from jobs.indexing.storing import SAME_FILE
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
+from jobs.runtime.kernels import apply_kernel, apply_to_rows
+from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
+from jobs.sources.intake import add_bucket
 from jobs.sources.sources import guess_rows
 from schemas.errors import SourceError
 from schemas.files import FILES
+from schemas.keys import DATASET_KEY, FILE_KEY
+from schemas.lake import bucket_of
+from transforms.sources.gone import files_gone
+from transforms.tables.keyed import semi_join
 
 
 def sync_table(run: Run, work: Work, *, now: datetime, grace: timedelta, allow_mass_removal: bool) -> Seen:
@@ -54,10 +63,20 @@ def sync_table(run: Run, work: Work, *, now: datetime, grace: timedelta, allow_m
     return Seen(without(missing, expired["uri"]), [*expired["uri"].to_pylist(), *back["uri"].to_pylist()])
 
 
-def _rows_gone(run: Run, good: DataFrame, binding: Row) -> tuple[int, pa.Array]:
+def _rows_gone(run: Run, good: Rows, binding: Row) -> tuple[int, pa.Array]:
     """How many rows a table has, and the files that came of rows that it has no more."""
-    whose = (F.col("project_name") == binding["project_name"]) & (F.col("dataset_name") == binding["dataset_name"])
-    files = run.lake.read(FILES, run.lake.version(FILES)).where(whose & F.col("deleted_time").isNull())
-    came = files.where(F.col("source") == binding["source"]).select("uri")
-    rows = good.where(whose).select("uri")
-    return rows.count(), whole(came.join(rows, "uri", how="left_anti").toArrow()["uri"])
+    lake, project, dataset = run.lake, binding["project_name"], binding["dataset_name"]
+    whose = dict(zip(DATASET_KEY, (bucket_of(project, dataset, lake.settings.buckets), project, dataset), strict=True))
+    of_dataset = partial(semi_join, keys=pa.Table.from_pylist([whose]), on=DATASET_KEY)
+    rows = apply_to_rows(of_dataset, add_bucket(lake, good))
+    files = lake.fetch(
+        FILES,
+        lake.version(FILES),
+        (*FILE_KEY, "source", "deleted_time"),
+        condition=all_of(equals(name, value) for name, value in whose.items()),
+    )
+    find = partial(files_gone, source=binding["source"])
+    schema = pa.schema([("uri", pa.string())])
+    gone: Rows = apply_kernel(lake, find, schema=schema, unit=SAME_FILE, files=files, rows=rows)
+    count = rows.count() if isinstance(rows, DataFrame) else len(rows)
+    return count, whole((gone.toArrow() if isinstance(gone, DataFrame) else gone)["uri"])

@@ -19,6 +19,7 @@ from schemas.dataset_state import DATASET_STATE
 from schemas.errors import Conflict
 from schemas.keys import DATASET_KEY
 from schemas.lake import bucket_of
+from transforms.tables.digests import with_bucket
 from transforms.tables.keyed import diff_rows, left_join, with_columns
 
 STATE = ("options", "evidence_versions", "edits_version")
@@ -102,9 +103,7 @@ def load_edits(run: Run, config: ClusteringConfig, *, kind: str, until: int) -> 
     """People's edits of one kind of cluster, up to the table version `until`, with their bucket."""
     ours = all_of([equals("project_name", config.project), equals("kind", kind)])
     edits = run.lake.load(CLUSTER_EDITS, until, condition=ours)
-    names = pc.dictionary_encode(edits["dataset_name"]).combine_chunks()
-    buckets = [bucket_of(config.project, name, run.lake.settings.buckets) for name in names.dictionary.to_pylist()]
-    return with_columns(edits, {"bucket": pa.array(buckets, pa.int32()).take(names.indices)})
+    return with_bucket(edits, run.lake.settings.buckets)
 
 
 def end_clustering(

@@ -10,26 +10,23 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from catalog.sql import all_of, equals
 from jobs.clusters.members import Changed
 from jobs.clusters.scope import Evidence, Scope
-from jobs.people.erasures import read_erased
+from jobs.people.erasures import without_erased
 from jobs.people.models import models_of
 from jobs.people.profiles import Profiles
 from jobs.people.waiting import count_waiting
 from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
-from schemas.cluster_edits import CLUSTER_EDITS
-from schemas.cluster_kinds import PEOPLE
 from schemas.figures import FIGURES
 from schemas.files import FILES
 from schemas.keys import DATASET_KEY, FACE_KEY, FILE_KEY
 from transforms.people import deciding
-from transforms.people.erasures import drop_erased
 from transforms.people.figures import group_figures, is_good, large_libraries
 from transforms.people.grouping import Profile
 from transforms.people.libraries import group_libraries
-from transforms.tables.keyed import anti_join, inner_join, with_columns
+from transforms.people.waiting import without_files
+from transforms.tables.keyed import inner_join, with_columns
 
 EVIDENCE: Evidence = ((FIGURES, FACE_KEY), (FILES, FILE_KEY))
 """The tables that people are made of, and what of their change feeds tells which datasets changed."""
@@ -48,16 +45,11 @@ def group_faces_of(run: Run, scope: Scope, changed: Changed, *, profiles: Profil
     faces = of_datasets(FIGURES, scope.versions[FIGURES.name], changed.datasets, columns=_EMBEDDED)
     columns = (*FILE_KEY, "media_type", "deleted_time")
     files = of_datasets(FILES, scope.versions[FILES.name], changed.datasets, columns=columns)
+    faces = without_erased(run, faces, project=project)
     if isinstance(faces, DataFrame) or isinstance(files, DataFrame):
-        return _group_by_spark(run, lake.frame(faces), lake.frame(files), profiles=profiles, project=project)
-    edits = lake.load(
-        CLUSTER_EDITS,
-        lake.version(CLUSTER_EDITS),
-        condition=all_of([equals("project_name", project), equals("kind", PEOPLE.name)]),
-    )
-    faces = deciding.drop_erased(faces, edits=edits)
+        return _group_by_spark(run, lake.frame(faces), lake.frame(files), profiles=profiles)
     there = files.filter(pc.is_null(files["deleted_time"]))
-    count_waiting(run, anti_join(faces, there, on=FILE_KEY))
+    count_waiting(run, without_files(faces, files))
     faces = inner_join(faces, there, on=FILE_KEY, columns=["media_type"])
     by_profile = _models_by_profile(
         models_of(faces.select([*DATASET_KEY, "model"]).filter(pc.is_valid(faces["embedding"]))), profiles
@@ -70,11 +62,8 @@ def group_faces_of(run: Run, scope: Scope, changed: Changed, *, profiles: Profil
     return faces.select(ABOUT), pa.concat_tables(groups)
 
 
-def _group_by_spark(
-    run: Run, faces: DataFrame, files: DataFrame, *, profiles: Profiles, project: str
-) -> tuple[DataFrame, DataFrame]:
+def _group_by_spark(run: Run, faces: DataFrame, files: DataFrame, *, profiles: Profiles) -> tuple[DataFrame, DataFrame]:
     """The same of many faces."""
-    faces = faces.transform(drop_erased, erased=read_erased(run, project=project))
     files = files.where(F.col("deleted_time").isNull()).drop("deleted_time")
     joined = faces.join(files, list(FILE_KEY), how="left")
     known = run.cache(joined.select(*ABOUT, "model", F.col("embedding").isNotNull().alias("is_embedded")))

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
 from jobs.runtime.by_bucket import ROWS_AT_ONCE, Rows, kernel_of
 from jobs.runtime.lake import Lake
 from schemas.keys import DATASET_KEY
-from transforms.tables.arrow_tables import ArrowBatches, whole_datasets
+from transforms.tables.arrow_tables import ArrowBatches, gather_tables, whole_datasets
 
 Kernel = Callable[..., pa.Table]
 _INPUT = "_input"
@@ -56,6 +56,25 @@ def apply_kernel(
     schemas = {name: _arrow_schema(rows) for name, rows in inputs.items()}
     run = _Units(kernel, names, schemas, schema)
     return together.mapInArrow(run, from_arrow_schema(schema, prefer_timestamp_ntz=True))
+
+
+def apply_to_rows(
+    kernel: Callable[[pa.Table], pa.Table], rows: pa.Table | DataFrame, *, schema: pa.Schema | None = None
+) -> pa.Table | DataFrame:
+    """What a kernel to which no row matters but its own makes of rows: here, or by tasks, piece by piece.
+
+    It has the columns of `schema`, or those of the rows.
+    """
+    if isinstance(rows, pa.Table):
+        wanted = schema or rows.schema
+        return kernel(rows).select(wanted.names).cast(wanted)
+    wanted = schema or to_arrow_schema(rows.schema, timestamp_utc=True)
+
+    def map_pieces(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
+        for piece in gather_tables(batches, ROWS_AT_ONCE):
+            yield from kernel(piece).select(wanted.names).cast(wanted).to_batches()
+
+    return rows.mapInArrow(map_pieces, from_arrow_schema(wanted, prefer_timestamp_ntz=True))
 
 
 def _arrow_schema(rows: Rows) -> pa.Schema | None:

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
+from jobs.runtime.by_bucket import Rows as AnyRows
+from jobs.runtime.by_bucket import fetch_keys
 from jobs.runtime.commits import Step, put_rows, retry_conflicts
-from jobs.runtime.lake import Rows, bucket
+from jobs.runtime.kernels import apply_to_rows
+from jobs.runtime.lake import Lake, Rows
 from jobs.runtime.runs import Run
 from schemas.contract import Contract
 from schemas.locations import absolute_uri
+from transforms.sources.verdicts import SUMMARY, summarize
+from transforms.tables.digests import with_bucket
 from transforms.tables.frames import from_frame
 
-Settle = Callable[[DataFrame, DataFrame], DataFrame]
-
+Settle = Callable[[Rows, AnyRows], AnyRows]
 
 NOT_TAKEN = "not_taken."
 """Begins the names of stages that count files that were not taken in, by their suffix."""
@@ -33,33 +37,41 @@ class Verdicts:
     datasets: int
 
 
-def count_verdicts(run: Run, judged: DataFrame, *, sources: Sequence[str], suffixes: bool = False) -> Verdicts:
+def count_verdicts(run: Run, judged: Rows, *, sources: Sequence[str], suffixes: bool = False) -> Verdicts:
     """Counts judged rows (`reason` null where accepted, else with a `message`) in the run's ledger, by verdict.
 
     `sources` is where they came from.
     With `suffixes`, the refused are counted by the suffix of their uri too, beside files that were passed over.
     """
-    suffix = F.lower(F.regexp_extract("uri", r"\.([^./?#]{1,20})(?:\?.*)?$", 1)) if suffixes else F.lit("")
-    kinds = (F.col("reason"), F.when(F.col("reason").isNotNull(), suffix).alias("suffix"))
-    datasets = F.approx_count_distinct("dataset_name") if "dataset_name" in judged.columns else F.lit(0)
-    facts = (F.count("*").alias("rows"), F.min("message").alias("example"), datasets.alias("datasets"))
-    verdicts = judged.groupBy(*kinds).agg(*facts).collect()
     rows: Counter[str | None] = Counter()
     examples: dict[str, str] = {}
-    for row in verdicts:
-        rows[row.reason] += row.rows
-        if row.reason is not None:
-            stage = f"rejected.{row.reason}"
-            examples[stage] = min(row.example, examples.get(stage, row.example))
+    datasets = 0
+    for verdict in _summary(judged, suffixes=suffixes):
+        reason = verdict["reason"]
+        rows[reason] += verdict["rows"]
+        datasets += verdict["datasets"]
+        if reason is not None:
+            stage = f"rejected.{reason}"
+            examples[stage] = min(verdict["example"], examples.get(stage, verdict["example"]))
             if suffixes:
-                count_not_taken(run, row.suffix, row.rows)
+                count_not_taken(run, verdict["suffix"], verdict["rows"])
     run.ledger.judged([absolute_uri(source) for source in sources], rows)
     previous = run.ledger.row_counts
     accepted = rows.pop(None, 0)
     stages = {"input": accepted + rows.total(), "accepted": accepted}
     for stage, number in {**stages, **{f"rejected.{reason}": n for reason, n in sorted(rows.items())}}.items():
         run.ledger.count(stage, previous.get(stage, 0) + number, example=examples.get(stage))
-    return Verdicts(accepted, rows.total(), sum(row.datasets for row in verdicts))
+    return Verdicts(accepted, rows.total(), datasets)
+
+
+def _summary(judged: Rows, *, suffixes: bool) -> list[dict[str, Any]]:
+    """The verdicts (SUMMARY) of all rows, or of those of each piece that a task of Spark counts."""
+    there = judged.columns if isinstance(judged, DataFrame) else judged.column_names
+    told = judged.select([name for name in ("reason", "message", "dataset_name", "uri") if name in there])
+    counted = apply_to_rows(partial(summarize, suffixes=suffixes), told, schema=SUMMARY)
+    found = from_frame(counted) if isinstance(counted, DataFrame) else counted
+    verdicts: list[dict[str, Any]] = found.to_pylist()
+    return verdicts
 
 
 def count_not_taken(run: Run, suffix: str, files: int) -> None:
@@ -71,7 +83,7 @@ def count_not_taken(run: Run, suffix: str, files: int) -> None:
 def put(
     run: Run,
     contract: Contract,
-    rows: DataFrame,
+    rows: Rows,
     *,
     count: int,
     compare: Iterable[str],
@@ -81,31 +93,40 @@ def put(
 ) -> None:
     """Commits rows that are new, or differ in a column of `compare`; their bucket and run are filled in.
 
-    `count` is about how many there are: few are compared and committed by this process. Columns of `keep`, and those
-    that are `untold`, keep what the table holds. `settle` makes of the rows, and those of the table once it is pinned,
-    those that go in.
+    `count` is about how many there are: few are compared and committed by this process, as are those of a table.
+    Columns of `keep`, and those that are `untold`, keep what the table holds. `settle` makes of the rows, and those of
+    the table once it is pinned, those that go in.
     """
-    if "bucket" in contract.names:
-        rows = rows.withColumn("bucket", bucket(run.lake.settings.buckets))
     rows = run.stamp(rows) if "run_id" in contract.names else rows
+    if isinstance(rows, DataFrame) and run.lake.is_few(contract, count, contract.names):
+        rows = from_frame(rows)
+    if "bucket" in contract.names:
+        rows = add_bucket(run.lake, rows)
     kept = [name for name in contract.names if name in untold]
     told = [name for name in compare if name not in untold]
-    given: Rows = from_frame(rows) if run.lake.is_few(contract, count, contract.names) else rows
 
     def commit() -> None:
         step = Step.pin(run.lake, contract, run.run_id, dry_run=run.dry_run)
-        wanted, current = given, _current(step, given)
+        wanted, current = rows, _current(step, rows)
         if settle is not None:
-            settled = settle(run.lake.frame(wanted), run.lake.frame(current))
-            wanted = from_frame(settled) if isinstance(given, pa.Table) else settled
+            wanted = settle(wanted, current)
         done = put_rows(step, wanted, current, compare=told, keep=(*keep, *kept))
         run.ledger.wrote(contract, done)
 
     retry_conflicts(commit)
 
 
-def _current(step: Step, rows: Rows) -> Rows:
+def add_bucket(lake: Lake, rows: Rows) -> Rows:
+    """The rows with their bucket."""
+    if isinstance(rows, DataFrame):
+        return rows.withColumn("bucket", lake.bucket())
+    return with_bucket(rows, lake.settings.buckets)
+
+
+def _current(step: Step, rows: Rows) -> AnyRows:
     """The rows of the same keys, as pinned; of many all rows, which the comparison joins."""
-    if not isinstance(rows, pa.Table):
+    if isinstance(rows, DataFrame):
         return step.current()
-    return step.lake.fetch_keys(step.contract, step.base, rows, on=step.contract.key, columns=step.contract.names)
+    contract = step.contract
+    fetch = fetch_keys if "bucket" in contract.names else Lake.fetch_keys
+    return fetch(step.lake, contract, step.base, rows, on=contract.key, columns=contract.names)

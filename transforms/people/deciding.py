@@ -6,7 +6,6 @@ Tables in, tables out, of many datasets at once. `faces` has a row per face that
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +45,6 @@ from transforms.tables.keyed import (
 MOST_DOUBLINGS = 20
 """A line of a million heirs is followed to its end in so many."""
 _MEMBER = (*FACE_KEY, "uri", "object_id", "confidence", "role")
-_ERASED = ("project_name", "dataset_name", "figure_digest")
 
 
 def decide_people(
@@ -274,30 +272,3 @@ def is_good(faces: pa.Table, max_angle: float) -> pa.ChunkedArray:
     for asked in (*sides, *angles, over):
         good = pc.and_(good, pc.fill_null(asked, False))
     return good
-
-
-def drop_erased(faces: pa.Table, *, edits: pa.Table) -> pa.Table:
-    """The faces that were not erased: `edits` has what erased them, and no later undeletion of their person."""
-    erased = erased_faces(edits)
-    if not len(erased):
-        return faces
-    at = np.flatnonzero(is_among(faces, erased, on=_ERASED[:2]))
-    of_these = faces.take(pa.array(at))
-    key = (of_these[name].to_pylist() for name in ("project_name", "dataset_name", "figure_id"))
-    digests = [hashlib.sha256("\n".join(face).encode()).hexdigest() for face in zip(*key, strict=True)]
-    told = of_these.select(_ERASED[:2]).append_column(_ERASED[2], pa.array(digests, pa.string()))
-    keeps = np.ones(len(faces), np.bool_)
-    keeps[at] = ~is_among(told, erased, on=_ERASED)
-    return faces.filter(pa.array(keeps))
-
-
-def erased_faces(edits: pa.Table) -> pa.Table:
-    """One row per erased face (project_name, dataset_name, figure_digest): those not undeleted since."""
-    person = ("project_name", "dataset_name", "object_id")
-    undone = _last(edits, ("undelete",), by=person)
-    erased = edits.filter(pa.array(is_equal(edits["action"], "erase")))
-    at = positions_of(erased, undone, on=person)
-    until = np.append(integers(undone["sequence"], null=-1), -1)[at]
-    erased = erased.filter(pa.array(integers(erased["sequence"], null=0) > until))
-    faces = unnest(erased.select([*_ERASED[:2], "figure_digests"]), "figure_digests", to=_ERASED[2])
-    return distinct(faces, key=_ERASED)

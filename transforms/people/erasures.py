@@ -1,7 +1,6 @@
-"""Faces of people who were erased: which they are, keeping them out, and taking them out of what mentions them.
+"""Faces of people who were erased, taken out of what mentions them: frames of Spark's.
 
-Of an erased face only its digest is kept (face_digest), in `cluster_edits`: it tells the face when it comes again, and
-does not tell its figure_id.
+`erased` has one row per erased face (transforms.people.erased.ERASED).
 """
 
 from __future__ import annotations
@@ -10,15 +9,14 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from schemas.keys import CLUSTER_KEY
-
-ERASED = ("project_name", "dataset_name", "figure_digest")
+from transforms.people.erased import ERASED
 
 _VALUES = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|-?\d[\d.eE+-]*+'
 """The texts and numbers of a JSON document, keys among them."""
 
 
 def face_digest(figure_id: str = "figure_id") -> Column:
-    r"""What an erased face is known by: SHA-256 of 'project LF dataset LF figure_id', as erased_faces has it.
+    r"""What an erased face is known by: SHA-256 of 'project LF dataset LF figure_id', as the digests of ERASED are.
 
     >>> key = "project_name string, dataset_name string, figure_id string"
     >>> face = spark.createDataFrame([("demo", "ada", "f1")], key)
@@ -28,45 +26,10 @@ def face_digest(figure_id: str = "figure_id") -> Column:
     return F.sha2(F.concat_ws("\n", "project_name", "dataset_name", figure_id), 256).alias("figure_digest")
 
 
-def erased_faces(edits: DataFrame) -> DataFrame:
-    """One row per erased face (ERASED), by rows of `cluster_edits` about people: those not undeleted since."""
-    person = ["project_name", "dataset_name", "object_id"]
-    undone = edits.where("action = 'undelete'").groupBy(*person).agg(F.max("sequence").alias("_undeleted"))
-    erased = edits.where("action = 'erase'").join(undone, person, how="left")
-    erased = erased.where(F.col("_undeleted").isNull() | (F.col("sequence") > F.col("_undeleted")))
-    faces = erased.select("project_name", "dataset_name", F.explode("figure_digests").alias("figure_digest"))
-    return faces.distinct()
-
-
 def keep_erased(faces: DataFrame, *, erased: DataFrame) -> DataFrame:
     """The rows whose face (`figure_id`) was erased."""
-    return _by_digest(faces, erased, how="left_semi")
-
-
-def drop_erased(faces: DataFrame, *, erased: DataFrame) -> DataFrame:
-    """The rows whose face (`figure_id`) was not erased."""
-    return _by_digest(faces, erased, how="left_anti")
-
-
-def _by_digest(faces: DataFrame, erased: DataFrame, *, how: str) -> DataFrame:
-    found = faces.withColumn("figure_digest", face_digest()).join(F.broadcast(erased), list(ERASED), how=how)
+    found = faces.withColumn("figure_digest", face_digest()).join(F.broadcast(erased), list(ERASED), how="left_semi")
     return found.select(*faces.columns)
-
-
-def refuse_erased(judged: DataFrame, *, erased: DataFrame) -> DataFrame:
-    """Judged rows of figures, those of erased faces refused, and told by nothing but their digest."""
-    known = F.broadcast(erased.withColumn("_erased", F.lit(True)))
-    found = judged.withColumn("figure_digest", face_digest()).join(known, list(ERASED), how="left")
-    told = {
-        "reason": F.lit("figure_erased"),
-        "message": F.lit(
-            "figure_id: the face is of a person who was erased; a face of somebody who was not is accepted"
-        ),
-        "row": F.to_json(F.struct("figure_digest")),
-    }
-    return found.withColumns(
-        {name: F.when(F.col("_erased"), said).otherwise(F.col(name)) for name, said in told.items()}
-    ).select(*judged.columns)
 
 
 def rows_about(refused: DataFrame, *, erased: DataFrame, dataset: str) -> DataFrame:

@@ -5,16 +5,20 @@ Source: PDQ (Facebook, "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-H
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
 import pdqhash
+import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
 
 from schemas.file_features import CROPS, FEATURES, THUMBNAIL_SIDE
+from schemas.keys import FILE_KEY
+from transforms.clusters.naming import positions_of
+from transforms.tables.digests import xxhash64
+from transforms.tables.keyed import indices_or_null, same_values, with_columns
 
 MIN_HASH_QUALITY = 50
 """Hashes below are of flat pictures, alike whatever they show: no match, by PDQ's authors."""
@@ -65,42 +69,43 @@ def hash_picture(luminance: Image.Image, *, turned: bool = False) -> PictureHash
     )
 
 
-def fingerprint(perceptual_hash: Column, quality: Column, content_hash: Column, embedding: Column) -> Column:
-    """What a picture looks like, as one text: pictures of one fingerprint count as one where similar ones are sought.
+def fingerprints(pictures: pa.Table) -> pa.ChunkedArray:
+    """What pictures look like, each as one text: those of one fingerprint count as one where similar ones are sought.
 
     >>> rows = [("ab", 50, "c0", [0.5]), ("ab", None, "c0", None), ("ab", 49, "c0", None), ("ab", 49, None, [0.5])]
-    >>> df = spark.createDataFrame(rows, "hash string, quality int, content string, embedding array<float>")
-    >>> df.select("quality", "content", "embedding", fingerprint(*map(F.col, df.columns)).alias("fingerprint")).show()
-    +-------+-------+---------+-------------------+
-    |quality|content|embedding|        fingerprint|
-    +-------+-------+---------+-------------------+
-    |     50|     c0|    [0.5]|ab/17ad2af110d8d75a|
-    |   NULL|     c0|     NULL|                 ab|
-    |     49|     c0|     NULL|         content:c0|
-    |     49|   NULL|    [0.5]|  /17ad2af110d8d75a|
-    +-------+-------+---------+-------------------+
+    >>> hashes, qualities, contents, embeddings = zip(*rows)
+    >>> told = {"perceptual_hash": hashes, "perceptual_hash_quality": qualities, "content_hash": contents}
+    >>> pictures = pa.table({**told, "embedding": pa.array(embeddings, pa.list_(pa.float32()))})
+    >>> fingerprints(pictures).to_pylist()
+    ['ab/17ad2af110d8d75a', 'ab', 'content:c0', '/17ad2af110d8d75a']
     """
-    good = quality.isNull() | (quality >= MIN_HASH_QUALITY)
-    look = F.coalesce(F.when(good, perceptual_hash), F.concat(F.lit(CONTENT), content_hash))
-    digest = F.when(embedding.isNotNull(), F.concat(F.lit("/"), F.lower(F.hex(F.xxhash64(embedding)))))
-    return F.coalesce(F.concat(look, digest), look, digest)
+    quality, nothing = pictures["perceptual_hash_quality"], pa.scalar(None, pa.string())
+    is_telling = pc.fill_null(pc.greater_equal(quality, MIN_HASH_QUALITY), True)
+    of_content = pc.binary_join_element_wise(CONTENT, pictures["content_hash"], "")
+    look = pc.coalesce(pc.if_else(is_telling, pictures["perceptual_hash"], nothing), of_content)
+    is_embedded = pc.is_valid(pictures["embedding"]).to_numpy()
+    digests = np.full(len(pictures), None, object)
+    digests[is_embedded] = [f"/{number:x}" for number in xxhash64(pictures["embedding"].filter(pa.array(is_embedded)))]
+    digest = pa.array(digests, pa.string())
+    return pc.coalesce(pc.binary_join_element_wise(look, digest, ""), look, digest)
 
 
-def settle_features(rows: DataFrame, current: DataFrame, *, key: Sequence[str], untold: Container[str]) -> DataFrame:
+def settle_features(rows: pa.Table, current: pa.Table, *, untold: Container[str]) -> pa.Table:
     """Rows of `file_features` with what is known of the features that they do not tell, and their fingerprint.
 
-    `rows` has the features, null where they are `untold`, and the file's `content_hash`; `current` is the table. What
-    is known of a file whose hash is another now was of another picture: it does not stay.
+    `rows` has the features, null where they are `untold`, and the file's `content_hash`; `current` is the table, or
+    what it has of the same files. What is known of a file whose hash is another now was of another picture: it does not
+    stay.
     """
-    hash_is_told = "perceptual_hash" not in untold
-    old = current.select(*key, *(F.col(name).alias(f"_{name}") for name in (*FEATURES, "fingerprint")))
-    both = rows.join(old, list(key), how="left")
-    is_same = F.col("perceptual_hash").eqNullSafe(F.col("_perceptual_hash")) if hash_is_told else F.lit(True)
-    kept = {name: F.when(is_same, F.col(f"_{name}")) for name in FEATURES if name in untold}
-    content = F.regexp_extract("_fingerprint", f"^{CONTENT}([0-9a-f]{{64}})", 1)
-    kept["content_hash"] = F.coalesce("content_hash", F.when(is_same & (content != ""), content))
-    looks = [F.col(name) for name in ("perceptual_hash", "perceptual_hash_quality", "content_hash", "embedding")]
-    return both.withColumns(kept).withColumn("fingerprint", fingerprint(*looks)).select(*rows.columns, "fingerprint")
+    at = positions_of(rows, current, on=FILE_KEY)
+    if "perceptual_hash" not in untold:
+        was_hash = current["perceptual_hash"].take(indices_or_null(at))
+        at = np.where(same_values(rows["perceptual_hash"], was_hash), at, -1)
+    was = current.select([*FEATURES, "fingerprint"]).take(indices_or_null(at))
+    kept = {name: was[name] for name in FEATURES if name in untold}
+    content = pc.struct_field(pc.extract_regex(was["fingerprint"], f"^{CONTENT}(?P<hash>[0-9a-f]{{64}})"), "hash")
+    settled = with_columns(rows, {**kept, "content_hash": pc.coalesce(rows["content_hash"], content)})
+    return with_columns(rows, {**kept, "fingerprint": fingerprints(settled)}).drop_columns(["content_hash"])
 
 
 def _squash(luminance: Image.Image, share: float) -> np.ndarray:
