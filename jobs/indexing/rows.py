@@ -14,7 +14,7 @@ from jobs.people.waiting import WAITING, count_waiting
 from jobs.runtime.runs import Run
 from jobs.runtime.session import FEW_ROWS
 from jobs.sources.intake import Settle, count_verdicts, put
-from jobs.sources.sources import Format, read_source
+from jobs.sources.sources import Source, read_source
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.figures import FIGURES
@@ -35,10 +35,10 @@ NO_CHANGE = frozenset({"object_id", "source", "create_time", "update_time", "run
 """Columns of a file in which a difference alone is no change."""
 
 
-def read_rows(run: Run, config: IndexFiles, uri: str, kind: Format) -> DataFrame:
-    """The rows of the source at `uri`, as they are, under the lake's names."""
-    raw = read_source(run.lake.spark, uri, format=kind, reading=config.reading)
-    if kind == "imm":
+def read_rows(run: Run, config: IndexFiles, source: Source) -> DataFrame:
+    """The rows of a source, as they are, under the lake's names."""
+    raw = read_source(run.lake.spark, source)
+    if source.format == "imm":
         raw = figures_from_imm(raw) if config.rows == "figures" else from_imm(raw, language=run.lake.settings.language)
     return map_rows(raw, config)
 
