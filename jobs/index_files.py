@@ -18,13 +18,13 @@ from jobs.cli.main import run as run_command
 from jobs.cli.options import build_config, job_options
 from jobs.indexing.options import IndexFiles
 from jobs.indexing.pictures import catch_up, choose_faces, take_in_pictures
-from jobs.indexing.rows import read_rows, take_in
+from jobs.indexing.rows import take_in_source
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
-from jobs.runtime.session import FEW_ROWS, planned_for
+from jobs.runtime.session import FEW_ROWS
 from jobs.sources.intake import count_not_taken
-from jobs.sources.sources import detect_format, guess_rows, list_photos, rows_on_disk
+from jobs.sources.sources import find_source, list_photos, rows_on_disk
 from transforms.pictures.listings import Listing
 
 UNMATCHED = "sidecars.unmatched"
@@ -38,15 +38,12 @@ def index_files(run: Run, config: IndexFiles) -> list[str]:
     family = choose_faces(run, config)
     for number, uri in enumerate(config.source):
         run.progress.stage(f"reading {uri}", 5 + 60 * number // len(config.source))
-        kind = config.format or detect_format(run.lake.spark, uri)
-        if kind == "photos":
+        source = find_source(uri, format=config.format, start_spark=lambda: run.lake.spark)
+        if source.format == "photos":
             listed = partial(_note_listing, run, unmatched)
             take_in_pictures(run, config, list_photos(uri, listed), uri, family=family, stage=20)
             continue
-        rows = guess_rows(run.lake.spark, uri, format=kind)
-        with planned_for(run.lake.spark, rows=rows):
-            raw = read_rows(run, config, uri, kind)
-            take_in(run, config, raw, uri, rows=rows, stage=20 + 60 * number // len(config.source))
+        take_in_source(run, config, source, stage=20 + 60 * number // len(config.source))
     if config.again and family:
         catch_up(run, config, family)
     if config.rows == "files":

@@ -14,7 +14,7 @@ from catalog.lake import Row
 from catalog.sql import all_of, equals
 from jobs.bindings.storing import index_config, remove_live
 from jobs.bindings.work import Seen, Work, whole, without
-from jobs.indexing.rows import read_rows, take_in
+from jobs.indexing.rows import take_in_source
 from jobs.indexing.storing import SAME_FILE
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
@@ -22,7 +22,7 @@ from jobs.runtime.kernels import apply_kernel, apply_to_rows
 from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
 from jobs.sources.intake import add_bucket
-from jobs.sources.sources import guess_rows
+from jobs.sources.sources import find_source
 from schemas.errors import SourceError
 from schemas.files import FILES
 from schemas.keys import DATASET_KEY, FILE_KEY
@@ -38,10 +38,8 @@ def sync_table(run: Run, work: Work, *, now: datetime, grace: timedelta, allow_m
     if work.version != binding["source_version"]:
         run.progress.stage(f"reading {binding['source']}", 10)
         index = index_config(run, binding)
-        kind = index.format or "delta"
-        rows = guess_rows(run.lake.spark, binding["source"], format=kind)
-        raw = read_rows(run, index, binding["source"], kind)
-        good = take_in(run, index, raw, binding["source"], rows=rows, stage=60)
+        source = find_source(binding["source"], format=index.format or "delta", start_spark=lambda: run.lake.spark)
+        good = take_in_source(run, index, source, stage=60)
         listed, lacking = _rows_gone(run, good, binding)
         if len(lacking) > listed and not allow_mass_removal:
             raise SourceError(

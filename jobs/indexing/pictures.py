@@ -11,7 +11,7 @@ from catalog.create import is_lake
 from catalog.face_scans import pending_pictures, wanted_family
 from catalog.lake import Lake as Catalog
 from jobs.indexing.options import IndexFiles
-from jobs.indexing.rows import map_rows, take_in
+from jobs.indexing.rows import take_in_frame
 from jobs.people.face_models import DEFAULT_FAMILY, check_installed
 from jobs.people.finding import fetch_looks, portions, recipe, store_faces, switch_faces, with_known
 from jobs.runtime.runs import Run
@@ -57,8 +57,8 @@ def take_in_pictures(
     spark = run.lake.spark
     with planned_for(spark, rows=pictures.num_rows, few=FEW_PICTURES):
         if family is None:
-            raw = map_rows(read_photos(spark, pictures, config.reading, root=uri), config)
-            take_in(run, config, raw, uri, rows=pictures.num_rows, stage=stage)
+            raw = read_photos(spark, pictures, config.reading, root=uri)
+            take_in_frame(run, config, raw, uri, rows=pictures.num_rows, stage=stage)
             return
         dataset = str(config.only_dataset)
         looks = recipe(spark, family, threads=config.faces_threads, device=config.faces_device)
@@ -67,7 +67,7 @@ def take_in_pictures(
             run.progress.stage(f"{uri}: {done:,} of {pictures.num_rows:,} files", stage)
             known = with_known(run, portion, project=config.project, dataset=dataset, model=looks.model)
             raw = run.cache(read_photos(spark, known, replace(config.reading, faces=looks), root=uri))
-            take_in(run, config, map_rows(raw.drop(*FACES), config), uri, rows=portion.num_rows, stage=stage)
+            take_in_frame(run, config, raw.drop(*FACES), uri, rows=portion.num_rows, stage=stage)
             store_faces(run, fetch_looks(raw), listed=known, project=config.project, dataset=dataset, model=looks.model)
             done += portion.num_rows
 

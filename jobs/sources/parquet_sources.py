@@ -7,7 +7,6 @@ type that the column has in another file takes the place of void.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, reduce
@@ -20,11 +19,10 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, LongType, MapType, NullType, StructType
 
+from jobs.sources.local_files import PATTERN
 from schemas.errors import SourceError
 from transforms.tables.source_columns import quoted
 
-PATTERN = re.compile(r"([\\*?{}\[\]])")
-"""Characters that make a path a pattern."""
 END_BYTES = 8
 """What a Parquet file ends with: the length of its footer in 4 bytes, and a magic number in 4."""
 MOST_FOOTERS = 1_000
@@ -46,8 +44,17 @@ def read_parquet(spark: SparkSession, uri: str, files: Mapping[str, int], *, suf
     reader = spark.read.option("mergeSchema", True)
     if suffixed:
         reader = reader.option("pathGlobFilter", "*.{parquet,parq}")
-    raw = reader.parquet(uri)
+    if any("=" not in folder for file in files for folder in _folders(file, uri)):  # which Spark would not look into
+        raw = reader.option("basePath", uri).parquet(*[PATTERN.sub(r"\\\1", file) for file in files])
+    else:
+        raw = reader.parquet(uri)
     return raw.withColumns(_nanosecond_times(raw, schemas.values()))
+
+
+def _folders(file: str, uri: str) -> list[str]:
+    """The folders between a source and a file in it."""
+    below = file.removeprefix(uri.rstrip("/") + "/")
+    return below.split("/")[:-1] if below != file else []
 
 
 def _read_by_nulls(spark: SparkSession, uri: str, schemas: Mapping[str, pa.StructType]) -> DataFrame:

@@ -1,31 +1,43 @@
-"""Reading a source: which format it has, and its rows as they are, each with its own JSON and what is wrong with it.
+"""A source of rows: where it lies, which format and which files it has, and its rows as they are.
 
-What can't be read at all is a SourceError before anything is computed; a row that can't be read is a row
-with a reason (columns `transforms.tables.source_columns.REASON` and `MESSAGE`), refused later with the others.
+A source is looked at once (`find_source`), and read from then on: in this process (`load_source`) or by Spark
+(`read_source`). What can't be read at all is a SourceError before anything is computed; a row that can't be read is a
+row with a reason (columns `transforms.tables.source_columns.REASON` and `MESSAGE`), refused later with the others.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from catalog.storage import store_reason
 from jobs.runtime.failures import reason_of
-from jobs.sources.parquet_sources import PATTERN, read_parquet
+from jobs.runtime.session import has_executors
+from jobs.sources import local_files, spark_files
+from jobs.sources.csv_tables import load_csv
+from jobs.sources.local_files import FILE, PATTERN, READ_HERE, Listing, compression_of, is_local, local_path
+from jobs.sources.parquet_sources import read_parquet
+from jobs.sources.parquet_tables import load_parquet
+from jobs.sources.partition_columns import partition_columns
 from jobs.sources.text_sources import read_csv, read_json
 from schemas.errors import SourceError, UsageError
 from schemas.file_features import PIXEL_FEATURES
+from transforms.pictures import listings
 from transforms.pictures.files import Reading, list_pictures, read_pictures
 from transforms.pictures.formats import MEDIA_SUFFIXES
-from transforms.pictures.listings import Listing
 from transforms.pictures.sidecars import is_sidecar
 from transforms.tables.source_columns import MESSAGE, REASON, ROW, row_json
 
@@ -45,10 +57,12 @@ SUFFIXES: dict[str, Format] = {
     **dict.fromkeys(MEDIA_SUFFIXES, "photos"),
 }
 COMPRESSIONS = ("gz", "bz2", "zst", "lz4", "snappy")
+LOADED: tuple[Format, ...] = ("parquet", "csv")
+"""Formats that this process reads by itself."""
 HEAD_BYTES = 65_536
 ROW_BYTES = 256
 PACKED_ROW_BYTES = 32
-"""What a row takes at least, as text and in Parquet: uri, time and place."""
+"""What a row takes at least, as text, and in Parquet or compressed: uri, time and place."""
 PICTURES_PER_TASK = 1000
 """Half a minute's work, so that a task that is lost costs little."""
 FACES = ("faces", "faces_model")
@@ -57,111 +71,104 @@ HEADERS_PER_TASK = 10_000
 """Some seconds' work."""
 
 
-def read_source(
-    spark: SparkSession,
-    uri: str,
-    *,
-    format: Format | None = None,
-    reading: Reading = Reading(),  # noqa: B008, frozen
-    listed: Callable[[Listing], None] = lambda listing: None,
-) -> DataFrame:
-    """The rows of the source at `uri` (a file, a directory, or a pattern), in its own columns.
+@dataclass(frozen=True)
+class Source:
+    """What lies at `uri`: its format, the files to read (name -> bytes), and about how many rows.
 
-    Added to each row: `ROW`, the row as JSON, and `REASON` and `MESSAGE`, null unless the row can't be read. CSV and
-    JSON give text columns only. `imm` gives IMM's columns, for `transforms.sources.imm`. `format` is detected where
-    it isn't given (see `detect_format`). Photos are read as `reading` says (see `transforms.pictures.files`); `listed`
-    is told which files there are.
-
-    Raises SourceError, naming the thing and what is accepted, for a source that is missing, empty, mixed or
-    unreadable.
+    The names are paths of this machine where it `is_here`, else those that Spark's file systems have. `roots` are the
+    paths that the files were found under. Photos have no files here: `list_photos` lists them; nor has a Delta table.
     """
-    if format is not None and format not in FORMATS:
-        raise UsageError(f"--format {format!r}: {', '.join(FORMATS)} is accepted")
-    format = format or detect_format(spark, uri)
-    if format == "photos":
-        return read_photos(spark, list_photos(uri, listed), reading, root=uri)
-    try:
-        if format == "delta":
-            return _with_rows(spark.read.format("delta").load(uri))
-        files = _data_files(spark, uri, format)
-        if format == "parquet":
-            suffixed = _format_by_suffix(min(files)) == "parquet"  # if one is, all are
-            return _with_rows(read_parquet(spark, uri, files, suffixed=suffixed))
-        literal = {PATTERN.sub(r"\\\1", file): size for file, size in files.items()}  # names are no patterns
-        if format == "csv":
-            return read_csv(spark, sorted(literal))
-        return read_json(spark, literal, imm=format == "imm")
-    except (PySparkException, Py4JJavaError) as error:
-        raise SourceError(f"{uri} can't be read as {format}: {reason_of(error)}") from error
+
+    uri: str
+    format: Format
+    rows: int
+    is_here: bool
+    files: Mapping[str, int] = field(default_factory=dict, repr=False)
+    roots: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def is_loadable(self) -> bool:
+        """Whether `load_source` reads it."""
+        if not self.is_here or self.format not in LOADED:
+            return False
+        return self.format == "parquet" or all(
+            (suffix := compression_of(file)) not in COMPRESSIONS or suffix in READ_HERE for file in self.files
+        )
+
+    @property
+    def spark_uri(self) -> str:
+        """The source as Spark is told of it, whose own file system may be another."""
+        return FILE + local_path(self.uri) if self.is_here else self.uri
+
+    @property
+    def spark_files(self) -> dict[str, int]:
+        """The files as Spark is told of them."""
+        return {FILE + file: size for file, size in self.files.items()} if self.is_here else dict(self.files)
 
 
-def guess_rows(spark: SparkSession, uri: str, *, format: Format) -> int:
-    """How many rows a source may have, by the bytes of its files; of compressed text, fewer than there are."""
-    if format == "delta":
-        detail = spark.sql(f"DESCRIBE DETAIL delta.{_sql_name(uri)}").first()
-        return _rows_in(int(detail.sizeInBytes), format)  # type: ignore[union-attr]
-    return _rows_in(sum(_data_files(spark, uri, format).values()), format)
+def find_source(uri: str, *, format: Format | None = None, start_spark: Callable[[], SparkSession]) -> Source:
+    """The source at `uri`: a file, a directory, a table, or a pattern. What is here is found without Spark.
 
-
-def rows_on_disk(uris: Iterable[str], *, at_most: int) -> int | None:
-    """About how many rows sources have, without Spark; None where they are more, or not on this machine's disk."""
-    rows = 0
-    for uri in uris:
-        root = Path(uri.removeprefix("file://"))
-        if not os.path.exists(root):
-            return None
-        folders = [(str(root.parent), [], [root.name])] if root.is_file() else os.walk(root)
-        for folder, _, names in folders:
-            rows += sum(_rows_of_file(os.path.join(folder, name)) for name in names)
-            if rows > at_most:
-                return None
-    return rows
-
-
-def _rows_of_file(file: str) -> int:
-    kind = _format_by_suffix(file)
-    if kind == "photos" or not os.path.exists(file):
-        return 1
-    return _rows_in(os.path.getsize(file), kind)
-
-
-def _rows_in(size: int, kind: Format | None) -> int:
-    return size // (PACKED_ROW_BYTES if kind in ("parquet", "delta") else ROW_BYTES)
-
-
-def detect_format(spark: SparkSession, uri: str) -> Format:
-    """The format of the source at `uri`: by its Delta log, by the suffixes of its files, else by their first bytes.
-
+    The format, where it is not given, is told by a Delta log, by the suffixes of the files, else by their first bytes.
     JSON whose first 64 KiB name a key `URI` and none `uri` is IMM's; Google Takeout's sidecars belong to the photos
-    beside them. Files with unknown suffixes beside known ones are passed over, and logged.
+    beside them. Files with unknown suffixes beside known ones are passed over, and logged. Rows are guessed by bytes.
 
     Raises SourceError where there is nothing, nothing known, or more than one format.
     """
-    if _has_delta_log(spark, uri):
-        return "delta"
-    files = _list_files(spark, uri)
-    kinds: dict[Format | None, list[str]] = {}
-    for file in sorted(files):
-        kinds.setdefault(_format_by_suffix(file), []).append(file)
-    unknown = kinds.pop(None, [])
-    if "photos" in kinds and all(is_sidecar(PurePosixPath(file).name) for file in kinds.get("json", ())):
-        kinds.pop("json", None)
-    if not kinds:
-        kinds = {_format_by_content(spark, unknown[0]): unknown}
-    elif unknown:
-        log.warning("%s: %d files with other suffixes are passed over, as %s", uri, len(unknown), unknown[0])
-    if len(kinds) > 1:
-        counts = ", ".join(f"{len(found)} {kind}" for kind, found in kinds.items())
-        raise SourceError(f"{uri} holds files of several formats ({counts}): give --format, or name one kind of file")
-    format, found = next(iter(kinds.items()))
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"--format {format!r}: {', '.join(FORMATS)} is accepted")
+    if format == "photos":
+        return Source(uri, format, rows=0, is_here=is_local(uri))
+    here = _is_here(uri, start_spark)
+    if format == "delta" or (format is None and _has_delta_log(uri, here, start_spark)):
+        return Source(uri, "delta", rows=_delta_bytes(uri, here, start_spark) // PACKED_ROW_BYTES, is_here=here)
+    listing = _list_files(uri, here, start_spark)
     if format is None:
-        raise SourceError(f"{uri} holds no data that is known, as {found[0]}. {ACCEPTED}")
-    if format == "json" and _is_imm(_head(spark, found[0])):
-        return "imm"
-    return format
+        read_head = local_files.read_head if here else partial(spark_files.read_head, start_spark())
+        format = _detect_format(uri, [*listing.files], lambda file: read_head(file, HEAD_BYTES))
+    files = _data_files(listing.files, format)
+    rows = sum(_guess_rows(file, size, format) for file, size in files.items())
+    return Source(uri, format, rows=rows, is_here=here, files=files, roots=listing.roots)
 
 
-def list_photos(uri: str, listed: Callable[[Listing], None] = lambda listing: None) -> pa.Table:
+def load_source(source: Source) -> pa.Table:
+    """The rows of a source that `is_loadable`, read by this process, in its own columns; all of them in memory.
+
+    CSV gives text columns only, and `REASON`, `MESSAGE` and `ROW`, null unless the row can't be read.
+
+    Raises SourceError, naming the thing and what is accepted, for a source that is unreadable.
+    """
+    if source.format == "csv":
+        return load_csv([*source.files])
+    return load_parquet([*source.files], uri=source.uri, roots=source.roots)
+
+
+def read_source(spark: SparkSession, source: Source) -> DataFrame:
+    """The rows of a source, but for photos, read by Spark, in its own columns.
+
+    Added to each row: `ROW`, the row as JSON, and `REASON` and `MESSAGE`, null unless the row can't be read. CSV and
+    JSON give text columns only. `imm` gives IMM's columns, for `transforms.sources.imm`.
+
+    Raises SourceError, naming the thing and what is accepted, for a source that is unreadable.
+    """
+    try:
+        if source.format == "delta":
+            return _with_rows(spark.read.format("delta").load(source.spark_uri))
+        if source.format == "parquet":
+            suffixed = _format_by_suffix(min(source.files)) == "parquet"  # if one is, all are
+            partition_columns(
+                [*source.files], source.roots, uri=source.uri
+            )  # of files that it leaves out, Spark is silent
+            return _with_rows(read_parquet(spark, source.spark_uri, source.spark_files, suffixed=suffixed))
+        literal = {PATTERN.sub(r"\\\1", file): size for file, size in source.spark_files.items()}  # no patterns
+        if source.format == "csv":
+            return read_csv(spark, [*literal])
+        return read_json(spark, literal, imm=source.format == "imm")
+    except (PySparkException, Py4JJavaError) as error:
+        raise SourceError(f"{source.uri} can't be read as {source.format}: {reason_of(error)}") from error
+
+
+def list_photos(uri: str, listed: Callable[[listings.Listing], None] = lambda listing: None) -> pa.Table:
     """The photos and videos of a folder (LISTING_SCHEMA); `listed` is told of what else there is.
 
     Raises SourceError where it can't be listed, or holds none.
@@ -193,31 +200,99 @@ def read_photos(spark: SparkSession, pictures: pa.Table, reading: Reading, *, ro
     return rows.withColumnsRenamed({"error_code": REASON, "error_message": MESSAGE})
 
 
-def _with_rows(raw: DataFrame) -> DataFrame:
-    nothing = F.lit(None).cast("string")
-    return raw.withColumns({ROW: row_json(raw), REASON: nothing, MESSAGE: nothing})
+def rows_on_disk(uris: Iterable[str], *, at_most: int) -> int | None:
+    """About how many rows sources have, without Spark; None where they are more, or not on this machine's disk."""
+    rows = 0
+    for uri in uris:
+        root = Path(uri.removeprefix("file://"))
+        if not os.path.exists(root):
+            return None
+        folders = [(str(root.parent), [], [root.name])] if root.is_file() else os.walk(root)
+        for folder, _, names in folders:
+            rows += sum(_rows_of_file(os.path.join(folder, name)) for name in names)
+            if rows > at_most:
+                return None
+    return rows
 
 
-def _data_files(spark: SparkSession, uri: str, format: Format) -> dict[str, int]:
+def _rows_of_file(file: str) -> int:
+    size = os.path.getsize(file) if os.path.exists(file) else 0
+    return _guess_rows(file, size, _format_by_suffix(file))
+
+
+def _guess_rows(file: str, size: int, format: Format | None) -> int:
+    """How many rows a file may have, by its bytes; a picture is one."""
+    if format == "photos":
+        return 1
+    return size // (PACKED_ROW_BYTES if format == "parquet" or compression_of(file) in COMPRESSIONS else ROW_BYTES)
+
+
+def _is_here(uri: str, start_spark: Callable[[], SparkSession]) -> bool:
+    """Whether a source is of this machine; a path that is not there may be on the file system of a cluster."""
+    if uri.startswith(FILE) or not is_local(uri):
+        return is_local(uri)
+    return os.path.exists(local_path(uri)) or not has_executors(start_spark)
+
+
+def _has_delta_log(uri: str, here: bool, start_spark: Callable[[], SparkSession]) -> bool:
+    if here:
+        return os.path.isdir(os.path.join(local_path(uri), "_delta_log"))
+    try:
+        return spark_files.has_folder(start_spark(), uri, "_delta_log")
+    except OSError as error:
+        raise SourceError(f"{uri} can't be opened: {error}. {ACCEPTED}") from error
+
+
+def _delta_bytes(uri: str, here: bool, start_spark: Callable[[], SparkSession]) -> int:
+    try:
+        if not here:
+            return spark_files.delta_bytes(start_spark(), uri)
+        files = pa.table(DeltaTable(local_path(uri)).get_add_actions())
+        return sum(files["size_bytes"].to_pylist())
+    except (OSError, TableNotFoundError) as error:
+        raise SourceError(f"{uri} can't be read as delta: {store_reason(error)}") from error
+    except DeltaError:  # delta-rs does not know all that tables may have
+        return _delta_bytes(FILE + local_path(uri), False, start_spark)
+
+
+def _list_files(uri: str, here: bool, start_spark: Callable[[], SparkSession]) -> Listing:
+    """The files under `uri`, without empty ones and hidden ones (`local_files.list_files`)."""
+    try:
+        listing = local_files.list_files(uri) if here else spark_files.list_files(start_spark(), uri)
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{uri} can't be listed: {error}. {ACCEPTED}") from error
+    if not listing.files:
+        raise SourceError(f"{uri} holds no files, or only empty ones. {ACCEPTED}")
+    return listing
+
+
+def _detect_format(uri: str, files: Sequence[str], read_head: Callable[[str], bytes]) -> Format:
+    """The format of some files, sorted by name; `read_head` gives the first bytes of one."""
+    kinds: dict[Format | None, list[str]] = {}
+    for file in files:
+        kinds.setdefault(_format_by_suffix(file), []).append(file)
+    unknown = kinds.pop(None, [])
+    if "photos" in kinds and all(is_sidecar(PurePosixPath(file).name) for file in kinds.get("json", ())):
+        kinds.pop("json", None)
+    if not kinds:
+        kinds = {_format_by_content(read_head(unknown[0])): unknown}
+    elif unknown:
+        log.warning("%s: %d files with other suffixes are passed over, as %s", uri, len(unknown), unknown[0])
+    if len(kinds) > 1:
+        counts = ", ".join(f"{len(found)} {kind}" for kind, found in kinds.items())
+        raise SourceError(f"{uri} holds files of several formats ({counts}): give --format, or name one kind of file")
+    format, found = next(iter(kinds.items()))
+    if format is None:
+        raise SourceError(f"{uri} holds no data that is known, as {found[0]}. {ACCEPTED}")
+    if format == "json" and _is_imm(read_head(found[0])):
+        return "imm"
+    return format
+
+
+def _data_files(files: Mapping[str, int], format: Format) -> dict[str, int]:
     """The files to read as `format`: those with its suffixes, or, if none has, all."""
     wanted = "json" if format == "imm" else format
-    files = _list_files(spark, uri)
-    return {file: size for file, size in files.items() if _format_by_suffix(file) == wanted} or files
-
-
-def _list_files(spark: SparkSession, uri: str) -> dict[str, int]:
-    """The files under `uri` and their sizes, without empty ones and those whose names begin with _ or . (Spark's rule).
-
-    They are held on the driver, as Spark holds them itself to read them.
-    """
-    try:
-        listing = spark.read.format("binaryFile").option("recursiveFileLookup", True).load(uri)
-        files = {row["path"]: row["length"] for row in listing.select("path", "length").collect()}
-    except (PySparkException, Py4JJavaError) as error:
-        raise SourceError(f"{uri} can't be listed: {reason_of(error)}. {ACCEPTED}") from error
-    if not files:
-        raise SourceError(f"{uri} holds no files, or only empty ones. {ACCEPTED}")
-    return files
+    return {file: size for file, size in files.items() if _format_by_suffix(file) == wanted} or dict(files)
 
 
 def _format_by_suffix(file: str) -> Format | None:
@@ -227,8 +302,7 @@ def _format_by_suffix(file: str) -> Format | None:
     return SUFFIXES.get(suffixes[-1]) if suffixes else None
 
 
-def _format_by_content(spark: SparkSession, file: str) -> Format | None:
-    head = _head(spark, file)
+def _format_by_content(head: bytes) -> Format | None:
     if head.startswith(b"PAR1"):
         return "parquet"
     return "json" if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")) else None
@@ -238,31 +312,6 @@ def _is_imm(head: bytes) -> bool:
     return b'"URI"' in head and b'"uri"' not in head
 
 
-def _head(spark: SparkSession, file: str) -> bytes:
-    """The first 64 KiB of a file, through the file systems that Spark knows."""
-    jvm: Any = spark._jvm
-    path = jvm.org.apache.hadoop.fs.Path(file)
-    stream = _file_system(spark, path).open(path)
-    try:
-        bounded = jvm.org.apache.commons.io.input.BoundedInputStream(stream, HEAD_BYTES)
-        return bytes(jvm.org.apache.commons.io.IOUtils.toByteArray(bounded))
-    finally:
-        stream.close()
-
-
-def _has_delta_log(spark: SparkSession, uri: str) -> bool:
-    jvm: Any = spark._jvm
-    try:
-        path = jvm.org.apache.hadoop.fs.Path(uri, "_delta_log")
-        return bool(_file_system(spark, path).exists(path))
-    except Py4JJavaError as error:
-        raise SourceError(f"{uri} can't be opened: {reason_of(error)}. {ACCEPTED}") from error
-
-
-def _file_system(spark: SparkSession, path: Any) -> Any:
-    session: Any = spark._jsc
-    return path.getFileSystem(session.hadoopConfiguration())
-
-
-def _sql_name(uri: str) -> str:
-    return "`" + uri.replace("`", "``") + "`"
+def _with_rows(raw: DataFrame) -> DataFrame:
+    nothing = F.lit(None).cast("string")
+    return raw.withColumns({ROW: row_json(raw), REASON: nothing, MESSAGE: nothing})
