@@ -47,7 +47,8 @@ def correct_files(files: pa.Table, *, corrections: pa.Table) -> pa.Table:
 
 
 def _is_there(edits: pa.Table, name: str) -> Bools:
-    return edits[name].is_valid().to_numpy()
+    there: Bools = edits[name].is_valid().to_numpy()
+    return there
 
 
 def _last(edits: pa.Table, names: Sequence[str], said: Bools, what: str) -> pa.Table:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from schemas.contract import LEVELS
 from schemas.file_places import FILE_PLACES
 from transforms.places.corrections import CORRECTED
-from transforms.places.geocoding import LOCATED_SCHEMA, Locator, is_place
+from transforms.places.geocoding import LOCATED_SCHEMA, Locator
 from transforms.places.zones import DAY, MICROS, find_zone, zone_offsets
 from transforms.tables.keyed import first_rows, key_codes, with_columns
 

@@ -132,9 +132,7 @@ def distinct_points(longitude: Floats, latitude: Floats, where: Bools) -> tuple[
     return points.real.copy(), points.imag.copy(), point_of_row
 
 
-def dress_points(
-    numbers: Ints, metres: Floats, point_of_row: Ints, *, addresses: pa.Table, version: str
-) -> pa.Table:
+def dress_points(numbers: Ints, metres: Floats, point_of_row: Ints, *, addresses: pa.Table, version: str) -> pa.Table:
     """LOCATED_SCHEMA, a row for each place in `point_of_row` (see distinct_points), with the zones that addresses tell.
 
     numbers: int64 (n,), the row of each point's address, -1 where it has none. metres: float64 (n,), how far that is,
