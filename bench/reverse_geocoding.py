@@ -43,10 +43,11 @@ from jobs.runtime.session import open_session, use_geometry
 from schemas.area_index import AREA_INDEX
 from schemas.areas import AREAS
 from schemas.lake import LEVEL_DEPTH
-from transforms.places.area_geocoding import AreaLocator, find_packed
+from transforms.places.area_geocoding import AreaLocator, find_areas
 from transforms.places.area_index import AreaIndex
 from transforms.places.gazetteer import towns
-from transforms.places.geocoding import ADDRESS_SCHEMA, locate_points
+from transforms.places.geocoding import ADDRESS_SCHEMA
+from transforms.places.located_frames import locate_points
 from transforms.tables.machine import cache_folder
 
 Floats = NDArray[np.float64]
@@ -184,12 +185,12 @@ def measure(spark: SparkSession, locator: AreaLocator, points: Points, delta: Pa
     """The seconds of each step, the best of three, and the workers' memory in MB during the transform."""
     index = locator.open_index(0)
     rows = spark.read.parquet(str(points.folder))
-    located = locate_points(rows, locator=locator, needs_zone=None)
+    located = locate_points(rows, locator=locator, needs_zone=False)
     addresses = located.select("id", *ADDRESS_SCHEMA.names)
     zoned = locate_points(rows, locator=locator, needs_zone=True)
     steps: tuple[Callable[[], object], ...] = (
-        lambda: find_packed(index, points.longitude, points.latitude, limit_m=0),
-        lambda: find_packed(index, points.longitude, points.latitude, limit_m=5000),
+        lambda: find_areas(index, points.longitude, points.latitude, limit_m=0),
+        lambda: find_areas(index, points.longitude, points.latitude, limit_m=5000),
         lambda: drain(rows.mapInArrow(lambda batches: batches, rows.schema)),
         lambda: drain(located),
         lambda: drain(zoned),
@@ -220,16 +221,12 @@ def drain(rows: DataFrame) -> None:
     rows.write.format("noop").mode("overwrite").save()
 
 
-def our_answers(spark: SparkSession, locator: AreaLocator, points: Points, ranks: dict[str, int], s: float) -> Answers:
+def our_answers(locator: AreaLocator, points: Points, ranks: dict[str, int], s: float) -> Answers:
     """What the transform, which took s seconds, finds inside areas; and their countries."""
-    known = locator.addresses.select("area_number", "area_id", "country_code").toArrow().sort_by("area_number")
-    found = locator.find(spark.read.parquet(str(points.folder))).where(
-        "area_number IS NOT NULL AND area_metres IS NULL"
-    )
-    located = found.select("id", "area_number").toArrow()
+    known = locator.addresses
+    areas, metres = locator.find(points.longitude, points.latitude)
     area_ranks = pa.array([ranks[area_id] for area_id in known["area_id"].to_pylist()], pa.int32())
-    by_area = pa.table({"id": located["id"], "rank": area_ranks.take(located["area_number"])})
-    by_point = by_rank(by_area, len(points))
+    by_point = np.append(area_ranks.to_numpy(), np.int32(-1))[np.where(np.isnan(metres), areas, -1)]
     country_of = known["country_code"].take(pc.sort_indices(area_ranks)).combine_chunks()
     countries = country_of.take(pa.array(by_point, mask=by_point < 0))
     return Answers(0.0, s, by_point, countries)
@@ -382,7 +379,7 @@ def main() -> None:
             points = make_points(kind, size, locator.open_index(0), work / "points")
             measured, compared = measure(spark, locator, points, work / "delta"), []
             if options.peers and kind in options.peers_for and size <= options.slow_up_to:
-                ours = our_answers(spark, locator, points, ranks, measured["transform"])
+                ours = our_answers(locator, points, ranks, measured["transform"])
                 for row in compare(points, areas, options.peers, ours):
                     print("   ", *row, flush=True)
                     compared.append(row)

@@ -10,14 +10,12 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, QueryBuilder
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -31,14 +29,12 @@ from schemas.areas import AREAS
 from schemas.contract import Contract
 from schemas.lake import table_uri
 from transforms.places.area_cells import TILES
+from transforms.places.area_geocoding import AreaLocator
 from transforms.places.area_index import AreaIndex
 from transforms.places.area_tiles import CELLS_SCHEMA, cut_tiles, digest_tiles, join_tiles, with_neighbours
 from transforms.places.areas import ADDRESSES_SCHEMA, address_areas, order_areas
 from transforms.tables.actions import ACTION
 from transforms.tables.machine import cache_folder
-
-if TYPE_CHECKING:
-    from transforms.places.area_geocoding import AreaLocator
 
 PART_BYTES = 4 << 30
 """An index larger than this is looked up in parts, each about so large: what a machine's workers map at a time."""
@@ -146,10 +142,6 @@ class IndexCopies:
         return join_tiles(rows.filter(pc.field("tile").isin(tiles)), areas["area_id"].take(order_areas(areas)))
 
 
-INDEX_VERSION = r"^areas-([0-9]+)/"
-"""What the `index_version` of file_places begins with where areas located a file, and the build in it."""
-
-
 def locator_over(lake: Lake) -> AreaLocator | None:
     """What locates with the areas that the lake's index was last cut from; None where there are none."""
     log = lake.log(AREA_INDEX)
@@ -160,28 +152,28 @@ def locator_over(lake: Lake) -> AreaLocator | None:
     addresses = read_addresses(lake, areas_version)
     if not addresses.num_rows:
         return None
-    from transforms.places.area_geocoding import AreaLocator  # it loads pandas, which no run without areas needs
-
-    numbered = addresses.add_column(0, "area_number", pa.array(np.arange(addresses.num_rows), pa.int32()))
     commit = hashlib.sha256(f"{log.metadata().id} {log.version()} {log.history(1)}".encode()).hexdigest()[:16]
     copies = IndexCopies(lake.root, areas_version, log.version(), commit, _first_tiles(lake, log))
     return AreaLocator(
         version=f"areas-{last_generation(lake, log.version())}/{lake.settings.nearest_limit_m}m",
         open_index=copies,
-        addresses=lake.spark.createDataFrame(numbered.to_pandas(), from_arrow_schema(numbered.schema)),
+        addresses=addresses.combine_chunks(),
         limit_m=lake.settings.nearest_limit_m,
         first_tiles=copies.first_tiles,
     )
 
 
-def newest_builds(lake: Lake) -> DataFrame:
-    """tile and `newest`: the last build that cut a tile, or one around it, again; nearest areas lie no farther off."""
+def newest_builds(lake: Lake) -> NDArray[np.int64]:
+    """Per tile the last build that cut it, or one around it, again: nearest areas lie no farther off.
+
+    int64 (TILES,).
+    """
     rows = read_table(lake.root, AREA_INDEX, lake.version(AREA_INDEX), "SELECT tile, generation FROM area_index")
     tiles, built = rows["tile"].to_numpy(), rows["generation"].to_numpy()
     newest = np.zeros(TILES, np.int64)
     for generation in np.unique(built):
         newest[with_neighbours(tiles[built == generation])] = generation
-    return lake.frame(pa.table({"tile": np.arange(TILES, dtype=np.int32), "newest": newest}))
+    return newest
 
 
 def last_generation(lake: Lake, version: int) -> int:

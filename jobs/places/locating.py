@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.places.area_indexes import INDEX_VERSION, locator_over, newest_builds, refresh_area_index
+from jobs.places.area_indexes import locator_over, newest_builds, refresh_area_index
+from jobs.runtime import by_bucket
+from jobs.runtime.by_bucket import Rows
 from jobs.runtime.commits import Committed, Mark, Step, replace_rows, retry_conflicts
-from jobs.runtime.lake import FEED, Lake, Rows
+from jobs.runtime.kernels import apply_kernel
+from jobs.runtime.lake import Lake, spark_schema
 from jobs.runtime.runs import Run
-from jobs.runtime.session import FEW_ROWS, planned_for
 from schemas.area_index import AREA_INDEX
 from schemas.areas import AREAS
 from schemas.file_edits import FILE_EDITS
@@ -19,13 +23,23 @@ from schemas.files import FILES
 from schemas.keys import DATASET_KEY
 from schemas.lake import bucket_of
 from schemas.place_days import PLACE_DAYS
-from transforms.places.area_tiles import tile_of
-from transforms.places.corrections import correct_files, fold_corrections
-from transforms.places.file_places import place_files
-from transforms.places.geocoding import GazetteerLocator, Locator, is_place
+from transforms.places.changed_files import (
+    COLUMNS,
+    LOCATED_COLUMNS,
+    changed_files,
+    correct_by_edits,
+    keep_seen,
+    locate_files,
+    outdated_keys,
+    removed_keys,
+    replaced_keys,
+)
+from transforms.places.corrections import CORRECTED, EDIT_COLUMNS, FILE_KEY, fold_corrections
+from transforms.places.geocoding import GazetteerLocator, Locator
+from transforms.places.located_frames import map_points
 from transforms.tables import keyed
-from transforms.tables.changes import drop_keys, keep_keys, keys_before, latest_rows
-from transforms.tables.frames import from_frame
+
+_KEYS = pa.schema([FILES.arrow_schema.field(name) for name in FILES.key])
 
 
 def locator_of(run: Run) -> Locator:
@@ -58,118 +72,108 @@ def refresh_file_places(run: Run) -> None:
     locator = locator_of(run)
     changes = _changes(lake, consumed, until)
     if changes is None:
-        # Spark locates: what it reads itself need not come by this process
-        few = lake.rows(FILES) <= FEW_ROWS
-        files = lake.fetch(FILES, until, FILES.names) if few else lake.read(FILES, until).select(*FILES.names)
-        current = step.current()
-    elif isinstance(changes, pa.Table) and not isinstance(touched, DataFrame):
-        files = keyed.latest_rows(changes, key=FILES.key).select(FILES.names)
-        before = keyed.rows_before(changes).select(list(FILES.key))
-        if touched is not None:
-            files = keyed.union_by_name(files, keyed.anti_join(touched, files, on=FILES.key))
-            before = keyed.union_by_name(before, touched.select(list(FILES.key)))
-        current = lake.fetch_keys(FILE_PLACES, step.base, before, on=FILES.key, columns=FILE_PLACES.names)
+        files = by_bucket.fetch(lake, FILES, until, COLUMNS)
+        current = by_bucket.fetch(lake, FILE_PLACES, step.base, FILE_PLACES.names)
     else:
-        changes = lake.frame(changes)
-        files = changes.transform(latest_rows, key=FILES.key, columns=FILES.names)
-        before = changes.transform(keys_before, key=FILES.key)
-        if touched is not None:
-            unchanged = lake.frame(touched).transform(drop_keys, keys=files.select(*FILES.key), on=FILES.key)
-            files, before = files.unionByName(unchanged), before.unionByName(unchanged.select(*FILES.key))
-        before = run.cache_keys(before, "files.replaced")
-        current = step.current().transform(keep_keys, keys=before, on=FILES.key)
+        nothing = lake.schema_of(FILES, COLUMNS).empty_table()
+        inputs = {"changes": run.cache(changes), "touched": nothing if touched is None else touched}
+        files = apply_kernel(lake, changed_files, schema=lake.schema_of(FILES, COLUMNS), unit=FILES.key, **inputs)
+        before = apply_kernel(lake, replaced_keys, schema=_KEYS, unit=FILES.key, **inputs)
+        current = by_bucket.fetch_keys(lake, FILE_PLACES, step.base, before, on=FILES.key, columns=FILE_PLACES.names)
     run.ledger.wrote(FILE_PLACES, _place(run, step, files, current, locator, edited))
 
 
 def _changes(lake: Lake, consumed: int | None, until: int) -> Rows | None:
     """What has changed in `files`; None where all is to be compared."""
     if consumed == until:
-        return pa.schema([*FILES.arrow_schema, *FEED]).empty_table()
-    return lake.fetch_changes(FILES, consumed, until, FILES.names) if consumed is not None else None
+        return lake.feed_schema(FILES, COLUMNS).empty_table()
+    return by_bucket.fetch_changes(lake, FILES, consumed, until, COLUMNS) if consumed is not None else None
 
 
 def _edited_files(run: Run, version: int, edits_version: int, *, after: int) -> Rows | None:
     """The files, at a version, that edits are about that came after one; None where none came."""
     lake = run.lake
-    names = ("project_name", "dataset_name", "object_id")
-    edits = lake.load(FILE_EDITS, edits_version, names, condition=f"sequence > {after}")
+    edits = lake.load(FILE_EDITS, edits_version, FILE_KEY, condition=f"sequence > {after}")
     if not len(edits):
         return None
-    datasets = keyed.distinct(edits, key=names[:2]).select(names[:2])
+    datasets = keyed.distinct(edits, key=FILE_KEY[:2]).select(FILE_KEY[:2])
     whose = zip(*datasets.to_pydict().values(), strict=True)
     buckets = [bucket_of(project, dataset, lake.settings.buckets) for project, dataset in whose]
     datasets = datasets.append_column("bucket", pa.array(buckets, pa.int32()))
-    keys = keyed.left_join(edits, datasets, on=names[:2], columns=("bucket",))
-    return lake.fetch_keys(FILES, version, keys, on=(*DATASET_KEY, "object_id"), columns=FILES.names)
-
-
-def _correct(run: Run, files: DataFrame, edits_version: int) -> DataFrame:
-    """Files with what people said of when and where they were taken; those that were only moved are left out."""
-    there = files.where(F.col("moved_to").isNull())
-    if not edits_version:
-        return there
-    edits = run.lake.frame(run.lake.fetch(FILE_EDITS, edits_version, FILE_EDITS.names))
-    return there.transform(correct_files, corrections=edits.transform(fold_corrections))
+    keys = keyed.left_join(edits, datasets, on=FILE_KEY[:2], columns=("bucket",))
+    return by_bucket.fetch_keys(lake, FILES, version, keys, on=(*DATASET_KEY, "object_id"), columns=COLUMNS)
 
 
 def relocate_files(run: Run) -> None:
     """Looks up again the files that other areas, or a gazetteer, located, where the answer may have changed since; and
     those that none could locate.
     """
-    from transforms.places.area_geocoding import AreaLocator  # it loads pandas: see locator_over
-
     lake = run.lake
-    edited = lake.version(FILE_EDITS)
-    files = lake.read(FILES, lake.version(FILES))
-    corrected = _correct(run, files, edited)
+    until, edited = lake.version(FILES), lake.version(FILE_EDITS)
     step = Step.pin(lake, FILE_PLACES, run.run_id, dry_run=run.dry_run)
-    places = step.current()
     locator = locator_of(run)
-    outdated = places.where((F.col("address_method") != "supplied") & (F.col("index_version") != locator.version))
-    if isinstance(locator, AreaLocator):
-        outdated = outdated.transform(_near_newer_tiles, files=corrected, tiles=newest_builds(lake))
-    somewhere = corrected.where(is_place(F.col("longitude"), F.col("latitude")) & F.col("deleted_time").isNull())
-    unlocated = somewhere.join(places, list(FILES.key), how="left_anti")
-    keys = outdated.select(*FILES.key).unionByName(unlocated.select(*FILES.key))
-    keys = run.cache_keys(keys, "files.to_relocate")
-    files, places = (rows.transform(keep_keys, keys=keys, on=FILES.key) for rows in (files, places))
-    run.ledger.wrote(FILE_PLACES, _place(run, step, files, places, locator, edited))
-
-
-def _near_newer_tiles(places: DataFrame, *, files: DataFrame, tiles: DataFrame) -> DataFrame:
-    """The places that were not located by areas, or by areas that were cut again since there or next to it."""
-    points = files.select(*FILES.key, tile_of(F.col("longitude"), F.col("latitude")).alias("tile"))
-    built = F.regexp_extract("index_version", INDEX_VERSION, 1).try_cast("long")
-    return (
-        places.join(points, list(FILES.key), how="inner")
-        .join(F.broadcast(tiles), "tile", how="left")
-        .where(built.isNull() | (F.col("newest") > built))
-        .select(*places.columns)
-    )
+    newest = newest_builds(lake) if locator.keyed_by_codes else None
+    files, corrections = _corrections(run, by_bucket.fetch(lake, FILES, until, COLUMNS), edited)
+    find = partial(outdated_keys, corrections=corrections, version=locator.version, newest=newest)
+    places = by_bucket.fetch(lake, FILE_PLACES, step.base, LOCATED_COLUMNS)
+    keys = apply_kernel(lake, find, schema=_KEYS, unit=FILES.key, files=files, places=places)
+    keys = run.count_keys(keys, "files.to_relocate")
+    files = by_bucket.fetch_keys(lake, FILES, until, keys, on=FILES.key, columns=COLUMNS)
+    current = by_bucket.fetch_keys(lake, FILE_PLACES, step.base, keys, on=FILES.key, columns=FILE_PLACES.names)
+    run.ledger.wrote(FILE_PLACES, _place(run, step, files, current, locator, edited))
 
 
 def _place(run: Run, step: Step, files: Rows, current: Rows, locator: Locator, edits_version: int) -> Committed:
+    """Commits where files are, in place of what the table has of them."""
     lake = run.lake
-    if isinstance(files, pa.Table):
-        with planned_for(lake.spark, rows=len(files)):
-            return replace_rows(step, from_frame(_locate(run, lake.frame(files), locator, edits_version)), current)
-    return replace_rows(step, _locate(run, files, locator, edits_version), current)
+    files, keeps_removed = _drop_unseen(run, files)
+    files, corrections = _corrections(run, files, edits_version)
+    locate = partial(
+        locate_files,
+        corrections=corrections,
+        keeps_removed=keeps_removed,
+        default_zone=lake.settings.time_zone,
+        locator=locator,
+        run_id=run.run_id,
+    )
+    located: Rows
+    if isinstance(files, DataFrame):
+        located = map_points(files, locate, locator=locator, schema=spark_schema(FILE_PLACES))
+    else:
+        located = apply_kernel(lake, locate, schema=FILE_PLACES.arrow_schema, files=files)
+    return replace_rows(step, located, current)
 
 
-def _locate(run: Run, files: DataFrame, locator: Locator, edits_version: int) -> DataFrame:
-    corrected = _correct(run, files, edits_version)
-    located = place_files(corrected, default_zone=run.lake.settings.time_zone, locator=locator, run_id=run.run_id)
-    return _keep_seen(run, located, files)
+def _corrections(run: Run, files: Rows, edits_version: int) -> tuple[Rows, pa.Table | None]:
+    """Files, and the corrections to lay over them; where these are too many for this process, files that Spark has
+    corrected, and none."""
+    lake = run.lake
+    if not edits_version:
+        return files, None
+    edits = lake.fetch(FILE_EDITS, edits_version, EDIT_COLUMNS)
+    if isinstance(edits, pa.Table):
+        return files, fold_corrections(edits)
+    schema = lake.schema_of(FILES, COLUMNS).append(pa.field(CORRECTED, pa.bool_()))
+    inputs = {"files": lake.frame(files), "edits": edits}
+    return apply_kernel(lake, correct_by_edits, schema=schema, unit=FILE_KEY, **inputs), None
 
 
-def _keep_seen(run: Run, located: DataFrame, files: DataFrame) -> DataFrame:
-    """`located` without the removed `files` that no clustering has seen: only what a run has seen stays as evidence."""
+def _drop_unseen(run: Run, files: Rows) -> tuple[Rows, bool]:
+    """The files, and whether the removed ones among them stay: only what a clustering has seen stays as evidence."""
     lake = run.lake
     seen = Mark.of(lake.log(PLACE_DAYS)).consumed.get(FILE_PLACES.name)
-    there, removed = located.where(F.col("deleted_time").isNull()), located.where(F.col("deleted_time").isNotNull())
-    if seen is None or files.where(F.col("deleted_time").isNotNull()).isEmpty():
-        return there
-    seen = lake.settled_version(FILE_PLACES, seen)
     if seen is None:
-        return there.unionByName(removed)  # what was seen can't be told any more: keep rather than lose evidence
-    return there.unionByName(removed.join(lake.read(FILE_PLACES, seen), list(FILE_PLACES.key), how="left_semi"))
+        return files, False
+    version = lake.settled_version(FILE_PLACES, seen)
+    if version is None:
+        return files, True  # what was seen can't be told any more: keep rather than lose evidence
+    removed: Rows
+    if isinstance(files, DataFrame):
+        removed = files.where(F.col("deleted_time").isNotNull()).select(*FILES.key)
+        if removed.isEmpty():
+            return files, False
+    else:
+        removed = apply_kernel(lake, removed_keys, schema=_KEYS, unit=FILES.key, files=files)
+    evidence = by_bucket.fetch_keys(lake, FILE_PLACES, version, removed, on=FILES.key, columns=FILES.key)
+    schema = lake.schema_of(FILES, COLUMNS)
+    return apply_kernel(lake, keep_seen, schema=schema, unit=FILES.key, files=files, seen=evidence), True

@@ -99,6 +99,18 @@ class Run:
         self.ledger.count(stage, count)
         return F.broadcast(keys) if count <= BROADCAST_ROWS else keys
 
+    def count_keys(self, keys: Rows, stage: str) -> Rows:
+        """Counts `keys` as `stage`: computed now, and here where they are few enough."""
+        if isinstance(keys, ByBucket):
+            keys = keys if (few := keys.few(self.lake.driver_rows)) is None else few
+        keys = self.cache(keys)
+        if isinstance(keys, ByBucket):
+            count = sum(map(len, keys.tables()))
+        else:
+            count = len(keys) if isinstance(keys, pa.Table) else keys.count()
+        self.ledger.count(stage, count)
+        return keys
+
 
 def airflow_tags(environment: Mapping[str, str]) -> dict[str, str]:
     """Tags that tell which task of Airflow a run is of, from the variables that Airflow gives to its tasks.

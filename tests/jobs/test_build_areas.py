@@ -28,7 +28,7 @@ from jobs.runtime.runs import Run, run_job
 from schemas.errors import SourceError, UsageError
 from tests.jobs.albums import PROJECT, Album, Row, geoparquet, load
 from transforms.places.datums import wgs84_to_gcj02
-from transforms.places.geocoding import locate_points
+from transforms.places.located_frames import locate_points
 
 ROOT = Path(__file__).parents[2]
 BOUNDARIES = ROOT.parent / "shared" / "data" / "boundaries"
@@ -287,7 +287,7 @@ def test_an_index_in_parts_answers_as_one(italy: Album, spark: SparkSession, mon
     def addresses() -> list[tuple]:
         locator = locator_over(Lake.open(italy.lake, start_spark=lambda: spark))
         assert locator is not None
-        located = locate_points(frame, locator=locator, needs_zone=None)
+        located = locate_points(frame, locator=locator, needs_zone=False)
         return sorted(
             tuple(row) for row in located.select("id", "province_code", "address_method", "address_distance").collect()
         )

@@ -33,6 +33,21 @@ _PLACE_X, _PLACE_Y = 0.37482391, 0.61928374
 """Where in a cell the point is that tells whether areas cover it together: any but a corner, the middle or a side."""
 
 
+def tiles_of(longitude: Floats, latitude: Floats) -> NDArray[np.int32]:
+    """The tile that each point of the plane falls in: int32 (n,).
+
+    >>> tiles_of(np.array([-180.0, 180.0, 2.35]), np.array([-90.0, 90.0, 48.85])).tolist()
+    [0, 16383, 14344]
+    """
+    cells, down = 1 << DEPTH, DEPTH - TILE_DEPTH
+    columns = np.minimum(((longitude + 180.0) * (cells / 360.0)).astype(np.int64), cells - 1) >> down
+    rows = np.minimum(((latitude + 90.0) * (cells / 180.0)).astype(np.int64), cells - 1) >> down
+    tiles = np.zeros(len(longitude), np.int64)
+    for bit in range(TILE_DEPTH):
+        tiles |= ((columns >> bit) & 1) << 2 * bit | ((rows >> bit) & 1) << 2 * bit + 1
+    return tiles.astype(np.int32)
+
+
 @kernel(inline="always")
 def _mix(value):
     value = value * -4658895280553007687

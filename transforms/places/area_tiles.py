@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -27,7 +26,6 @@ from transforms.places.area_cells import (
 )
 from transforms.places.area_index import AreaIndex
 from transforms.places.areas import area_chains, level_depth
-from transforms.places.cells import DEPTH
 
 FORMAT = f"1/{EDGES}/{MAX_DEPTH}"
 """Part of every tile's digest, so that tiles cut by other rules are cut again. Raise the number with the rules."""
@@ -57,31 +55,6 @@ CELLS_SCHEMA = pa.schema(
         ("ys", pa.list_(pa.float64())),
     ]
 )
-
-
-def tile_of(longitude: Column, latitude: Column) -> Column:
-    """The tile that a point of the plane falls in, as the kernels have it.
-
-    >>> df = spark.sql("SELECT -180D AS lon, -90D AS lat UNION ALL SELECT 180D, 90D UNION ALL SELECT 2.35D, 48.85D")
-    >>> df.select(tile_of(F.col("lon"), F.col("lat")).alias("tile")).show()
-    +-----+
-    | tile|
-    +-----+
-    |    0|
-    |16383|
-    |14344|
-    +-----+
-    <BLANKLINE>
-    """
-    cells, down = 1 << DEPTH, DEPTH - TILE_DEPTH
-    column = F.shiftright(F.least(F.floor((longitude + 180.0) * (cells / 360.0)), F.lit(cells - 1)), down)
-    row = F.shiftright(F.least(F.floor((latitude + 90.0) * (cells / 180.0)), F.lit(cells - 1)), down)
-    bits = (
-        F.shiftleft(F.shiftright(axis, bit).bitwiseAND(F.lit(1)), 2 * bit + place)
-        for bit in range(TILE_DEPTH)
-        for place, axis in enumerate((column, row))
-    )
-    return reduce(Column.__add__, bits).cast("int")
 
 
 def with_neighbours(tiles: NDArray[np.int32]) -> NDArray[np.int32]:

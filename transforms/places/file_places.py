@@ -1,24 +1,32 @@
 """Rows of `file_places` from rows of `files`: the place, its key, the local day, and how good a cover the
-file is.
+file is. Arrow tables in and out, and no row matters to another.
 
-An address that the source supplied is kept; only what still needs a look-up, of an address or of a time zone,
-leaves Spark SQL for the kernel in `geocoding`. Dates and offsets are computed in a session whose time zone is
-UTC.
+An address that the source supplied is kept; only what still needs a look-up, of an address or of a time zone, goes to
+the locator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import unicodedata
 from functools import reduce
+from typing import Any
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from schemas.contract import LEVELS
 from schemas.file_places import FILE_PLACES
 from transforms.places.corrections import CORRECTED
-from transforms.places.geocoding import Locator, is_place, locate_points
-from transforms.tables.times import is_zone, shift_minutes
+from transforms.places.geocoding import LOCATED_SCHEMA, Locator
+from transforms.places.zones import DAY, MICROS, find_zone, zone_offsets
+from transforms.tables.keyed import first_rows, key_codes, with_columns
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 CODES = tuple(f"{level}_code" for level in LEVELS)
 
@@ -28,7 +36,13 @@ SUPPLIED = "supplied"
 VIDEO_RANK = 1
 REMOVED_RANK = 2
 
-FIRST_TIME, LAST_TIME = "0001-01-02 00:00:00", "9999-12-30 23:59:59"
+COPIED = ("bucket", "project_name", "dataset_name", "uri", "media_type", "shot_id", "deleted_time")
+"""The columns of `files` that `file_places` repeats."""
+LOOKED_UP = ("longitude", "latitude", "address")
+FILE_COLUMNS = (*COPIED, "produce_time", "time_is", "utc_offset", "image_width", "image_height", *LOOKED_UP)
+"""The columns of `files` that a place comes from."""
+
+FIRST_TIME, LAST_TIME = (np.datetime64(time, "us").astype(np.int64) for time in ("0001-01-02", "9999-12-30T23:59:59"))
 """Times outside are no times: a day inside the calendar's ends, so that no local day falls out of it."""
 
 SPACES = (
@@ -37,111 +51,88 @@ SPACES = (
 )
 """The characters with Unicode's White_Space property."""
 
-_ODD = r"\t\x0b\f\r\x85\u1680\u2028\u2029"
-_ODD_SPACES = f"[ {_ODD}]{{2,}}|[{_ODD}]"
-"""White space that NFKC leaves and that is not a single space, the line feed aside. Matching only what must
-change makes the usual name cost one look at each character."""
+_SPACES = re.compile(f"[{SPACES.replace(chr(10), '')}]+")
+"""White space, the line feed aside, which keeps the parts of a path apart."""
 
 
-def place_files(files: DataFrame, *, default_zone: str, locator: Locator, run_id: str) -> DataFrame:
+def place_files(files: pa.Table, *, default_zone: str, locator: Locator, run_id: str) -> pa.Table:
     """One row per located file: the columns of `file_places`, in its contract's order.
 
     A file is located if its source supplied an address, or if the locator finds one for its coordinates.
-    Others give no row. Files may be corrected by people (`corrections.correct_files`). `default_zone` (IANA) is the
-    lake's, for times that need a zone where no coordinates tell it.
+    Others give no row. Files have FILE_COLUMNS, and may be corrected by people (`corrections.correct_files`).
+    `default_zone` (IANA) is the lake's, for times that need a zone where no coordinates tell it.
     """
-    rows = files.select(
-        *("bucket", "project_name", "dataset_name", "uri", "media_type", "shot_id", "deleted_time"),
-        *("produce_time", "time_is", "utc_offset", "longitude", "latitude"),
-        cover_rank().alias("cover_rank"),
-        _location_source(files).alias("location_source"),
-        has_address(F.col("address")).alias("is_supplied"),
-        supplied_address(F.col("address")).alias("supplied"),
-    )
-    asks = is_place(F.col("longitude"), F.col("latitude")) & (~F.col("is_supplied") | needs_zone())
-    return (
-        rows.where(F.col("is_supplied") & ~asks)
-        .transform(take_supplied)
-        .unionByName(rows.where(asks).transform(look_up, locator=locator))
-        .transform(fill_levels)
-        .transform(key_places, keyed_by_codes=locator.keyed_by_codes)
-        .transform(date_files, default_zone=default_zone)
-        .withColumn("run_id", F.lit(run_id))
-        .select(*FILE_PLACES.names)
-    )
+    located = look_up(files, locator=locator)
+    located = key_places(fill_levels(located), keyed_by_codes=locator.keyed_by_codes)
+    located = with_columns(located, {"cover_rank": cover_rank(located), "run_id": pa.scalar(run_id)})
+    return date_files(located, default_zone=default_zone).select(FILE_PLACES.names).cast(FILE_PLACES.arrow_schema)
 
 
-def _location_source(files: DataFrame) -> Column:
+def look_up(files: pa.Table, *, locator: Locator) -> pa.Table:
+    """Those of the files that have an address, with LOCATED_SCHEMA and `location_source`: the supplied address, else
+    the locator's. Time zones are there where a day needs one and coordinates tell it."""
+    longitude, latitude = _to_floats(files["longitude"]), _to_floats(files["latitude"])
+    supplied = supplied_address(files["address"])
+    is_supplied: Bools = reduce(np.logical_or, (_is_valid(part) for part in supplied.columns))
+    needs = needs_zone(files)
+    asks = ~is_supplied | needs
+    found = locator.locate(np.where(asks, longitude, np.nan), latitude, needs_zone=needs)
+    there = pa.array(is_supplied | _is_valid(found["address_method"]))
+    given, longitude = pa.array(is_supplied).filter(there), longitude[np.asarray(there)]
+    files, supplied, found = (rows.filter(there) for rows in (files.select(_kept(files)), supplied, found))
+    own = {level: supplied[level] for level in LEVELS}
+    own |= {"address_method": SUPPLIED, "index_version": SUPPLIED, "time_zone": found["time_zone"]}
+    columns: dict[str, Any] = {
+        name: pc.if_else(given, own.get(name, pa.scalar(None, found.schema.field(name).type)), found[name])
+        for name in LOCATED_SCHEMA.names
+    }
+    columns["time_zone"] = usable_zone(columns["time_zone"], longitude)
+    columns["location_source"] = _location_source(files)
+    return with_columns(files, columns)
+
+
+def _kept(files: pa.Table) -> list[str]:
+    """The columns of files that tell more than where they are."""
+    return [name for name in (*FILE_COLUMNS, CORRECTED) if name in files.column_names and name not in LOOKED_UP]
+
+
+def _location_source(files: pa.Table) -> Any:
     """Who says where a file was taken: its source, or people."""
-    said = F.lit("file")
-    return F.when(F.col(CORRECTED), "edited").otherwise(said) if CORRECTED in files.columns else said
+    if CORRECTED not in files.column_names:
+        return pa.scalar("file")
+    return pc.if_else(files[CORRECTED], "edited", "file")
 
 
-def take_supplied(rows: DataFrame) -> DataFrame:
-    """The rows of `place_files` with the supplied address as theirs, and no time zone."""
-    return rows.select(
-        *(name for name in rows.columns if name not in ("is_supplied", "supplied")),
-        *(F.col(f"supplied.{level}").alias(level) for level in LEVELS),
-        *(F.lit(None).cast("string").alias(code) for code in CODES),
-        F.lit(SUPPLIED).alias("address_method"),
-        F.lit(None).cast("double").alias("address_distance"),
-        F.lit(None).cast("string").alias("time_zone"),
-        F.lit(SUPPLIED).alias("index_version"),
-    )
-
-
-def look_up(rows: DataFrame, *, locator: Locator) -> DataFrame:
-    """The rows of `place_files` that now have an address: the supplied one, else the locator's; with a time
-    zone."""
-    given = F.col("is_supplied")
-    nothing = F.lit(None)
-    return (
-        locate_points(rows, locator=locator, needs_zone=needs_zone())
-        .where(given | F.col("address_method").isNotNull())
-        .select(
-            *(name for name in rows.columns if name not in ("is_supplied", "supplied")),
-            *(F.when(given, F.col(f"supplied.{level}")).otherwise(F.col(level)).alias(level) for level in LEVELS),
-            *(F.when(given, nothing).otherwise(F.col(code)).alias(code) for code in CODES),
-            F.when(given, SUPPLIED).otherwise(F.col("address_method")).alias("address_method"),
-            F.when(given, nothing).otherwise(F.col("address_distance")).alias("address_distance"),
-            usable_zone(F.col("time_zone"), F.col("longitude")).alias("time_zone"),
-            F.when(given, SUPPLIED).otherwise(F.col("index_version")).alias("index_version"),
-        )
-    )
-
-
-def fill_levels(rows: DataFrame) -> DataFrame:
+def fill_levels(rows: pa.Table) -> pa.Table:
     """A level that does not exist at a place takes the name and code of the level above, down to city."""
-    filled = rows
     for above, level in (("country", "province"), ("province", "city")):
-        missing = F.col(level).isNull()
-        filled = filled.withColumns(
-            {
-                level: F.when(missing, F.col(above)).otherwise(F.col(level)),
-                f"{level}_code": F.when(missing, F.col(f"{above}_code")).otherwise(F.col(f"{level}_code")),
-            }
-        )
-    return filled
+        missing = rows[level].is_null()
+        filled = {
+            level: pc.if_else(missing, rows[above], rows[level]),
+            f"{level}_code": pc.if_else(missing, rows[f"{above}_code"], rows[f"{level}_code"]),
+        }
+        rows = with_columns(rows, filled)
+    return rows
 
 
-def key_places(rows: DataFrame, *, keyed_by_codes: bool) -> DataFrame:
+def key_places(rows: pa.Table, *, keyed_by_codes: bool) -> pa.Table:
     """Adds `place_key`: of codes where areas with codes at every level located the file, else of names.
 
     An address that was supplied, or found in the gazetteer, is keyed by its names throughout, so that the
     same names are the same place whichever way they came.
     """
-    names = [F.col(level) for level in LEVELS]
-    if not keyed_by_codes:
-        return rows.withColumn("place_key", place_key(names))
-    is_supplied = F.col("address_method") == SUPPLIED
-    parts = (
-        F.when(is_supplied, name).otherwise(F.coalesce(F.col(code), name))
-        for name, code in zip(names, CODES, strict=True)
-    )
-    return rows.withColumn("place_key", place_key(list(parts)))
+    parts = rows.select(LEVELS)
+    if keyed_by_codes:
+        is_supplied = pc.equal(rows["address_method"], SUPPLIED)
+        coded = {
+            level: pc.if_else(is_supplied, rows[level], pc.coalesce(rows[code], rows[level]))
+            for level, code in zip(LEVELS, CODES, strict=True)
+        }
+        parts = with_columns(parts, coded)
+    return with_columns(rows, {"place_key": place_key(parts)})
 
 
-def date_files(rows: DataFrame, *, default_zone: str) -> DataFrame:
+def date_files(rows: pa.Table, *, default_zone: str) -> pa.Table:
     """produce_time becomes the instant; adds `local_date` and utc_offset (minutes) in force where and when it
     was taken.
 
@@ -152,174 +143,140 @@ def date_files(rows: DataFrame, *, default_zone: str) -> DataFrame:
     it is counts as an instant. Offsets with seconds (local mean times, before 1900 or so) are rounded to
     minutes; days are not affected.
     """
-    zone = F.coalesce(F.col("time_zone"), F.lit(default_zone))
-    taken, offset = F.col("produce_time"), F.col("utc_offset")
-    is_wall = F.coalesce(F.col("time_is") == "local", F.lit(False))
-    return (
-        rows.withColumn("produce_time", usable_time(taken))
-        .withColumn("instant", F.when(is_wall, F.to_utc_timestamp(taken, zone)).otherwise(taken))
-        .withColumn("utc_offset", F.when(has_offset(), offset).otherwise(offset_at(F.col("instant"), zone)))
-        .withColumn(
-            "local_date",
-            F.to_date(
-                F.when(is_wall, taken)
-                .when(has_offset(), shift_minutes(taken, offset))
-                .otherwise(F.from_utc_timestamp(taken, zone))
-            ),
-        )
-        .withColumn("produce_time", F.col("instant"))
-        .drop("instant", "time_is")
+    time = rows["produce_time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    taken = pc.fill_null(time, 0).to_numpy()
+    is_time = _is_valid(time) & (taken >= FIRST_TIME) & (taken <= LAST_TIME)
+    taken = np.where(is_time, taken, 0)
+    zones = pc.fill_null(rows["time_zone"], default_zone).combine_chunks().dictionary_encode()
+    zone_of_row, names = zones.indices.to_numpy().astype(np.int64), zones.dictionary.to_pylist()
+    given = has_offset(rows)
+    is_wall = is_time & pc.fill_null(pc.equal(rows["time_is"], "local"), False).to_numpy()
+
+    def offsets(times: Ints, where: Bools, *, walls: bool) -> Ints:
+        """Seconds east of UTC, 0 elsewhere."""
+        found = np.zeros(len(times), np.int64)
+        found[where] = zone_offsets(times[where] // MICROS, zone_of_row[where], names, walls=walls)
+        return found
+
+    instant = taken - offsets(taken, is_wall, walls=True) * MICROS
+    in_force = offsets(instant, is_time & ~given, walls=False)
+    minutes = np.where(in_force < 0, -1, 1) * ((np.abs(in_force) + 30) // 60)
+    told = pc.fill_null(rows["utc_offset"], 0).to_numpy().astype(np.int64)
+    shown = np.where(is_wall, taken, taken + np.where(given, told * 60, in_force) * MICROS)
+    return with_columns(
+        rows,
+        {
+            "produce_time": pa.array(instant, pa.timestamp("us", "UTC"), mask=~is_time),
+            "utc_offset": pa.array(np.where(given, told, minutes), pa.int32(), mask=~(given | is_time)),
+            "local_date": pa.array((shown // (DAY * MICROS)).astype(np.int32), mask=~is_time).cast(pa.date32()),
+        },
     )
 
 
-def has_offset() -> Column:
+def has_offset(files: pa.Table) -> Bools:
     """Whether the source gave the offset with the time."""
-    return F.coalesce((F.col("time_is") == "offset") & F.col("utc_offset").isNotNull(), F.lit(False))
+    is_offset: Bools = pc.fill_null(pc.equal(files["time_is"], "offset"), False).to_numpy()
+    return is_offset & _is_valid(files["utc_offset"])
 
 
-def needs_zone() -> Column:
+def needs_zone(files: pa.Table) -> Bools:
     """Whether the day of a file cannot be told without a time zone."""
-    return F.col("produce_time").isNotNull() & ~has_offset()
+    return _is_valid(files["produce_time"]) & ~has_offset(files)
 
 
-def usable_time(time: Column) -> Column:
-    """The time, or null outside FIRST_TIME..LAST_TIME."""
-    first, last = (F.lit(bound).cast("timestamp") for bound in (FIRST_TIME, LAST_TIME))
-    return F.when(time.between(first, last), time)
+def usable_zone(zone: pa.ChunkedArray, longitude: Floats) -> pa.ChunkedArray:
+    """The zone if its rules are known, else the nautical zone of the longitude; null for null.
 
+    Boundaries gain zones faster than a machine's time-zone data.
 
-def usable_zone(zone: Column, longitude: Column) -> Column:
-    """The zone if the JVM's rules know it, else the nautical zone of the longitude.
-
-    Time-zone data gains zones faster than a JVM is updated (America/Coyhaique, of 2025, is unknown to Java
-    17.0.15), and an unknown one would fail the job.
-
-    >>> df = spark.sql("SELECT * FROM VALUES ('Asia/Tokyo', 139.7D), ('New/Zone', -72.1D) AS t(zone, lon)")
-    >>> df.select(usable_zone(F.col("zone"), F.col("lon")).alias("zone")).show()
-    +----------+
-    |      zone|
-    +----------+
-    |Asia/Tokyo|
-    | Etc/GMT+5|
-    +----------+
-    <BLANKLINE>
+    >>> usable_zone(pa.chunked_array([["Asia/Tokyo", "New/Zone", None]]), np.array([139.7, -72.1, 0.0])).to_pylist()
+    ['Asia/Tokyo', 'Etc/GMT+5', None]
     """
-    hours_west = F.round(-longitude / 15).cast("int")
-    nautical = F.format_string("Etc/GMT%+d", hours_west)
-    return F.when(is_zone(zone), zone).when(zone.isNotNull(), nautical)
+    names = pc.drop_null(pc.unique(zone))
+    unknown = pa.array([name for name in names.to_pylist() if find_zone(name) is None], pa.string())
+    if not len(unknown):
+        return zone
+    west = -longitude / 15
+    hours = np.nan_to_num(np.copysign(np.floor(np.abs(west) + 0.5), west)).astype(np.int64)
+    nautical = pa.array([f"Etc/GMT{number:+d}" for number in range(-12, 13)]).take(pa.array(np.clip(hours + 12, 0, 24)))
+    return pc.if_else(pc.is_in(zone, value_set=unknown), nautical, zone)
 
 
-def offset_at(instant: Column, zone: Column) -> Column:
-    """Minutes east of UTC in force in a zone at an instant, rounded.
-
-    >>> df = spark.sql("SELECT timestamp'2024-07-01 12:00:00' AS t")
-    >>> df.select(offset_at(F.col("t"), F.lit("Asia/Kathmandu")).alias("minutes")).show()
-    +-------+
-    |minutes|
-    +-------+
-    |    345|
-    +-------+
-    <BLANKLINE>
-    """
-    micros = F.unix_micros(F.from_utc_timestamp(instant, zone)) - F.unix_micros(instant)
-    return F.round(micros / 60_000_000).cast("int")
-
-
-def cover_rank() -> Column:
-    """How good a cover a file is, bigint, smaller is better: live pictures, then live videos, then removed
+def cover_rank(files: pa.Table) -> pa.ChunkedArray:
+    """How good a cover a file is, int64, smaller is better: live pictures, then live videos, then removed
     files.
 
     A picture's rank is minus its pixels, 0 where its size is unknown; VIDEO_RANK and REMOVED_RANK are above
     that.
     """
-    pixels = F.col("image_width").cast("long") * F.col("image_height").cast("long")
-    return (
-        F.when(F.col("deleted_time").isNotNull(), REMOVED_RANK)
-        .when(F.col("media_type") == "video", VIDEO_RANK)
-        .otherwise(-F.greatest(pixels, F.lit(0)))
-        .cast("long")
-    )
+    pixels = pc.multiply(files["image_width"].cast(pa.int64()), files["image_height"].cast(pa.int64()))
+    rank = pc.negate(pc.max_element_wise(pc.fill_null(pixels, 0), 0))
+    rank = pc.if_else(pc.fill_null(pc.equal(files["media_type"], "video"), False), VIDEO_RANK, rank)
+    return pc.if_else(files["deleted_time"].is_valid(), REMOVED_RANK, rank)
 
 
-def supplied_address(address: Column) -> Column:
-    """The address that a source gave, each part trimmed of spaces and null where blank.
+def supplied_address(address: pa.ChunkedArray) -> pa.Table:
+    """The addresses that sources gave, a column a level, each part trimmed of spaces and null where blank.
 
-    >>> df = spark.sql("SELECT struct(' Italy ' AS country, '' AS province, 'Rome' AS city, "
-    ...                "'\\u3000' AS district, string(null) AS township) AS address")
-    >>> df.select(supplied_address(F.col("address")).alias("address")).show(truncate=False)
-    +-------------------------------+
-    |address                        |
-    +-------------------------------+
-    |{Italy, NULL, Rome, NULL, NULL}|
-    +-------------------------------+
-    <BLANKLINE>
+    >>> given = {"country": " Italy ", "province": "", "city": "Rome", "district": "\\u3000", "township": None}
+    >>> supplied_address(pa.chunked_array([[given]])).to_pylist()
+    [{'country': 'Italy', 'province': None, 'city': 'Rome', 'district': None, 'township': None}]
     """
-    parts = ((level, address[level]) for level in LEVELS)
-    return F.struct(*(F.when(is_given(part), F.trim(part)).alias(level) for level, part in parts))
+    parts = {}
+    for level in LEVELS:
+        part = pc.struct_field(address, level)
+        parts[level] = pc.if_else(is_given(part), pc.utf8_trim(part, " "), pa.scalar(None, pa.string()))
+    return pa.table(parts)
 
 
-def has_address(address: Column) -> Column:
-    """Whether any part of an address is given."""
-    return is_given(F.concat_ws("", *(address[level] for level in LEVELS)))
+def is_given(text: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """Whether a text holds more than white space; null for null."""
+    return pc.not_equal(pc.utf8_ltrim(text, SPACES), "")
 
 
-def is_given(text: Column) -> Column:
-    """Whether a text holds more than white space; null for null. Most texts tell by their first character."""
-    return text.between("!", "~~") | (F.ltrim(text, F.lit(SPACES)) != "")
-
-
-def place_key(parts: Sequence[Column]) -> Column:
-    """The key of a place from a code or name per level: the normalised parts joined by /, empty where null.
+def place_key(parts: pa.Table) -> pa.ChunkedArray:
+    """The key of each place from a code or name per level: the normalised parts joined by /, empty where null.
 
     Normalised is Unicode NFKC and full case folding (NFKC again after it), white space trimmed and collapsed
     to single spaces. Percent signs and slashes in a part become %25 and %2F. So different normalised paths
     have different keys, and the first n parts of a key are the key at level n.
 
-    >>> df = spark.sql("SELECT 'Italy' AS a, 'Trentino/Südtirol' AS b, 'BOZEN  (Bolzano)' AS c")
-    >>> df.select(place_key([df.a, df.b, df.c, F.lit(None), F.lit(None)]).alias("key")).show(truncate=False)
-    +-------------------------------------------+
-    |key                                        |
-    +-------------------------------------------+
-    |italy/trentino%2Fsüdtirol/bozen (bolzano)//|
-    +-------------------------------------------+
-    <BLANKLINE>
+    parts: LEVELS, texts. Each distinct path is normalised once.
+
+    >>> place = {"country": "Italy", "province": "Trentino/Südtirol", "city": "BOZEN  (Bolzano)"}
+    >>> place_key(pa.table({level: pa.array([place.get(level)], pa.string()) for level in LEVELS})).to_pylist()
+    ['italy/trentino%2Fsüdtirol/bozen (bolzano)//']
     """
-    texts = [F.coalesce(part, F.lit("")) for part in parts]
-    path = F.concat_ws("/", *texts)
+    (codes,) = key_codes(parts, key=LEVELS)
+    paths = parts.take(pa.array(first_rows(codes)))
+    texts = [pc.replace_substring(pc.fill_null(paths[level], ""), "\n", " ") for level in LEVELS]
+    path = pc.binary_join_element_wise(*texts, "\n")
     # Most paths are plain ASCII, where lower case is all there is to it.
-    return F.when(_is_plain(path), F.lower(path)).otherwise(_normalised_path(texts))
+    keys = pc.replace_substring(pc.ascii_lower(path), "\n", "/")
+    odd = pc.invert(_is_plain(path))
+    normalised = pa.array([_normalised(text) for text in path.filter(odd).to_pylist()], pa.string())
+    return pc.replace_with_mask(keys.combine_chunks(), odd.combine_chunks(), normalised).take(pa.array(codes))
 
 
-def _is_plain(path: Column) -> Column:
-    """Whether a joined path has nothing to normalise but case: ASCII, single spaces within parts, no % and no other /.
-
-    Searches for short texts, which cost a fraction of one regular expression.
-    """
-    odd = ("%", "  ", "/ ", " /", *"\t\n\v\f\r")
-    return (
-        (F.octet_length(path) == F.length(path))
-        & (F.substring_index(path, "/", len(LEVELS)) == path)
-        & ~F.startswith(path, F.lit(" "))
-        & ~F.endswith(path, F.lit(" "))
-        & reduce(Column.__and__, (~F.contains(path, F.lit(text)) for text in odd))
-    )
+def _is_plain(path: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether a path joined by line feeds has nothing to normalise but case: ASCII, single spaces within parts, no %
+    and no /."""
+    is_odd = pc.match_substring_regex(path, r"[^\x00-\x7f]|[%/\t\x0b\f\r]|  | \n|\n |\A | \z")
+    return pc.invert(is_odd)
 
 
-def _normalised_path(texts: Sequence[Column]) -> Column:
-    """The key of any texts. They are joined by line feeds until slashes in them are escaped."""
-    path = F.concat_ws("\n", *(F.replace(text, F.lit("\n"), F.lit(" ")) for text in texts))
-    folded = _nfkc(_case_folded(_nfkc(path)))
-    spaced = F.trim(F.regexp_replace(folded, _ODD_SPACES, " "))
-    trimmed = F.regexp_replace(spaced, " \n ?|\n ", "\n")
-    escaped = F.replace(F.replace(trimmed, F.lit("%"), F.lit("%25")), F.lit("/"), F.lit("%2F"))
-    return F.replace(escaped, F.lit("\n"), F.lit("/"))
+def _normalised(path: str) -> str:
+    """The key of any texts, which are joined by line feeds until slashes in them are escaped."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())
+    trimmed = (part.strip(" ") for part in _SPACES.sub(" ", folded).split("\n"))
+    return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in trimmed)
 
 
-def _nfkc(text: Column) -> Column:
-    """Unicode's compatibility composition, which Spark SQL lacks, by ICU4J, which Spark ships."""
-    return F.java_method(F.lit("com.ibm.icu.text.Normalizer"), F.lit("compose"), text, F.lit(True))
+def _is_valid(column: pa.ChunkedArray | pa.Array) -> Bools:
+    return np.asarray(column.is_valid())
 
 
-def _case_folded(text: Column) -> Column:
-    """Unicode's full case folding, by ICU4J."""
-    return F.java_method(F.lit("com.ibm.icu.lang.UCharacter"), F.lit("foldCase"), text, F.lit(True))
+def _to_floats(column: pa.ChunkedArray) -> Floats:
+    """float64 (n,), NaN for null."""
+    floats: Floats = column.cast(pa.float64()).to_numpy()
+    return floats

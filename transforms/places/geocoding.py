@@ -1,30 +1,29 @@
-"""Where points are: the address and the time zone of any frame's longitude and latitude.
+"""Where points are: the address and the time zone of longitudes and latitudes, of Arrow tables.
 
 What finds the address is a `Locator`: the embedded gazetteer here, loaded areas in transforms.places.area_geocoding.
 Time zones that no area tells come from `tzfpy`, whose boundaries are within about 111 m of
-timezone-boundary-builder's, and which knows the nautical zones of the sea as well.
+timezone-boundary-builder's, and which knows the nautical zones of the sea as well. Frames of Spark are located by
+transforms.places.located_frames.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import tzfpy
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import from_arrow_schema
-from pyspark.sql.types import StructType
 
 from schemas.contract import LEVELS
 from transforms.places.gazetteer import GAZETTEER_VERSION, nearest_towns, towns
+from transforms.tables.keyed import indices_or_null, with_columns
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 GAZETTEER_LIMIT_M = 100_000.0
 """How far a town's centre may be. Of the land north of 60 S, 54 % lies within 50 km of a town of the
@@ -48,11 +47,11 @@ latter."""
 LOCATED_SCHEMA = ADDRESS_SCHEMA.append(pa.field("time_zone", pa.string())).append(
     pa.field("index_version", pa.string())
 )
-"""The columns that `locate_points` adds."""
+"""What is said of a point: its address, its time zone, and what found them."""
 
 
 class Locator(Protocol):
-    """Finds addresses."""
+    """Finds addresses. Small, or cheap to send to tasks of Spark."""
 
     @property
     def version(self) -> str:
@@ -63,13 +62,18 @@ class Locator(Protocol):
         """Whether its codes identify places at every level, so that they make the place key; else names
         do."""
 
-    def locate(self, points: DataFrame, *, needs_zone: Column | None) -> DataFrame:
-        """Adds the columns of LOCATED_SCHEMA to each row, from its `longitude` and `latitude` (doubles, degrees,
-        WGS-84).
+    @property
+    def first_tiles(self) -> tuple[int, ...]:
+        """The tile that each part begins with of what it looks points up in; (0,) where that is one."""
+
+    def locate(self, longitude: Floats, latitude: Floats, *, needs_zone: Bools) -> pa.Table:
+        """LOCATED_SCHEMA, a row per point, in order.
+
+        longitude, latitude: float64 (n,), degrees, WGS-84; NaN for missing. needs_zone: bool (n,).
 
         The address is null where none is found, and so are address_method and address_distance (metres). The time
-        zone (IANA) is there wherever needs_zone is true; elsewhere it may be missing. Rows whose coordinates are no
-        place (see `is_place`) get nulls.
+        zone (IANA) is there wherever needs_zone is true; elsewhere it may be missing. Where coordinates are no place
+        (see `is_place`), all is null.
         """
 
 
@@ -89,92 +93,66 @@ class GazetteerLocator:
         """No: below the country the gazetteer has names only."""
         return False
 
-    def locate(self, points: DataFrame, *, needs_zone: Column | None) -> DataFrame:
-        """See Locator. Every place gets its zone."""
-        after = StructType([*points.schema, *from_arrow_schema(LOCATED_SCHEMA)])
+    @property
+    def first_tiles(self) -> tuple[int, ...]:
+        """The gazetteer is one."""
+        return (0,)
 
-        def locate_batches(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-            for batch in batches:
-                located = locate_batch(batch["longitude"], batch["latitude"], locator=self)
-                yield from pa.table([*batch.columns, *located.columns], names=after.names).to_batches()
+    def locate(self, longitude: Floats, latitude: Floats, *, needs_zone: Bools) -> pa.Table:
+        """See Locator. Every place gets its zone.
 
-        return points.mapInArrow(locate_batches, after)
-
-    def addresses(self, longitude: Floats, latitude: Floats) -> pa.Table:
-        """The address of each point, in order: ADDRESS_SCHEMA, all null where there is none.
-
-        longitude, latitude: float64 (n,), degrees, WGS-84, finite and in range.
+        O(n log n) to find the distinct points, then a search and 0.6 microseconds for each. Memory: about 300 bytes
+        a row.
         """
-        rows, metres = nearest_towns(longitude, latitude, limit_m=self.limit_m)
-        missing = rows < 0
-        found = towns().take(pa.array(rows, mask=missing))
-        columns = {name: found[name] for name in found.column_names if name in ADDRESS_SCHEMA.names}
-        columns["address_method"] = pc.if_else(pa.array(missing), pa.scalar(None, pa.string()), "nearest")
-        columns["address_distance"] = pa.array(metres, mask=missing)
-        return _fill_absent(columns, len(rows))
+        x, y, point_of_row = distinct_points(longitude, latitude, is_place(longitude, latitude))
+        nearest, metres = nearest_towns(x, y, limit_m=self.limit_m)
+        found = dress_points(nearest, metres, point_of_row, addresses=towns(), version=self.version)
+        return with_columns(found, {"time_zone": time_zones(x, y).take(indices_or_null(point_of_row))})
 
 
-def locate_points(
-    points: DataFrame, *, locator: Locator, needs_zone: Column | Literal[True] | None = True
-) -> DataFrame:
-    """Adds the address and the time zone of `longitude` and `latitude` to each row of any frame: see Locator.locate.
+def is_place(longitude: Floats, latitude: Floats) -> Bools:
+    """Whether coordinates are a place: both there (not NaN), in range, and not (0, 0), which cameras write for unknown.
 
-    needs_zone: which rows need the zone; all unless given, and None for none.
+    >>> is_place(np.array([0.0, 0.0, np.nan, 181.0]), np.array([0.0, 51.0, 1.0, 1.0])).tolist()
+    [False, True, False, False]
     """
-    for taken in set(LOCATED_SCHEMA.names) & set(points.columns):
-        raise ValueError(f"the frame already has a column {taken}; locate_points adds it")
-    return locator.locate(points, needs_zone=F.lit(True) if needs_zone is True else needs_zone)
+    in_range = (np.abs(longitude) <= 180) & (np.abs(latitude) <= 90)
+    there: Bools = in_range & ((longitude != 0) | (latitude != 0))
+    return there
 
 
-def is_place(longitude: Column, latitude: Column) -> Column:
-    """Whether coordinates are a place: both there, in range, and not (0, 0), which cameras write for unknown.
+def distinct_points(longitude: Floats, latitude: Floats, where: Bools) -> tuple[Floats, Floats, Ints]:
+    """The points of the rows `where`, each once, and for each row its place among them, -1 elsewhere: int64 (n,).
 
-    >>> df = spark.sql("SELECT * FROM VALUES (0D, 0D), (0D, 51D), (double('NaN'), 1D), (181D, 1D) t(lon, lat)")
-    >>> df.select("lon", "lat", is_place(F.col("lon"), F.col("lat")).alias("is_place")).show()
-    +-----+----+--------+
-    |  lon| lat|is_place|
-    +-----+----+--------+
-    |  0.0| 0.0|   false|
-    |  0.0|51.0|    true|
-    |  NaN| 1.0|   false|
-    |181.0| 1.0|   false|
-    +-----+----+--------+
-    <BLANKLINE>
+    Pictures come in bursts, so that there are fewer points than rows. O(n log n).
     """
-    in_range = longitude.between(-180.0, 180.0) & latitude.between(-90.0, 90.0)
-    return F.coalesce(in_range & ~((longitude == 0.0) & (latitude == 0.0)), F.lit(False))
+    points, place = np.unique(longitude[where] + 1j * latitude[where], return_inverse=True)
+    point_of_row = np.full(len(longitude), -1, np.int64)
+    point_of_row[where] = place
+    return points.real.copy(), points.imag.copy(), point_of_row
 
 
-def locate_batch(longitude: pa.Array, latitude: pa.Array, *, locator: GazetteerLocator) -> pa.Table:
-    """The kernel of GazetteerLocator.locate: two double arrays (n,), nulls allowed, to LOCATED_SCHEMA, n rows.
+def dress_points(numbers: Ints, metres: Floats, point_of_row: Ints, *, addresses: pa.Table, version: str) -> pa.Table:
+    """LOCATED_SCHEMA, a row for each place in `point_of_row` (see distinct_points), with the zones that addresses tell.
 
-    Pictures come in bursts, so each distinct point of the batch is looked up once: O(n log n) to find those,
-    then the locator's cost and 0.6 microseconds a point for its zone. Memory: about 300 bytes a row.
+    numbers: int64 (n,), the row of each point's address, -1 where it has none. metres: float64 (n,), how far that is,
+    NaN where the point lies inside.
     """
-    lon = longitude.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-    lat = latitude.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-    place = (np.abs(lon) <= 180) & (np.abs(lat) <= 90) & ((lon != 0) | (lat != 0))
-    points, point_of_row = np.unique(lon[place] + 1j * lat[place], return_inverse=True)
-    found = locator.addresses(points.real.copy(), points.imag.copy())
-    found = found.append_column("time_zone", time_zones(points.real, points.imag))
-    found = found.append_column("index_version", pa.array([locator.version] * len(points), pa.string()))
-    take = np.zeros(len(lon), np.int64)
-    take[place] = point_of_row
-    return found.select(LOCATED_SCHEMA.names).take(pa.array(take, mask=~place)).combine_chunks()
+    numbers, metres = np.append(numbers, -1)[point_of_row], np.append(metres, np.nan)[point_of_row]
+    told = [name for name in LOCATED_SCHEMA.names if name in addresses.column_names]
+    found = addresses.select(told).take(indices_or_null(numbers))
+    is_near, nothing = ~np.isnan(metres), pa.scalar(None, pa.string())
+    method = pc.if_else(pa.array(is_near), "nearest", pc.if_else(pa.array(numbers >= 0), "inside", nothing))
+    columns = {name: pa.nulls(len(numbers), LOCATED_SCHEMA.field(name).type) for name in LOCATED_SCHEMA.names}
+    columns |= {name: found[name] for name in told}
+    columns |= {"address_method": method, "address_distance": pa.array(metres, mask=~is_near)}
+    columns |= {"index_version": pc.if_else(pa.array(point_of_row >= 0), version, nothing)}
+    return pa.table(columns, schema=LOCATED_SCHEMA)
 
 
 def time_zones(longitude: Floats, latitude: Floats) -> pa.Array:
-    """The IANA time zone of each point, null where its coordinates are NaN.
+    """The IANA time zone of each point, which is a place.
 
     tzfpy has a call per point only; it is as fast as this loop, and other packages are slower in bulk.
     """
-    points = zip(longitude.tolist(), latitude.tolist(), strict=True)
-    return pa.array([tzfpy.get_tz(x, y) if x == x and y == y else None for x, y in points], pa.string())
-
-
-def _fill_absent(columns: dict[str, pa.ChunkedArray | pa.Array], length: int) -> pa.Table:
-    """A table of ADDRESS_SCHEMA, with nulls for the columns not given."""
-    return pa.table(
-        [columns.get(field.name, pa.nulls(length, field.type)) for field in ADDRESS_SCHEMA],
-        schema=ADDRESS_SCHEMA,
-    )
+    return pa.array([*map(tzfpy.get_tz, longitude.tolist(), latitude.tolist())], pa.string())

@@ -4,21 +4,22 @@ import re
 import unicodedata
 from datetime import UTC, date, datetime
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyspark.sql import DataFrame, Row, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import from_arrow_schema
 
 from schemas.contract import LEVELS
+from schemas.errors import UsageError
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
 from transforms.places.file_places import REMOVED_RANK, SPACES, SUPPLIED, VIDEO_RANK, is_given, place_files, place_key
 from transforms.places.geocoding import LOCATED_SCHEMA, GazetteerLocator
+from transforms.tables.keyed import with_columns
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 ROME = {"country": "Italy", "province": "Lazio", "city": "Rome"}
@@ -49,17 +50,14 @@ def file(uri: str, *, at: str | None = None, near: str | None = None, **given: A
     return row | given
 
 
-def frame(spark: SparkSession, *files: dict[str, Any]) -> DataFrame:
-    return spark.createDataFrame(pa.Table.from_pylist(list(files), schema=FILES.arrow_schema))
+def located(*files: dict[str, Any], default_zone: str = "UTC", locator: Any = None) -> pa.Table:
+    table = pa.Table.from_pylist(list(files), schema=FILES.arrow_schema)
+    return place_files(table, default_zone=default_zone, locator=locator or GazetteerLocator(), run_id="r1")
 
 
-def places(
-    spark: SparkSession, *files: dict[str, Any], default_zone: str = "UTC", locator: Any = None
-) -> dict[str, Row]:
-    located = place_files(
-        frame(spark, *files), default_zone=default_zone, locator=locator or GazetteerLocator(), run_id="r1"
-    )
-    return {row.uri: row for row in located.collect()}
+def places(*files: dict[str, Any], **how: Any) -> dict[str, SimpleNamespace]:
+    """The rows by uri."""
+    return {row["uri"]: SimpleNamespace(**row) for row in located(*files, **how).to_pylist()}
 
 
 def supplied(**levels: str | None) -> dict[str, str | None]:
@@ -69,20 +67,25 @@ def supplied(**levels: str | None) -> dict[str, str | None]:
 # --- which files, which columns
 
 
-def test_rows_are_as_the_contract_says(spark):
-    located = place_files(
-        frame(spark, file("a", address=ROME)), default_zone="UTC", locator=GazetteerLocator(), run_id="r1"
-    )
-    expected = from_arrow_schema(FILE_PLACES.arrow_schema)
-    assert [(f.name, f.dataType) for f in located.schema] == [(f.name, f.dataType) for f in expected]
-    (row,) = located.collect()
-    assert [c.name for c in FILE_PLACES.columns if not c.nullable and row[c.name] is None] == []
-    assert (row.run_id, row.location_source) == ("r1", "file")
+def test_rows_are_as_the_contract_says():
+    rows = located(file("a", address=ROME))
+    assert rows.schema == FILE_PLACES.arrow_schema
+    assert (rows["run_id"].to_pylist(), rows["location_source"].to_pylist()) == (["r1"], ["file"])
 
 
-def test_each_located_file_gives_one_row_and_others_none(spark):
+def test_no_files_give_no_rows():
+    assert located().schema == located(file("nowhere")).schema == FILE_PLACES.arrow_schema
+
+
+def test_rows_in_several_chunks_are_as_in_one():
+    files = [file("a", address=ROME), file("nowhere"), file("b", near="Zurich", at="2024-01-01T12:00")]
+    tables = [pa.Table.from_pylist([each], schema=FILES.arrow_schema) for each in files]
+    rows = place_files(pa.concat_tables(tables), default_zone="UTC", locator=GazetteerLocator(), run_id="r1")
+    assert rows.to_pylist() == located(*files).to_pylist()
+
+
+def test_each_located_file_gives_one_row_and_others_none():
     rows = places(
-        spark,
         file("supplied", address=ROME),
         file("supplied and near", address=ROME, near="Zurich"),
         file("found", near="Zurich"),
@@ -103,43 +106,42 @@ def test_each_located_file_gives_one_row_and_others_none(spark):
     }
 
 
-def test_a_supplied_address_wins_and_its_zone_is_still_found(spark):
-    row = places(spark, file("a", address=ROME, near="Zurich", at="2024-01-01T12:00", time_is="local"))["a"]
+def test_a_supplied_address_wins_and_its_zone_is_still_found():
+    row = places(file("a", address=ROME, near="Zurich", at="2024-01-01T12:00", time_is="local"))["a"]
     assert (row.city, row.country_code, row.address_distance) == ("Rome", None, None)
     assert (row.index_version, row.time_zone) == (SUPPLIED, "Europe/Zurich")
 
 
-def test_a_found_address_tells_what_found_it(spark):
-    row = places(spark, file("a", near="Zurich"))["a"]
+def test_a_found_address_tells_what_found_it():
+    row = places(file("a", near="Zurich"))["a"]
     assert (row.country, row.country_code, row.province) == ("Switzerland", "CH", "Zurich")
     assert row.address_distance < 2_000
     assert row.index_version == GazetteerLocator().version
     assert row.time_zone == "Europe/Zurich"
 
 
-def test_a_row_does_not_depend_on_its_neighbours(spark):
+def test_a_row_does_not_depend_on_its_neighbours():
     files = [
         file(f"{near}-{kind}", near=near, at="2024-03-10T02:30", time_is=kind)
         for near, kind in product(POINTS, ("local", "instant"))
     ]
-    together = places(spark, *files)
+    together = places(*files)
     assert len(together) == len(files) - 2  # Baker Island has no town
-    assert places(spark, *files[3:5]) == {f["uri"]: together[f["uri"]] for f in files[3:5]}
+    assert places(*files[3:5]) == {f["uri"]: together[f["uri"]] for f in files[3:5]}
 
 
 # --- levels and keys
 
 
-def test_levels_that_do_not_exist_are_filled_down_to_city(spark):
+def test_levels_that_do_not_exist_are_filled_down_to_city():
     rows = places(
-        spark,
         file("country", address=supplied(country="Monaco")),
         file("no province", address=supplied(country="Singapore", city="Singapore", township="Bedok")),
         file("no country", address=supplied(city="Rome")),
         file("no city", address=supplied(country="Italy", province=" Lazio ", city=" ")),
         file("district only", address=supplied(district="Mitte")),
     )
-    assert {uri: (*(row[level] for level in LEVELS), row.place_key) for uri, row in rows.items()} == {
+    assert {uri: (*(vars(row)[level] for level in LEVELS), row.place_key) for uri, row in rows.items()} == {
         "country": ("Monaco", "Monaco", "Monaco", None, None, "monaco/monaco/monaco//"),
         "no province": ("Singapore", "Singapore", "Singapore", None, "Bedok", "singapore/singapore/singapore//bedok"),
         "no country": (None, None, "Rome", None, None, "//rome//"),
@@ -148,21 +150,20 @@ def test_levels_that_do_not_exist_are_filled_down_to_city(spark):
     }
 
 
-def test_a_city_state_found_by_the_gazetteer_has_a_city(spark):
-    row = places(spark, file("a", near="Singapore"))["a"]
+def test_a_city_state_found_by_the_gazetteer_has_a_city():
+    row = places(file("a", near="Singapore"))["a"]
     assert row.place_key == "singapore/singapore/singapore//singapore"
 
 
-def test_supplied_and_found_addresses_of_the_same_names_are_one_place(spark):
-    found = places(spark, file("found", near="Zurich"))["found"]
-    names = {level: found[level] for level in LEVELS}
-    same = places(spark, file("same", address={k: v and v.upper() for k, v in names.items()}))["same"]
+def test_supplied_and_found_addresses_of_the_same_names_are_one_place():
+    found = places(file("found", near="Zurich"))["found"]
+    names = {level: vars(found)[level] for level in LEVELS}
+    same = places(file("same", address={k: v and v.upper() for k, v in names.items()}))["same"]
     assert same.place_key == found.place_key
 
 
-def test_two_cities_of_one_name_are_two_places(spark):
+def test_two_cities_of_one_name_are_two_places():
     rows = places(
-        spark,
         file("a", address=supplied(country="China", province="Jiangsu", city="Suzhou")),
         file("b", address=supplied(country="China", province="Anhui", city="Suzhou")),
     )
@@ -172,17 +173,17 @@ def test_two_cities_of_one_name_are_two_places(spark):
 class AreaLocator:
     """One area everywhere, with a code at each level but the district and province."""
 
-    version, keyed_by_codes = "areas-1", True
+    version, keyed_by_codes, first_tiles = "areas-1", True, (0,)
 
-    def locate(self, points, *, needs_zone):
+    def locate(self, longitude, latitude, *, needs_zone):
         row = {"country": "Latvia", "country_code": "LV", "city": "Riga", "city_code": "LV-RIX", "township": "Vecriga"}
         row |= {"address_method": "inside", "index_version": self.version}
-        kinds = from_arrow_schema(LOCATED_SCHEMA)
-        return points.withColumns({kind.name: F.lit(row.get(kind.name)).cast(kind.dataType) for kind in kinds})
+        rows = [row if there else {} for there in ~np.isnan(longitude)]
+        return pa.Table.from_pylist(rows, schema=LOCATED_SCHEMA)
 
 
-def test_areas_are_keyed_by_codes_and_supplied_addresses_by_names(spark):
-    rows = places(spark, file("in", near="Zurich"), file("given", address=ROME), locator=AreaLocator())
+def test_areas_are_keyed_by_codes_and_supplied_addresses_by_names():
+    rows = places(file("in", near="Zurich"), file("given", address=ROME), locator=AreaLocator())
     assert rows["in"].place_key == "lv/lv/lv-rix//vecriga"
     assert (rows["in"].province, rows["in"].province_code) == ("Latvia", "LV")
     assert (rows["in"].address_method, rows["in"].index_version) == ("inside", "areas-1")
@@ -200,8 +201,8 @@ def test_areas_are_keyed_by_codes_and_supplied_addresses_by_names(spark):
         ("ﬁ", "FI"),
     ],
 )
-def test_spellings_of_one_name_have_one_key(spark, one, other):
-    rows = places(spark, file("a", address=supplied(city=one)), file("b", address=supplied(city=other)))
+def test_spellings_of_one_name_have_one_key(one, other):
+    rows = places(file("a", address=supplied(city=one)), file("b", address=supplied(city=other)))
     assert rows["a"].place_key == rows["b"].place_key
 
 
@@ -219,30 +220,25 @@ NAMES = (
 )
 
 
-@settings(max_examples=6, deadline=None, phases=[Phase.generate])  # shrinking would run Spark for minutes
+@settings(max_examples=30, deadline=None)
 @given(st.lists(NAMES, min_size=20, max_size=60), st.randoms(use_true_random=False))
-def test_keys_are_as_distinct_as_normalised_paths(spark, names, random):
+def test_keys_are_as_distinct_as_normalised_paths(names, random):
     paths = [random.choices(names, k=len(LEVELS)) for _ in range(300)]
-    rows = (
-        spark.createDataFrame([Row(*path) for path in paths], ", ".join(f"{level} string" for level in LEVELS))
-        .withColumn("key", place_key([F.col(level) for level in LEVELS]))
-        .withColumns({f"key_{n}": F.substring_index("key", "/", n) for n in range(1, 6)})
-        .withColumns({f"given_{level}": is_given(F.col(level)) for level in LEVELS})
-        .collect()
-    )
-    normal = [tuple(normalise(row[level]) for level in LEVELS) for row in rows]
-    for row, parts in zip(rows, normal, strict=True):
-        escaped = [part.replace("%", "%25").replace("/", "%2F") for part in parts]
-        assert row.key == "/".join(escaped)
-        assert [row[f"key_{n}"] for n in range(1, 6)] == ["/".join(escaped[:n]) for n in range(1, 6)]
-        assert [bool(row[f"given_{level}"]) for level in LEVELS] == [bool(part) for part in parts]
-    assert len(set(normal)) == len({row.key for row in rows})
+    parts = pa.table([pa.array(texts, pa.string()) for texts in zip(*paths, strict=True)], names=LEVELS)
+    keys = place_key(parts).to_pylist()
+    are_given = [[bool(given) for given in is_given(parts[level]).to_pylist()] for level in LEVELS]
+    normal = [tuple(map(normalise, path)) for path in paths]
+    for key, given_parts, path in zip(keys, zip(*are_given, strict=True), normal, strict=True):
+        escaped = [part.replace("%", "%25").replace("/", "%2F") for part in path]
+        assert key == "/".join(escaped)
+        assert [bool(part) for part in path] == list(given_parts)
+    assert len(set(normal)) == len(set(keys))
 
 
 # --- time
 
 
-def day(row: Row) -> tuple[datetime, int, date]:
+def day(row: SimpleNamespace) -> tuple[datetime, int, date]:
     return row.produce_time.replace(tzinfo=UTC), row.utc_offset, row.local_date
 
 
@@ -258,9 +254,9 @@ def day(row: Row) -> tuple[datetime, int, date]:
         ("1969-12-31T23:59:59", 1, date(1970, 1, 1)),
     ],
 )
-def test_an_explicit_offset_is_trusted(spark, instant, offset, expected):
+def test_an_explicit_offset_is_trusted(instant, offset, expected):
     given = {"at": instant, "time_is": "offset", "utc_offset": offset}
-    rows = places(spark, file("supplied", address=ROME, near="Apia", **given), file("found", near="Apia", **given))
+    rows = places(file("supplied", address=ROME, near="Apia", **given), file("found", near="Apia", **given))
     taken = datetime.fromisoformat(instant).replace(tzinfo=UTC)
     assert day(rows["supplied"]) == day(rows["found"]) == (taken, offset, expected)
     assert rows["supplied"].time_zone is None
@@ -282,8 +278,8 @@ def test_an_explicit_offset_is_trusted(spark, instant, offset, expected):
         ("New York", "2024-03-10T07:00:00", -240, date(2024, 3, 10)),
     ],
 )
-def test_an_instant_gets_the_zone_of_its_place(spark, near, instant, offset, expected):
-    row = places(spark, file("a", near=near, at=instant))["a"]
+def test_an_instant_gets_the_zone_of_its_place(near, instant, offset, expected):
+    row = places(file("a", near=near, at=instant))["a"]
     assert day(row) == (datetime.fromisoformat(instant).replace(tzinfo=UTC), offset, expected)
 
 
@@ -301,15 +297,14 @@ def test_an_instant_gets_the_zone_of_its_place(spark, near, instant, offset, exp
         ("Zurich", "1850-01-01T00:00:00", "1849-12-31T23:25:52", 34),  # local mean time, +00:34:08
     ],
 )
-def test_a_wall_clock_is_read_in_the_zone_of_its_place(spark, near, wall, instant, offset):
-    row = places(spark, file("a", near=near, at=wall, time_is="local"))["a"]
+def test_a_wall_clock_is_read_in_the_zone_of_its_place(near, wall, instant, offset):
+    row = places(file("a", near=near, at=wall, time_is="local"))["a"]
     taken = datetime.fromisoformat(instant).replace(tzinfo=UTC)
     assert day(row) == (taken, offset, datetime.fromisoformat(wall).date())
 
 
-def test_without_coordinates_the_default_zone_holds(spark):
+def test_without_coordinates_the_default_zone_holds():
     rows = places(
-        spark,
         file("instant", address=ROME, at="2024-07-01T22:30:00"),
         file("local", address=ROME, at="2024-07-01T22:30:00", time_is="local"),
         file("says nothing", address=ROME, at="2024-07-01T22:30:00", time_is=None),
@@ -322,45 +317,58 @@ def test_without_coordinates_the_default_zone_holds(spark):
     assert day(rows["says nothing"]) == day(rows["offset without one"]) == day(rows["instant"])
 
 
-def test_a_zone_newer_than_the_jvm_does_not_fail_the_job(spark):
-    row = places(spark, file("a", near="Coyhaique", at="2024-07-01T12:00:00"))["a"]
-    assert row.time_zone in ("America/Coyhaique", "Etc/GMT+5")
-    assert row.local_date == date(2024, 7, 1)
+def test_a_zone_whose_rules_are_not_known_is_the_nautical_one():
+    class Elsewhere(GazetteerLocator):
+        def locate(self, longitude, latitude, *, needs_zone):
+            found = super().locate(longitude, latitude, needs_zone=needs_zone)
+            zones = pa.array(np.where(np.isnan(longitude), "", "America/New_Zone"))
+            return with_columns(found, {"time_zone": zones})
+
+    files = [file(near, near=near, at="2024-07-01T03:00") for near in ("Coyhaique", "Suva")]
+    rows = places(*files, locator=Elsewhere())
+    assert (rows["Coyhaique"].time_zone, *day(rows["Coyhaique"])[1:]) == ("Etc/GMT+5", -300, date(2024, 6, 30))
+    assert (rows["Suva"].time_zone, *day(rows["Suva"])[1:]) == ("Etc/GMT-12", 720, date(2024, 7, 1))
 
 
-def test_a_file_without_a_time_has_no_day(spark):
-    rows = places(spark, file("supplied", address=ROME), file("found", near="Zurich"))
+def test_a_default_zone_that_nobody_knows_is_named():
+    with pytest.raises(UsageError, match="'Mars/Olympus' is not known"):
+        places(file("a", address=ROME, at="2024-07-01T03:00"), default_zone="Mars/Olympus")
+
+
+def test_a_file_without_a_time_has_no_day():
+    rows = places(file("supplied", address=ROME), file("found", near="Zurich"))
     for row in rows.values():
         assert (row.produce_time, row.utc_offset, row.local_date) == (None, None, None)
 
 
 @pytest.mark.parametrize("kind", ["offset", "instant", "local"])
-def test_times_at_the_ends_of_the_calendar_do_not_fail(spark, kind):
+def test_times_at_the_ends_of_the_calendar_do_not_fail(kind):
     ends = ["0001-01-01T00:00:00", "0001-01-02T00:00:00", "9999-12-30T23:59:59", "9999-12-31T23:59:59"]
     files = [
         file(f"{near}{end}", near=near, at=end, time_is=kind, utc_offset=840 if kind == "offset" else None)
         for end, near in product(ends, ("Kiritimati", "New York"))
     ]
-    rows = places(spark, *files, default_zone="America/New_York")
+    rows = places(*files, default_zone="America/New_York")
     years = {uri[-19:-9]: row.local_date and row.local_date.year for uri, row in sorted(rows.items())}
     assert years == {"0001-01-01": None, "0001-01-02": 1, "9999-12-30": 9999, "9999-12-31": None}
 
 
-def test_a_timestamp_beyond_any_calendar_is_no_time(spark):
-    files = frame(spark, file("a", address=ROME, time_is="local"), file("b", near="Zurich", time_is="local"))
+def test_a_timestamp_beyond_any_calendar_is_no_time():
+    files = [file("a", address=ROME, time_is="local"), file("b", near="Zurich", time_is="local")]
+    table = pa.Table.from_pylist(files, schema=FILES.arrow_schema)
     for micros in (2**63 - 1, -(2**63)):
-        dated = files.withColumn("produce_time", F.timestamp_micros(F.lit(micros)))
-        located = place_files(dated, default_zone="Asia/Tokyo", locator=GazetteerLocator(), run_id="r1")
-        assert [row.local_date for row in located.collect()] == [None, None]
+        time = pa.array([micros] * 2).cast(FILES.arrow_schema.field("produce_time").type)
+        dated = with_columns(table, {"produce_time": time})
+        rows = place_files(dated, default_zone="Asia/Tokyo", locator=GazetteerLocator(), run_id="r1")
+        assert rows["local_date"].to_pylist() == rows["produce_time"].to_pylist() == [None, None]
 
 
 # --- covers
 
 
-def test_covers_rank_by_pixels_then_videos_then_removed_files(spark):
+def test_covers_rank_by_pixels_then_videos_then_removed_files():
     size = {"image_width": 60_000, "image_height": 50_000}
     rows = places(
-        spark,
         file("large", address=ROME, **size),
         file("small", address=ROME, image_width=640, image_height=480),
         file("unknown", address=ROME, image_width=640),

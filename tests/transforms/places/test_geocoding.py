@@ -9,20 +9,18 @@ import pyarrow.parquet as pq
 import pytest
 import tzfpy
 
-from transforms.places.geocoding import (
-    ADDRESS_SCHEMA,
-    LOCATED_SCHEMA,
-    GazetteerLocator,
-    locate_batch,
-    locate_points,
-)
+from transforms.places.geocoding import LOCATED_SCHEMA, GazetteerLocator
 
 METADATA = Path(__file__).parents[3] / "shared" / "data" / "metadata"
 
 
+def located(longitude: np.ndarray, latitude: np.ndarray, *, limit_m: float = 100_000.0) -> pa.Table:
+    return GazetteerLocator(limit_m).locate(longitude, latitude, needs_zone=np.zeros(len(longitude), np.bool_))
+
+
 def locate(*points: tuple[float | None, float | None], limit_m: float = 100_000.0) -> list[dict]:
-    longitude, latitude = (pa.array(axis, pa.float64()) for axis in zip(*points, strict=True))
-    return locate_batch(longitude, latitude, locator=GazetteerLocator(limit_m)).to_pylist()
+    longitude, latitude = (np.array(axis, np.float64) for axis in zip(*points, strict=True))
+    return located(longitude, latitude, limit_m=limit_m).to_pylist()
 
 
 def test_a_point_gets_its_nearest_town_and_zone():
@@ -89,48 +87,23 @@ def test_repeats_and_order_do_not_matter():
     assert straight[0] == straight[2]
 
 
-def test_an_empty_batch_has_the_schema():
-    empty = locate_batch(pa.array([], pa.float64()), pa.array([], pa.float64()), locator=GazetteerLocator())
+def test_no_points_have_the_schema():
+    empty = located(np.array([]), np.array([]))
     assert empty.schema == LOCATED_SCHEMA
     assert empty.num_rows == 0
 
 
 def test_the_locator_is_small_to_send():
     locator = GazetteerLocator()
-    locator.addresses(np.array([8.54]), np.array([47.37]))
+    locate((8.54, 47.37))
     assert len(pickle.dumps(locator)) < 300
-
-
-def test_a_locator_answers_in_the_schema():
-    found = GazetteerLocator().addresses(np.array([8.54, -30.0]), np.array([47.37, 0.0]))
-    assert found.schema == ADDRESS_SCHEMA
-    assert found["country"].to_pylist() == ["Switzerland", None]
-
-
-def test_locate_points_keeps_the_frame_and_adds_columns(spark):
-    frame = spark.sql(
-        "SELECT * FROM VALUES (1, 8.54D, 47.37D, timestamp'2024-01-01', struct('a' AS b)), "
-        "(2, null, null, null, null), (3, 0D, 0D, null, null) AS t(id, longitude, latitude, time, nested)"
-    )
-    located = locate_points(frame, locator=GazetteerLocator())
-    assert located.columns == [*frame.columns, *LOCATED_SCHEMA.names]
-    rows = {row.id: row for row in located.collect()}
-    assert rows[1].city == "Bezirk Zürich"
-    assert (rows[1].time_zone, rows[1].nested.b) == ("Europe/Zurich", "a")
-    assert rows[2].time_zone is rows[3].time_zone is rows[3].country is None
-
-
-def test_locate_points_refuses_to_overwrite(spark):
-    frame = spark.sql("SELECT 1D AS longitude, 1D AS latitude, 'x' AS city")
-    with pytest.raises(ValueError, match="already has a column city"):
-        locate_points(frame, locator=GazetteerLocator())
 
 
 @pytest.mark.skipif(not METADATA.exists(), reason=f"no real metadata at {METADATA}")
 def test_real_pictures_are_nearly_all_located():
     for name, zones in (("flickr_liverpool_toronto", {"Europe/London", "America/Toronto"}), ("gowalla_sample", None)):
         table = pq.read_table(METADATA / f"{name}.parquet", columns=["lon", "lat"])
-        located = locate_batch(table["lon"].combine_chunks(), table["lat"].combine_chunks(), locator=GazetteerLocator())
-        assert located["country"].null_count <= table.num_rows * 0.001
-        found = set(located["time_zone"].unique().to_pylist())
+        found_places = located(table["lon"].to_numpy(), table["lat"].to_numpy())
+        assert found_places["country"].null_count <= table.num_rows * 0.001
+        found = set(found_places["time_zone"].unique().to_pylist())
         assert found <= (zones or set(tzfpy.timezonenames()) | {None})
