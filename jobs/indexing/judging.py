@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema, to_arrow_type
-from pyspark.sql.types import DataType, StructType
+from pyspark.sql.types import DataType
 
 from jobs.indexing.options import IndexFiles
 from jobs.people.erasures import read_erased
@@ -23,7 +24,8 @@ from transforms.sources.duplicates import ORDINAL, Duplicates
 from transforms.sources.rows import judge_figures, judge_files
 from transforms.sources.validation import Judge
 from transforms.tables.arrow_tables import ArrowBatches, gather_tables
-from transforms.tables.source_columns import IS_JSON, JSON_TEXT, quoted
+from transforms.tables.source_columns import IS_JSON, JSON_TEXT
+from transforms.tables.source_frames import quoted
 
 JUDGED_AT_ONCE = 50_000
 """Rows that a task judges together: with pixels and embeddings some 200 MB."""
@@ -39,14 +41,14 @@ def judge_rows(run: Run, config: IndexFiles, raw: Rows, uri: str) -> Rows:
 
     One of those that repeat a key is accepted. Faces that were erased are refused.
     """
-    whose = {"source": absolute_uri(uri), "project": config.project, "dataset": config.only_dataset}
+    whose: dict[str, Any] = {"source": absolute_uri(uri), "project": config.project, "dataset": config.only_dataset}
     schema = raw.schema if isinstance(raw, pa.Table) else arrow_schema(raw)
     if config.rows == "figures":
         judge = judge_figures(schema, mapping=config.map, **whose)
         refuse: Refuse = partial(refuse_erased, erased=read_erased(run, project=config.project))
         duplicates = Duplicates("figure_id", "duplicate_figure")
     else:
-        told = {"time_is": config.time_is, "media_type": config.media_type}
+        told: dict[str, Any] = {"time_is": config.time_is, "media_type": config.media_type}
         judge = judge_files(schema, mapping=config.map, **whose, **told)
         refuse, duplicates = _refuse_none, Duplicates("uri", "duplicate_uri")
     if isinstance(raw, DataFrame):
@@ -71,7 +73,9 @@ class _Judging:
             yield from self.refuse(self.judge(rows, threads=1)).to_batches()
 
 
-def _refuse_duplicates(judged: DataFrame, duplicates: Duplicates, *, keep: Callable[[DataFrame], DataFrame]) -> DataFrame:
+def _refuse_duplicates(
+    judged: DataFrame, duplicates: Duplicates, *, keep: Callable[[DataFrame], DataFrame]
+) -> DataFrame:
     """Judged rows, of which few are refused, or repeat a key: these alone are sorted. `keep` computes a frame now."""
     judged = keep(judged)
     good = F.col("reason").isNull()

@@ -21,7 +21,7 @@ from pyspark.sql.types import ArrayType, DataType, LongType, MapType, NullType, 
 
 from jobs.sources.local_files import PATTERN
 from schemas.errors import SourceError
-from transforms.tables.source_columns import quoted
+from transforms.tables.source_frames import quoted
 
 END_BYTES = 8
 """What a Parquet file ends with: the length of its footer in 4 bytes, and a magic number in 4."""

@@ -39,7 +39,8 @@ from transforms.pictures import listings
 from transforms.pictures.files import Reading, list_pictures, read_pictures
 from transforms.pictures.formats import MEDIA_SUFFIXES
 from transforms.pictures.sidecars import is_sidecar
-from transforms.tables.source_columns import MESSAGE, REASON, ROW, row_json
+from transforms.tables.source_columns import MESSAGE, REASON, ROW
+from transforms.tables.source_frames import row_json
 
 log = logging.getLogger(__name__)
 

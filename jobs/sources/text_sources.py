@@ -15,7 +15,8 @@ from pyspark.sql.types import StringType, StructField, StructType
 from schemas.errors import SourceError
 from transforms.sources.imm import IMM_FIELDS
 from transforms.sources.values import REPLACEMENT
-from transforms.tables.source_columns import FIGURE_FIELDS, FILE_FIELDS, JSON_TEXT, MESSAGE, REASON, ROW, row_json
+from transforms.tables.source_columns import FIGURE_FIELDS, FILE_FIELDS, JSON_TEXT, MESSAGE, REASON, ROW
+from transforms.tables.source_frames import row_json
 
 CORRUPT = "lakealbum_corrupt"
 MOST_CSV_COLUMNS = 1_000_000  # a line with more would end the job

@@ -26,7 +26,7 @@ from schemas.lake import LEVEL_DEPTH
 from transforms.places.area_cells import TILES, cut_area, ring_chains
 from transforms.places.datums import gcj02_to_wgs84
 from transforms.places.geocoding import ADDRESS_SCHEMA
-from transforms.tables.source_columns import quoted, row_json
+from transforms.tables.source_frames import quoted, row_json
 from transforms.tables.times import is_zone
 
 Expression = str | Sequence[str]

@@ -6,13 +6,15 @@ objects are taken as JSON text, so that a value of the wrong shape reaches the j
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField
 
 from schemas.contract import LEVELS
-from transforms.sources.values import filled_object
-from transforms.tables.source_columns import ANGLES, BOX_SIDES, MESSAGE, REASON, ROW, add_columns, quoted
+from transforms.tables.source_columns import ANGLES, BOX_SIDES, MESSAGE, REASON, ROW
+from transforms.tables.source_frames import add_columns, quoted
 
 IMM_FIELDS = (
     "URI",
@@ -205,3 +207,27 @@ def _labels(labels: Column) -> Column:
     """The names of the labels as a JSON list."""
     listed = F.from_json(labels, "array<struct<LabelName:string>>")
     return F.when(listed.isNull(), labels).otherwise(F.to_json(F.transform(listed, lambda label: label["LabelName"])))
+
+
+def filled_object(text: Column, *, without: Iterable[str] = ()) -> Column:
+    """The JSON object that a text is, but for listed and empty keys ("", [], {}, null); null where none is left.
+
+    >>> df = spark.createDataFrame([('{"Mask": "none", "Age": 3, "Hats": [], "Sharp": 0.5}',), ('{"Age": 4}',)], ["x"])
+    >>> df.select(filled_object(F.col("x"), without=["Age"]).alias("rest")).show(truncate=False)
+    +---------------------------+
+    |rest                       |
+    +---------------------------+
+    |{"Mask":"none","Sharp":0.5}|
+    |NULL                       |
+    +---------------------------+
+    <BLANKLINE>
+    """
+    unwanted = list(without)
+
+    def is_wanted(key: Column, value: Column) -> Column:
+        return ~key.isin(unwanted) & ~F.try_variant_get(value, "$", "string").isin("", "[]", "{}")
+
+    return F.nullif(F.to_json(F.map_filter(F.from_json(text, _JSON_MAP), is_wanted)), F.lit("{}"))
+
+
+_JSON_MAP = "map<string,variant>"
