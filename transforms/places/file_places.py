@@ -268,8 +268,8 @@ def _is_plain(path: pa.ChunkedArray) -> pa.ChunkedArray:
 def _normalised(path: str) -> str:
     """The key of any texts, which are joined by line feeds until slashes in them are escaped."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())
-    trimmed = (part.strip(" ") for part in _SPACES.sub(" ", folded).split("\n"))
-    return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in trimmed)
+    escaped = _SPACES.sub(" ", folded).replace("%", "%25").replace("/", "%2F")
+    return "/".join(part.strip(" ") for part in escaped.split("\n"))
 
 
 def _is_valid(column: pa.ChunkedArray | pa.Array) -> Bools:
