@@ -27,7 +27,6 @@ from transforms.places.area_cells import TILES, cut_area, ring_chains
 from transforms.places.datums import gcj02_to_wgs84
 from transforms.places.geocoding import ADDRESS_SCHEMA
 from transforms.tables.source_frames import quoted, row_json
-from transforms.tables.times import is_zone
 
 Expression = str | Sequence[str]
 """A Spark SQL expression over a source's columns; of several the first whose columns the source has."""
@@ -219,7 +218,7 @@ def judge_areas(areas: DataFrame) -> DataFrame:
             (~is_level, "area_level_unknown", "level", " or ".join(LEVELS)),
             (F.col("is_far"), "area_geometry_out_of_range", "code", "degrees, or what --crs makes degrees,"),
             (F.col("geometry").isNull(), "area_geometry_invalid", "code", "a polygon or multipolygon"),
-            (zone.isNotNull() & ~is_zone(zone), "area_time_zone_unknown", "time_zone", "an IANA time zone"),
+            (zone.isNotNull() & ~_is_zone(zone), "area_time_zone_unknown", "time_zone", "an IANA time zone"),
             (F.col("number") > 1, "duplicate_area", "code", "one area a code"),
         )
     ):
@@ -350,3 +349,8 @@ def address_areas(areas: pa.Table, *, language: str) -> pa.Table:
 def _take(values: pa.Array | pa.ChunkedArray, rows: NDArray[np.int64]) -> pa.ChunkedArray:
     """The values at these rows, null where a row is below 0."""
     return pa.chunked_array([values.take(pa.array(rows, mask=rows < 0))], pa.string()) if len(values) else values
+
+
+def _is_zone(zone: Column) -> Column:
+    """Whether the JVM's rules know a time zone of this name, false for null."""
+    return F.concat(F.lit("2000-01-01 00:00:00 "), zone).try_cast("timestamp").isNotNull()
