@@ -1,0 +1,68 @@
+"""Judging by this process and by Spark's tasks."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs.indexing import judging
+from jobs.indexing.judging import arrow_columns, arrow_schema, judge_rows
+from jobs.indexing.options import IndexFiles
+from jobs.runtime.session import keep
+from transforms.tables.frames import from_frame, to_frame
+from transforms.tables.source_columns import IS_JSON, JSON_TEXT, MESSAGE, REASON, ROW
+
+ROWS: list[dict[str, Any]] = [
+    {"uri": "a.jpg", "title": "old", "update_time": "2020-01-01T00:00:00Z"},
+    {"uri": "a.jpg", "title": "new", "update_time": "2021-01-01T00:00:00Z"},
+    {"uri": "a.jpg", "title": "undated"},
+    {"uri": "a.jpg", "title": "refused", "size": "-1"},
+    {"uri": "a.jpg", "title": "refused", "size": "-1"},
+    {"uri": "b.jpg", "labels": "sea,sand", "embedding": "[1, 0.5]", "produce_time": "2010-08-03T10:15:19+08:00"},
+    {"uri": "c.txt"},
+    {"uri": None},
+    {"uri": None, REASON: "csv_malformed", MESSAGE: "a line with other than 2 fields; the header has 2"},
+    *({"uri": f"{n}.jpg", "latitude": str(n), "longitude": "1"} for n in range(20)),
+]
+NAMES = ("uri", "title", "size", "labels", "embedding", "produce_time", "latitude", "longitude", "update_time")
+
+
+def judged(raw: Any) -> list[dict[str, Any]]:
+    run: Any = SimpleNamespace(cache=keep)
+    config = IndexFiles(lake="lake", project="p", dataset=("d",), source=("s.csv",))
+    found = judge_rows(run, config, raw, "s3://b/s.csv")
+    table = found if isinstance(found, pa.Table) else from_frame(found)
+    return sorted(table.to_pylist(), key=lambda row: (row["row"], row["ordinal"], str(row["reason"])))
+
+
+@pytest.mark.parametrize("doubtful", [0, 100], ids=["all are sorted", "those in doubt are sorted"])
+def test_frames_are_judged_as_tables_are(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, doubtful: int) -> None:
+    monkeypatch.setattr(judging, "MOST_DOUBTFUL", doubtful)
+    rows = [{ROW: str({k: v for k, v in row.items() if k in NAMES})} | row for row in ROWS]
+    table = pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in (*NAMES, ROW, REASON, MESSAGE)]))
+    frame = to_frame(spark, table, "string, ".join(f"`{name}` " for name in table.column_names) + "string")
+    here, by_spark = judged(table), judged(frame.repartition(3))
+    assert here == by_spark
+    assert len(here) == len(rows)
+    reasons = [row["reason"] for row in here if row["reason"]]
+    assert sorted(reasons) == [
+        "csv_malformed",
+        "duplicate_uri",
+        "duplicate_uri",
+        "media_type_unknown",
+        "size_invalid",
+        "size_invalid",
+        "uri_missing",
+    ]
+
+
+def test_columns_that_arrow_lacks_are_left_out_and_json_is_marked(spark: SparkSession) -> None:
+    raw = spark.sql("SELECT 'a.jpg' AS uri, parse_json('{}') AS any, interval 1 month AS span, '{}' AS exif")
+    raw = raw.withMetadata("exif", JSON_TEXT)
+    schema = arrow_schema(arrow_columns(raw))
+    assert "span" not in schema.names
+    assert (schema.field("exif").metadata, schema.field("uri").metadata) == ({IS_JSON: b"true"}, None)
