@@ -14,14 +14,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from catalog.sql import all_of, equals
 from schemas.contract import Contract
 from transforms.tables.arrow_tables import ArrowBatches, gather_tables
-from transforms.tables.keyed import with_columns
+from transforms.tables.grouped import is_equal
+from transforms.tables.keyed import keep_rows, with_columns
 
 if TYPE_CHECKING:
     from jobs.runtime.lake import Lake
@@ -120,7 +120,7 @@ Rows: TypeAlias = "pa.Table | ByBucket | DataFrame"
 
 
 def _of_bucket(rows: pa.Table, bucket: int) -> pa.Table:
-    return rows.filter(pc.equal(rows["bucket"], bucket))
+    return keep_rows(rows, is_equal(rows["bucket"], bucket))
 
 
 def kernel_of(kernel: Callable[..., pa.Table], schema: pa.Schema, inputs: ByName, *, buckets: int) -> ByBucket:
@@ -192,7 +192,7 @@ def fetch_keys(
         return lake.load_keys(contract, version, keys, on=on, columns=columns)
 
     schema = lake.schema_of(contract, columns)
-    return ByBucket(schema, lake.settings.buckets, lake.rows(contract), load, {"keys": keys})
+    return ByBucket(schema, lake.settings.buckets, lake.rows(contract), load, {"keys": keys.select(list(on))})
 
 
 def fetch_changes(lake: Lake, contract: Contract, after: int, until: int, columns: Sequence[str]) -> Rows | None:

@@ -254,12 +254,13 @@ class Lake:
         yield schema.empty_table().select(list(columns))
         if not len(keys):
             return
-        near = pc.unique(keys[on[-1]])
+        near = pc.unique(keys[on[-1]]) if len(keys) < LOOKED_AT / 4 else None  # of more, most rows are likely wanted
         values = {name: pc.unique(keys[name]).to_pylist() for name in on[:3]}
         named = (one_of(name, some) for name, some in values.items() if len(some) <= MOST_NAMED)
         scanned = self.scan(contract, version, names, condition=all_of(["TRUE", *named]))
         for rows in gather_tables(scanned, LOOKED_AT):
-            rows = rows.filter(pc.is_in(rows[on[-1]], value_set=near))
+            if near is not None:
+                rows = rows.filter(pc.is_in(rows[on[-1]], value_set=near))
             yield semi_join(rows, keys, on=on).select(list(columns))
 
     def load_changes(

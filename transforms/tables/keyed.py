@@ -70,12 +70,24 @@ def is_among(rows: pa.Table, keys: pa.Table, *, on: Sequence[str]) -> Bools:
 
 def semi_join(rows: pa.Table, keys: pa.Table, *, on: Sequence[str]) -> pa.Table:
     """The rows whose columns `on` are among `keys`."""
-    return rows.filter(pa.array(is_among(rows, keys, on=on)))
+    return keep_rows(rows, is_among(rows, keys, on=on))
 
 
 def anti_join(rows: pa.Table, keys: pa.Table, *, on: Sequence[str]) -> pa.Table:
     """The rows whose columns `on` are not among `keys`."""
-    return rows.filter(pa.array(~is_among(rows, keys, on=on)))
+    return keep_rows(rows, ~is_among(rows, keys, on=on))
+
+
+def keep_rows(rows: pa.Table, which: Bools) -> pa.Table:
+    """The rows where `which`, bool (n,), is true: of wide rows in half of the time that their filter takes."""
+    return take_rows(rows, np.flatnonzero(which))
+
+
+def take_rows(rows: pa.Table, positions: Ints) -> pa.Table:
+    """The rows at some positions; no copy, where these are all rows in their order."""
+    if len(positions) == len(rows) and np.array_equal(positions, np.arange(len(rows))):
+        return rows
+    return rows.take(pa.array(positions))
 
 
 def left_join(rows: pa.Table, others: pa.Table, *, on: Sequence[str], columns: Sequence[str]) -> pa.Table:
@@ -154,6 +166,8 @@ def same_values(one: pa.ChunkedArray | pa.Array, other: pa.ChunkedArray | pa.Arr
     there, other_there = (column.is_valid().to_numpy(zero_copy_only=False) for column in (one, other))
     same: Bools = there == other_there
     both = np.flatnonzero(there & other_there)
+    if len(both) == len(same):
+        return _same(one, other)
     if len(both):
         at = pa.array(both)
         same[both] = _same(one.take(at), other.take(at))
@@ -215,13 +229,11 @@ def diff_rows(
     new, old = key_codes(wanted, current, key=key)
     before = look_up(new, old)
     inserted, there = np.flatnonzero(before < 0), np.flatnonzero(before >= 0)
-    was = current.take(pa.array(before[there]))
-    now = wanted.take(pa.array(there))
+    now, was = take_rows(wanted.select(compare), there), take_rows(current.select(compare), before[there])
     differs = np.zeros(len(there), np.bool_)
     for name in compare:
         differs |= ~same_values(now[name], was[name])
-    at = pa.array(np.flatnonzero(differs))
-    now, was = now.take(at), was.take(at)
+    now, was = wanted.take(pa.array(there[differs])), current.take(pa.array(before[there[differs]]))
     for name in keep:
         now = now.set_column(now.column_names.index(name), now.schema.field(name), was[name])
     parts = [(wanted.take(pa.array(inserted)), "insert"), (now, "update")]
