@@ -42,6 +42,8 @@ _HALF_PAIR = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _LAST_LINE_END = re.compile(rb"(\r\n|\n|\r)\Z")
 _QUOTED = re.compile(rb'"((?:[^"]|"")*+)')
+_PLAIN_LINE = re.compile(rb'(?:(?:"(?:[^"]|"")*+"|[^",]*+),)++')
+_PLAIN_FIELD = re.compile(rb'(?:"((?:[^"]|"")*+)"|([^",]*+)),')
 _ESCAPES = {number: f"\\u{number:04X}" for number in range(32)}
 _ESCAPES |= str.maketrans({'"': r"\"", "\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 """Those of JSON, as Spark writes them."""
@@ -215,8 +217,11 @@ def _records(text: bytes, line_end: bytes) -> Iterator[Record]:
         end = text.find(line_end, start)
         end = end if end >= 0 else len(text)
         line = text[start:end]
-        fields = line.split(b",")
-        if b'"' in line:
+        if b'"' not in line:
+            fields = line.split(b",")
+        elif _PLAIN_LINE.fullmatch(line + b","):
+            fields = [quoted.replace(b'""', b'"') or other for quoted, other in _PLAIN_FIELD.findall(line + b",")]
+        else:
             fields, end = _fields(text, start, line_end)
         if end > start:
             yield fields, text[start : end + len(line_end)]
