@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from jobs.sources.json_tables import quote_json
 from jobs.sources.local_files import read_whole
 from schemas.errors import SourceError
 from transforms.tables.source_columns import MESSAGE, REASON, ROW
@@ -44,9 +45,6 @@ _LAST_LINE_END = re.compile(rb"(\r\n|\n|\r)\Z")
 _QUOTED = re.compile(rb'"((?:[^"]|"")*+)')
 _PLAIN_LINE = re.compile(rb'(?:(?:"(?:[^"]|"")*+"|[^",]*+),)++')
 _PLAIN_FIELD = re.compile(rb'(?:"((?:[^"]|"")*+)"|([^",]*+)),')
-_ESCAPES = {number: f"\\u{number:04X}" for number in range(32)}
-_ESCAPES |= str.maketrans({'"': r"\"", "\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
-"""Those of JSON, as Spark writes them."""
 
 
 def load_csv(files: Sequence[str]) -> pa.Table:
@@ -193,7 +191,7 @@ def _texts(values: Sequence[bytes]) -> pa.Array:
 
 
 def _row_json(record: bytes) -> str:
-    return '{"line":"' + _LAST_LINE_END.sub(b"", record).decode().translate(_ESCAPES) + '"}'
+    return f'{{"line":{quote_json(_LAST_LINE_END.sub(b"", record).decode())}}}'
 
 
 def _add_verdicts(table: pa.Table, rows: pa.Array) -> pa.Table:

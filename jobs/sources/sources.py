@@ -28,6 +28,7 @@ from jobs.runtime.failures import reason_of
 from jobs.runtime.session import has_executors
 from jobs.sources import local_files, spark_files
 from jobs.sources.csv_tables import load_csv
+from jobs.sources.json_tables import load_json
 from jobs.sources.local_files import FILE, PATTERN, READ_HERE, Listing, compression_of, is_local, local_path
 from jobs.sources.parquet_sources import MOST_FOOTERS, read_parquet
 from jobs.sources.parquet_tables import count_rows, load_parquet
@@ -57,7 +58,7 @@ SUFFIXES: dict[str, Format] = {
     **dict.fromkeys(MEDIA_SUFFIXES, "photos"),
 }
 COMPRESSIONS = ("gz", "bz2", "zst", "lz4", "snappy")
-LOADED: tuple[Format, ...] = ("parquet", "csv")
+LOADED: tuple[Format, ...] = ("parquet", "csv", "json", "imm")
 """Formats that this process reads by itself."""
 HEAD_BYTES = 65_536
 ROW_BYTES = 256
@@ -138,12 +139,15 @@ def find_source(uri: str, *, format: Format | None = None, start_spark: Callable
 def load_source(source: Source) -> pa.Table:
     """The rows of a source that `is_loadable`, read by this process, in its own columns; all of them in memory.
 
-    CSV gives text columns only, and `REASON`, `MESSAGE` and `ROW`, null unless the row can't be read.
+    CSV and JSON give text columns only, and `REASON`, `MESSAGE` and `ROW`: they are null unless the row can't be read,
+    but for JSON's `ROW`, which is its text. `imm` gives IMM's columns, for `transforms.sources.imm`.
 
     Raises SourceError, naming the thing and what is accepted, for a source that is unreadable.
     """
     if source.format == "csv":
         return load_csv([*source.files])
+    if source.format != "parquet":
+        return load_json(source.files, imm=source.format == "imm")
     return load_parquet([*source.files], uri=source.uri, roots=source.roots)
 
 

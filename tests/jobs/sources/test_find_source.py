@@ -94,7 +94,9 @@ def test_a_bad_pattern(tmp_path: Path) -> None:
         find(tmp_path / "{a")
 
 
-@pytest.mark.parametrize(("name", "is_loadable"), [("a.csv.gz", True), ("a.csv.lz4", False), ("a.jsonl", False)])
+@pytest.mark.parametrize(
+    ("name", "is_loadable"), [("a.csv.gz", True), ("a.csv.lz4", False), ("a.jsonl", True), ("a.jpg", False)]
+)
 def test_what_this_process_reads(tmp_path: Path, name: str, is_loadable: bool) -> None:
     (tmp_path / name).write_text("x")
     assert find(tmp_path).is_loadable == is_loadable
