@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from jobs.sources.json_tables import quote_json
 from jobs.sources.local_files import read_whole
 from schemas.errors import SourceError
 from transforms.tables.source_columns import MESSAGE, REASON, ROW
@@ -42,9 +43,8 @@ _HALF_PAIR = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _LAST_LINE_END = re.compile(rb"(\r\n|\n|\r)\Z")
 _QUOTED = re.compile(rb'"((?:[^"]|"")*+)')
-_ESCAPES = {number: f"\\u{number:04X}" for number in range(32)}
-_ESCAPES |= str.maketrans({'"': r"\"", "\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
-"""Those of JSON, as Spark writes them."""
+_PLAIN_LINE = re.compile(rb'(?:(?:"(?:[^"]|"")*+"|[^",]*+),)++')
+_PLAIN_FIELD = re.compile(rb'(?:"((?:[^"]|"")*+)"|([^",]*+)),')
 
 
 def load_csv(files: Sequence[str]) -> pa.Table:
@@ -191,7 +191,7 @@ def _texts(values: Sequence[bytes]) -> pa.Array:
 
 
 def _row_json(record: bytes) -> str:
-    return '{"line":"' + _LAST_LINE_END.sub(b"", record).decode().translate(_ESCAPES) + '"}'
+    return f'{{"line":{quote_json(_LAST_LINE_END.sub(b"", record).decode())}}}'
 
 
 def _add_verdicts(table: pa.Table, rows: pa.Array) -> pa.Table:
@@ -215,8 +215,11 @@ def _records(text: bytes, line_end: bytes) -> Iterator[Record]:
         end = text.find(line_end, start)
         end = end if end >= 0 else len(text)
         line = text[start:end]
-        fields = line.split(b",")
-        if b'"' in line:
+        if b'"' not in line:
+            fields = line.split(b",")
+        elif _PLAIN_LINE.fullmatch(line + b","):
+            fields = [quoted.replace(b'""', b'"') or other for quoted, other in _PLAIN_FIELD.findall(line + b",")]
+        else:
             fields, end = _fields(text, start, line_end)
         if end > start:
             yield fields, text[start : end + len(line_end)]

@@ -21,7 +21,6 @@ FILE = "file://"
 READ_HERE = ("gz", "bz2", "zst")
 """Compressions that this process reads. Hadoop writes lz4 and snappy in blocks of its own."""
 
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _TOKEN = re.compile(
     r"\\(?P<literal>.)|(?P<any>\*)|(?P<one>\?)|\[(?P<other>[!^]?)(?P<set>(?:\\.|[^\]\\])+)\]|(?P<plain>[^\\\[{}])",
     re.DOTALL,
@@ -75,9 +74,8 @@ def find_matches(pattern: str) -> list[str]:
     for plain in _without_braces(pattern):
         paths = ["/"]
         for part in filter(None, plain.split("/")):
-            if not PATTERN.search(part.replace("\\", "")):
-                name = _ESCAPED.sub(r"\1", part)
-                paths = [os.path.join(path, name) for path in paths]
+            if not PATTERN.search(part):
+                paths = [os.path.join(path, part) for path in paths]
                 continue
             matches = re.compile(_expression(part, pattern)).fullmatch
             folders = [path for path in paths if os.path.isdir(path)]

@@ -24,7 +24,7 @@ NANOSECONDS = 1000
 """In a microsecond."""
 _TEXTS = ("ENUM", "JSON")
 """Logical types of Parquet that are texts, and may be binary to Arrow."""
-_NOT_READ = ("FLOAT16", "INTERVAL", "TIME", "UUID")
+_NOT_READ = ("FLOAT16", "TIME", "UUID")
 """Those that Spark does not read."""
 _PLAIN = {
     pa.uint8(): pa.int16(),
@@ -63,16 +63,29 @@ def load_parquet(files: Sequence[str], *, uri: str, roots: Sequence[str] = ()) -
     return pa.concat_tables(tables)
 
 
-def _read_schema(file: str) -> pa.StructType:
-    """The columns of a file as they are given here."""
+def count_rows(files: Sequence[str]) -> int:
+    """How many rows Parquet files have, by their footers. Raises SourceError for one that is broken."""
+    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
+        return sum(pool.map(lambda file: _read_footer(file).num_rows, files))
+
+
+def _read_footer(file: str) -> pq.FileMetaData:
     try:
-        footer = pq.read_metadata(file).schema
-        fields = [*footer.to_arrow_schema()]
+        return pq.read_metadata(file)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{file} can't be read as parquet: {error}") from error
+
+
+def _read_schema(file: str) -> pa.StructType:
+    """The columns of a file as they are given here."""
+    footer = _read_footer(file).schema
     leaves = (footer.column(number) for number in range(len(footer)))
     try:
-        return pa.struct([pa.field(field.name, _type(field.type, leaves, is_top=True)) for field in fields])
+        return pa.struct(
+            [pa.field(field.name, _type(field.type, leaves, is_top=True)) for field in footer.to_arrow_schema()]
+        )
+    except pa.ArrowException as error:
+        raise SourceError(f"{file} can't be read as parquet: {error}") from error
     except _NotReadError as error:
         raise SourceError(
             f"{file} can't be read as parquet: {error}; it is accepted as text, or without that column"
@@ -94,7 +107,7 @@ def _type(kind: pa.DataType, leaves: Iterator[pq.ColumnSchema], *, is_top: bool 
     leaf = next(leaves)
     logical = leaf.logical_type.type
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if logical in _NOT_READ:
+    if logical in _NOT_READ or leaf.converted_type == "INTERVAL":
         raise _NotReadError(f"column {leaf.path} is {leaf.logical_type}")
     if logical in _TEXTS:
         return pa.string()
@@ -176,9 +189,9 @@ def _read_file(file: str, schema: pa.Schema) -> pa.Table:
             _as(table[field.name], field.type) if field.name in there else pa.nulls(table.num_rows, field.type)
             for field in schema
         ]
+        return pa.table(columns, schema=schema)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{file} can't be read as parquet: {error}") from error
-    return pa.table(columns, schema=schema)
 
 
 def _as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

@@ -35,30 +35,31 @@ def partition_columns(files: Sequence[str], roots: Sequence[str], *, uri: str) -
     Raises SourceError where files lie in folders of several names, or some of them in none.
     """
     folders = [_folders_of(file, roots) for file in files]
-    names = [name for name, _ in folders[0]]
-    for file, told in zip(files, folders, strict=True):
-        if [name.lower() for name, _ in told] != [name.lower() for name in names]:
+    base, first = folders[0]
+    names = [name for name, _ in first]
+    for file, (own_base, told) in zip(files, folders, strict=True):
+        own_names = [name for name, _ in told]
+        if (own_names or names) and [own_base, *map(str.lower, own_names)] != [base, *map(str.lower, names)]:
             raise SourceError(
                 f"{uri} can't be read as parquet: {files[0]} and {file} lie in folders that name other columns; files "
                 "that all lie in folders of the same names are accepted"
             )
     if len({name.lower() for name in names}) < len(names) or "" in names:
         raise SourceError(f"{uri} can't be read as parquet: its folders have the columns {names}; each needs one name")
-    return {name: _column([told[number][1] for told in folders]) for number, name in enumerate(names)}
+    return {name: _column([told[number][1] for _, told in folders]) for number, name in enumerate(names)}
 
 
-def _folders_of(file: str, roots: Sequence[str]) -> list[tuple[str, str]]:
-    """The names and values that the folders of a file tell, from the outermost of the innermost row of such folders."""
-    path = PurePosixPath(file)
+def _folders_of(file: str, roots: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
+    """The names and values that the folders of a file tell, the outermost first, and the folder that these lie in."""
     bases = {PurePosixPath(root) for root in roots if root != file}
     told: list[tuple[str, str]] = []
-    for folder in path.parents:
+    for folder in PurePosixPath(file).parents if bases else ():
         name, sign, value = folder.name.partition("=")
-        if folder in bases or not bases or (told and not sign):
-            break
+        if folder in bases or (told and not sign):
+            return str(folder), told
         if sign:
             told.insert(0, (_unescaped(name), value))
-    return told
+    return "", told
 
 
 def _unescaped(text: str) -> str:

@@ -28,9 +28,10 @@ from jobs.runtime.failures import reason_of
 from jobs.runtime.session import has_executors
 from jobs.sources import local_files, spark_files
 from jobs.sources.csv_tables import load_csv
+from jobs.sources.json_tables import load_json
 from jobs.sources.local_files import FILE, PATTERN, READ_HERE, Listing, compression_of, is_local, local_path
-from jobs.sources.parquet_sources import read_parquet
-from jobs.sources.parquet_tables import load_parquet
+from jobs.sources.parquet_sources import MOST_FOOTERS, read_parquet
+from jobs.sources.parquet_tables import count_rows, load_parquet
 from jobs.sources.partition_columns import partition_columns
 from jobs.sources.text_sources import read_csv, read_json
 from schemas.errors import SourceError, UsageError
@@ -58,7 +59,7 @@ SUFFIXES: dict[str, Format] = {
     **dict.fromkeys(MEDIA_SUFFIXES, "photos"),
 }
 COMPRESSIONS = ("gz", "bz2", "zst", "lz4", "snappy")
-LOADED: tuple[Format, ...] = ("parquet", "csv")
+LOADED: tuple[Format, ...] = ("parquet", "csv", "json", "imm")
 """Formats that this process reads by itself."""
 HEAD_BYTES = 65_536
 ROW_BYTES = 256
@@ -112,7 +113,8 @@ def find_source(uri: str, *, format: Format | None = None, start_spark: Callable
 
     The format, where it is not given, is told by a Delta log, by the suffixes of the files, else by their first bytes.
     JSON whose first 64 KiB name a key `URI` and none `uri` is IMM's; Google Takeout's sidecars belong to the photos
-    beside them. Files with unknown suffixes beside known ones are passed over, and logged. Rows are guessed by bytes.
+    beside them. Files with unknown suffixes beside known ones are passed over, and logged. Rows are guessed by bytes,
+    those of Parquet that is here counted by its footers.
 
     Raises SourceError where there is nothing, nothing known, or more than one format.
     """
@@ -128,19 +130,25 @@ def find_source(uri: str, *, format: Format | None = None, start_spark: Callable
         read_head = local_files.read_head if here else partial(spark_files.read_head, start_spark())
         format = _detect_format(uri, [*listing.files], lambda file: read_head(file, HEAD_BYTES))
     files = _data_files(listing.files, format)
-    rows = sum(_guess_rows(file, size, format) for file, size in files.items())
+    if here and format == "parquet" and len(files) <= MOST_FOOTERS:
+        rows = count_rows([*files])
+    else:
+        rows = sum(_guess_rows(file, size, format) for file, size in files.items())
     return Source(uri, format, rows=rows, is_here=here, files=files, roots=listing.roots)
 
 
 def load_source(source: Source) -> pa.Table:
     """The rows of a source that `is_loadable`, read by this process, in its own columns; all of them in memory.
 
-    CSV gives text columns only, and `REASON`, `MESSAGE` and `ROW`, null unless the row can't be read.
+    CSV and JSON give text columns only, and `REASON`, `MESSAGE` and `ROW`: they are null unless the row can't be read,
+    but for JSON's `ROW`, which is its text. `imm` gives IMM's columns, for `transforms.sources.imm`.
 
     Raises SourceError, naming the thing and what is accepted, for a source that is unreadable.
     """
     if source.format == "csv":
         return load_csv([*source.files])
+    if source.format != "parquet":
+        return load_json(source.files, imm=source.format == "imm")
     return load_parquet([*source.files], uri=source.uri, roots=source.roots)
 
 

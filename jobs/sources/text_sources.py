@@ -7,6 +7,7 @@ JSON objects and lists stay JSON text.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -32,6 +33,19 @@ LONE_SURROGATE = (
     r"(?i)(?<!\\)(?:\\\\)*(?:\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f][0-9a-f]{2})"
 )
 """The escape of half a surrogate pair: it stands for no character, and Java writes a question mark for it."""
+
+
+Problem = tuple[str, str]
+"""Why a text is no JSON object to work with: the reason and the message."""
+NOT_UTF8: Problem = ("text_not_utf8", "bytes that are no UTF-8; UTF-8 is accepted")
+HALVED: Problem = ("text_not_utf8", "an escape of half a surrogate pair; whole characters are accepted")
+NO_OBJECT: Problem = (
+    "json_malformed",
+    "text that is no JSON object; one object a line, or lists of them, are accepted",
+)
+REPEATED: Problem = ("json_malformed", "a key that is given twice; an object with each key once is accepted")
+KNOWN_KEYS = (*FILE_FIELDS, *FIGURE_FIELDS, *IMM_FIELDS)
+"""Those that become columns before others."""
 
 
 def read_csv(spark: SparkSession, files: list[str]) -> DataFrame:
@@ -102,10 +116,11 @@ def _header(spark: SparkSession, file: str) -> list[str]:
 
 def _json_texts(spark: SparkSession, files: dict[str, int]) -> DataFrame:
     """The text of each JSON object, column `text`: lines that hold no object are kept as they are, blank ones not."""
-    documents = [file for file, size in files.items() if file.endswith(".json") and size <= MOST_DOCUMENT_BYTES]
-    lines = [file for file in files if file not in set(documents)]
+    documents = [file for file, size in files.items() if is_document(file, size)]
+    lines = [file for file, size in files.items() if not is_document(file, size)]
     for file in lines:
-        _refuse_large_document(spark, file)
+        first = spark.read.text(file).head()
+        refuse_large_document(file, first["value"] if first is not None else "")
     parts: list[DataFrame] = []
     if lines:
         parts.append(spark.read.text(lines).select(F.col("value").alias("text")))
@@ -126,13 +141,18 @@ def _json_texts(spark: SparkSession, files: dict[str, int]) -> DataFrame:
     )
 
 
-def _refuse_large_document(spark: SparkSession, file: str) -> None:
-    first = spark.read.text(file).head()
-    if first is not None and first["value"].strip("\ufeff \t") in ("[", "{", "[{"):
+def refuse_large_document(file: str, first_line: str) -> None:
+    """Raises SourceError for a file that is to have JSON lines, and begins as a document does."""
+    if first_line.strip("\ufeff \t") in ("[", "{", "[{"):
         raise SourceError(
             f"{file} is one JSON document of more than {MOST_DOCUMENT_BYTES:,} bytes; JSON lines are accepted: "
             "jq -c '.[]' makes them"
         )
+
+
+def is_document(file: str, size: int) -> bool:
+    """Whether a JSON file may be one document, rather than lines."""
+    return file.endswith(".json") and size <= MOST_DOCUMENT_BYTES
 
 
 def _bare(text: Column) -> Column:
@@ -172,34 +192,33 @@ def _json_problem(text: Column, fields: Column) -> tuple[Column, Column]:
     halved = F.when(text.rlike(r"(?i)\\ud[89a-f]"), text.rlike(LONE_SURROGATE))
     no_object = ~text.startswith("{") | fields.isNull() | _elements(text).isNull()
     repeated = F.size(keys) != F.size(F.array_distinct(keys))
-    problems = (
-        (not_text, "text_not_utf8", "bytes that are no UTF-8; UTF-8 is accepted"),
-        (halved, "text_not_utf8", "an escape of half a surrogate pair; whole characters are accepted"),
-        (no_object, "json_malformed", "text that is no JSON object; one object a line, or lists of them, are accepted"),
-        (repeated, "json_malformed", "a key that is given twice; an object with each key once is accepted"),
-    )
+    problems = ((not_text, NOT_UTF8), (halved, HALVED), (no_object, NO_OBJECT), (repeated, REPEATED))
     return (
-        F.coalesce(*[F.when(when, F.lit(reason)) for when, reason, _ in problems]),
-        F.coalesce(*[F.when(when, F.lit(message)) for when, _, message in problems]),
+        F.coalesce(*[F.when(when, F.lit(reason)) for when, (reason, _) in problems]),
+        F.coalesce(*[F.when(when, F.lit(message)) for when, (_, message) in problems]),
     )
 
 
 def _json_keys(rows: DataFrame, good: Column) -> list[str]:
     """The keys that become columns, in the order of their names."""
-    known = [*FILE_FIELDS, *FIGURE_FIELDS, *IMM_FIELDS]
     ranked = (
         rows.where(good)
         .select(F.explode(F.map_keys("fields")).alias("key"))
         .where("key != ''")
         .groupBy("key")
         .count()
-        .orderBy((~F.col("key").isin(known)), F.col("count").desc(), "key")
+        .orderBy((~F.col("key").isin(*KNOWN_KEYS)), F.col("count").desc(), "key")
         .limit(MOST_JSON_KEYS)
         .collect()
     )
+    return one_of_each_case(row["key"] for row in ranked)
+
+
+def one_of_each_case(ranked: Iterable[str]) -> list[str]:
+    """The names, sorted, and of those that differ by case alone the first."""
     chosen: dict[str, str] = {}
-    for row in ranked:
-        chosen.setdefault(row["key"].lower(), row["key"])
+    for key in ranked:
+        chosen.setdefault(key.lower(), key)
     return sorted(chosen.values())
 
 

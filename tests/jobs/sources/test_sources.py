@@ -21,11 +21,13 @@ from deltalake import DeltaTable, QueryBuilder
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from bench.make_malformed import write as write_malformed
 from jobs.index_files import command
-from jobs.sources.sources import detect_format, read_source
+from jobs.sources.sources import Format, find_source, list_photos, load_source, read_photos, read_source
 from schemas.errors import SourceError, UsageError
 from schemas.file_features import PIXEL_FEATURES
 from transforms.pictures.files import Reading
@@ -33,19 +35,66 @@ from transforms.pictures.listings import Listing
 from transforms.pictures.perceptual_hashes import MIN_HASH_QUALITY
 from transforms.sources.imm import from_imm
 from transforms.sources.rows import accepted, judge_files, refused
-from transforms.tables.source_columns import REASON, ROW, map_columns, untold_columns
+from transforms.tables.frames import to_frame
+from transforms.tables.source_columns import (
+    JSON_TEXT,
+    MESSAGE,
+    REASON,
+    ROW,
+    map_columns,
+    quoted,
+    row_json,
+    untold_columns,
+)
 
 PHOTOS = Path(__file__).parents[3].parent / "shared" / "data" / "photos"
 
 
-def rows_of(spark: SparkSession, uri: Path | str, **options: Any) -> list[Row]:
-    return read_source(spark, str(uri), **options).collect()
+HERE, BY_SPARK = "here", "by Spark"
+WAYS = pytest.mark.parametrize("how", [HERE, BY_SPARK])
+"""A source read by this process, and by Spark."""
+
+
+def read(spark: SparkSession, uri: Path | str, how: str = BY_SPARK, *, format: Format | None = None) -> DataFrame:
+    """The rows of a source, read one way or the other."""
+    source = find_source(str(uri), format=format, start_spark=no_spark)
+    if how == BY_SPARK:
+        return read_source(spark, source)
+    assert source.is_loadable
+    return as_frame(spark, load_source(source))
+
+
+def no_spark() -> SparkSession:
+    pytest.fail("what is here is found without Spark")
+
+
+def as_frame(spark: SparkSession, table: pa.Table) -> DataFrame:
+    """A loaded table as Spark reads the same source."""
+    frame = to_frame(spark, table, from_arrow_schema(table.schema, prefer_timestamp_ntz=True))
+    metadata = {
+        field.name: JSON_TEXT if field.metadata == {b"lakealbum.json": b"true"} else {} for field in table.schema
+    }
+    names = [name for name in frame.columns if name not in (ROW, REASON, MESSAGE)]
+    data = [quoted(name).alias(name, metadata=metadata[name]) for name in names]
+    nothing = F.lit(None).cast("string")
+    verdicts = {name: F.col(name) if name in frame.columns else nothing for name in (ROW, REASON, MESSAGE)}
+    verdicts[ROW] = F.coalesce(verdicts[ROW], row_json(frame.select(*data)))
+    return frame.select(*data, *(column.alias(name) for name, column in verdicts.items()))
+
+
+def detect_format(uri: Path | str) -> Format:
+    return find_source(str(uri), start_spark=no_spark).format
+
+
+def rows_of(spark: SparkSession, uri: Path | str, how: str = BY_SPARK, **options: Any) -> list[Row]:
+    return read(spark, uri, how, **options).collect()
 
 
 @pytest.mark.parametrize("unit", ["us", "ns"])
 @pytest.mark.parametrize(("zone", "time_is"), [(None, "local"), ("UTC", "instant")])
+@WAYS
 def test_parquet_as_pandas_writes_it(
-    spark: SparkSession, tmp_path: Path, unit: Literal["us", "ns"], zone: str | None, time_is: str
+    spark: SparkSession, tmp_path: Path, unit: Literal["us", "ns"], zone: str | None, time_is: str, how: str
 ) -> None:
     frame = pd.DataFrame(
         {
@@ -58,18 +107,19 @@ def test_parquet_as_pandas_writes_it(
     )
     frame.to_parquet(tmp_path / "part.parquet")
     (tmp_path / "README.md").write_text("no data")
-    assert detect_format(spark, str(tmp_path)) == "parquet"
-    judged = judge_files(read_source(spark, str(tmp_path)), source="s", project="p", dataset="d")
+    assert detect_format(tmp_path) == "parquet"
+    judged = judge_files(read(spark, tmp_path, how), source="s", project="p", dataset="d")
     a, b = sorted(judged.collect(), key=lambda row: row["uri"])
     assert (a["size"], a["time_is"], a["reason"]) == (12, time_is, None)
     assert a["produce_time"].astimezone(UTC) == datetime(2010, 8, 3, 10, 15, 19, 123_408, tzinfo=UTC)
     assert (b["latitude"], b["longitude"], b["size"], b["produce_time"], b["reason"]) == (None,) * 5
 
 
-def test_nan_is_missing_and_shown(spark: SparkSession, tmp_path: Path) -> None:
+@WAYS
+def test_nan_is_missing_and_shown(spark: SparkSession, tmp_path: Path, how: str) -> None:
     nan = pa.array([float("nan")])
     pq.write_table(pa.table({"uri": ["a.txt"], "latitude": nan, "longitude": nan}), tmp_path / "a.parquet")
-    raw = read_source(spark, str(tmp_path))
+    raw = read(spark, tmp_path, how)
     (row,) = judge_files(raw, source="s", project="p", dataset="d").collect()
     assert (row["latitude"], row["reason"]) == (None, "media_type_unknown")
     assert json.loads(row["row"]) == {"uri": "a.txt", "latitude": "NaN", "longitude": "NaN"}
@@ -90,11 +140,12 @@ NOTHING_IN_A_MAP = {"address": pa.array([[("city", None)], []], pa.map_(pa.strin
 
 
 @pytest.mark.parametrize("columns", [NOTHING, NOTHING_IN_A_MAP], ids=["most", "map"])
+@WAYS
 def test_a_parquet_column_of_type_null_is_absent_at_any_depth(
-    spark: SparkSession, tmp_path: Path, columns: dict[str, pa.Array]
+    spark: SparkSession, tmp_path: Path, columns: dict[str, pa.Array], how: str
 ) -> None:
     pq.write_table(pa.table({"uri": ["a.jpg", "b.jpg"], **columns}), tmp_path / "a.parquet")
-    raw = read_source(spark, str(tmp_path))
+    raw = read(spark, tmp_path, how)
     assert columns.keys() <= untold_columns(raw)
     rows = (
         judge_files(raw, source="s", project="p", dataset="d").select("uri", "reason", *columns).sort("uri").collect()
@@ -102,8 +153,9 @@ def test_a_parquet_column_of_type_null_is_absent_at_any_depth(
     assert [tuple(row) for row in rows] == [(uri, None, *[None] * len(columns)) for uri in ("a.jpg", "b.jpg")]
 
 
+@WAYS
 def test_a_parquet_column_of_type_null_in_some_files_has_the_type_of_the_others(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession, tmp_path: Path, how: str
 ) -> None:
     taken = pa.array([1_280_830_519_123_408_000], pa.timestamp("ns", "UTC"))
     address = pa.array([{"city": "Hangzhou", "country": "China"}], struct_of(city=pa.string(), country=pa.string()))
@@ -123,7 +175,7 @@ def test_a_parquet_column_of_type_null_in_some_files_has_the_type_of_the_others(
         for uri, others in columns.items():
             table = pa.table({"uri": [uri], **others})
             pq.write_table(table, tmp_path / f"dataset_name={dataset}" / f"{uri}.parquet")
-    judged = judge_files(read_source(spark, str(tmp_path)), source="s", project="p", dataset=None)
+    judged = judge_files(read(spark, tmp_path, how), source="s", project="p", dataset=None)
     shown = ("dataset_name", "uri", "reason", "title", "address.city", "address.country", "size", "labels")
     when = datetime(2010, 8, 3, 10, 15, 19, 123408)
     assert [tuple(row) for row in judged.select(*shown, "produce_time").sort("dataset_name", "uri").collect()] == [
@@ -137,54 +189,61 @@ def test_a_parquet_column_of_type_null_in_some_files_has_the_type_of_the_others(
     ]
 
 
+@WAYS
 def test_parquet_files_of_several_types_are_refused_where_some_are_of_type_null(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession, tmp_path: Path, how: str
 ) -> None:
     pq.write_table(pa.table({"uri": ["a"], "size": ["x"], "title": pa.nulls(1)}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"uri": ["b"], "size": [1.5]}), tmp_path / "b.parquet")
     with pytest.raises(SourceError, match=r"files differ in types, .*size:string.* and .*size:double"):
-        read_source(spark, str(tmp_path))
+        read(spark, tmp_path, how)
 
 
-def test_whole_numbers_are_no_text_though_another_column_is_of_type_null(spark: SparkSession, tmp_path: Path) -> None:
+@WAYS
+def test_whole_numbers_are_no_text_though_another_column_is_of_type_null(
+    spark: SparkSession, tmp_path: Path, how: str
+) -> None:
     numbers = pa.array([{"city": 1}], struct_of(city=pa.int32()))
     pq.write_table(pa.table({"uri": ["a"], "title": pa.nulls(1), "address": numbers}), tmp_path / "a.parquet")
     with pytest.raises(SourceError, match=r"address is struct<city:int>; text in its field city is accepted"):
-        judge_files(read_source(spark, str(tmp_path)), source="s", project="p", dataset="d")
+        judge_files(read(spark, tmp_path, how), source="s", project="p", dataset="d")
 
 
-def test_a_parquet_column_of_type_null_can_be_mapped(spark: SparkSession, tmp_path: Path) -> None:
+@WAYS
+def test_a_parquet_column_of_type_null_can_be_mapped(spark: SparkSession, tmp_path: Path, how: str) -> None:
     place = pa.array([{"town": None, "land": "China"}], struct_of(town=pa.null(), land=pa.string()))
     pq.write_table(pa.table({"uri": ["a.jpg"], "name": pa.nulls(1), "place": place}), tmp_path / "a.parquet")
-    raw = read_source(spark, str(tmp_path))
+    raw = read(spark, tmp_path, how)
     mapping = {"name": "title", "place.town": "address.township", "place.land": "address.country"}
     (row,) = judge_files(raw.transform(map_columns, mapping), source="s", project="p", dataset="d").collect()
     assert (row.reason, row.title, row.address.township, row.address.country) == (None, None, None, "China")
 
 
-def test_parquet_files_with_other_columns_are_merged(spark: SparkSession, tmp_path: Path) -> None:
+@WAYS
+def test_parquet_files_with_other_columns_are_merged(spark: SparkSession, tmp_path: Path, how: str) -> None:
     pq.write_table(pa.table({"uri": ["a"], "title": ["x"]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"uri": ["b"], "size": [1]}), tmp_path / "b.parquet")
-    assert set(read_source(spark, str(tmp_path)).columns) >= {"uri", "title", "size"}
+    assert set(read(spark, tmp_path, how).columns) >= {"uri", "title", "size"}
     pq.write_table(pa.table({"uri": [1.5]}), tmp_path / "c.parquet")
-    with pytest.raises(SourceError, match=r"can't be read as parquet.*MERGE"):
-        read_source(spark, str(tmp_path))
+    with pytest.raises(SourceError, match=r"can't be read as parquet.*(MERGE|differ in types)"):
+        read(spark, tmp_path, how)
 
 
 def test_delta(spark: SparkSession, tmp_path: Path) -> None:
     spark.sql("SELECT 'a.jpg' AS uri").write.format("delta").save(str(tmp_path / "table"))
-    assert detect_format(spark, str(tmp_path / "table")) == "delta"
+    assert detect_format(tmp_path / "table") == "delta"
     (row,) = rows_of(spark, tmp_path / "table")
     assert (row["uri"], row[ROW], row[REASON]) == ("a.jpg", '{"uri":"a.jpg"}', None)
 
 
-def test_csv(spark: SparkSession, tmp_path: Path) -> None:
+@WAYS
+def test_csv(spark: SparkSession, tmp_path: Path, how: str) -> None:
     text = (
         '\ufeffuri, title ,size\na,"x\ny",1\nb,t\nc,t,3,4\nd,"he said ""hi""",5\n,,\n\ng,a\x00b,8\nh,"a,b",\n'
         f"w{',' * 30_000}\n"
     )
     (tmp_path / "a.csv").write_bytes(text.encode() + b"e.jpg,caf\xe9,6\n")
-    raw = read_source(spark, str(tmp_path / "a.csv"))
+    raw = read(spark, tmp_path / "a.csv", how)
     assert raw.columns[:3] == ["uri", "title", "size"]
     rows = raw.collect()
     assert [row["uri"] for row in rows] == ["a", "b", "c", "d", None, "g", "h", "w", "e.jpg"]
@@ -207,6 +266,7 @@ def test_csv(spark: SparkSession, tmp_path: Path) -> None:
     assert reasons[None] == "uri_missing"
 
 
+@WAYS
 @pytest.mark.parametrize(
     ("files", "told"),
     [
@@ -221,22 +281,19 @@ def test_csv(spark: SparkSession, tmp_path: Path) -> None:
         ({}, "holds no files, or only empty ones. Parquet, Delta"),
     ],
 )
-def test_sources_that_cannot_be_read(spark: SparkSession, tmp_path: Path, files: dict[str, str], told: str) -> None:
+def test_sources_that_cannot_be_read(
+    spark: SparkSession, tmp_path: Path, files: dict[str, str], told: str, how: str
+) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(SourceError, match=told) as error:
-        read_source(spark, str(tmp_path))
+        read(spark, tmp_path, how)
     assert str(tmp_path) in str(error.value)
 
 
-def test_missing_sources(spark: SparkSession, tmp_path: Path) -> None:
-    for format in (None, "parquet", "delta", "csv", "json", "imm", "photos"):
-        with pytest.raises(SourceError, match="no-such"):
-            read_source(spark, str(tmp_path / "no-such"), format=format)
+def test_sources_elsewhere_that_cannot_be_opened(spark: SparkSession) -> None:
     with pytest.raises(SourceError, match="nofs"):
-        read_source(spark, "nofs://bucket/x")
-    with pytest.raises(UsageError, match="xml"):
-        read_source(spark, str(tmp_path), format="xml")  # type: ignore[arg-type]
+        find_source("nofs://bucket/x", start_spark=lambda: spark)
 
 
 JSON_LINES: list[tuple[str | bytes, str | None]] = [
@@ -265,16 +322,17 @@ JSON_LINES: list[tuple[str | bytes, str | None]] = [
 ]
 
 
-def test_json_lines(spark: SparkSession, tmp_path: Path) -> None:
+@WAYS
+def test_json_lines(spark: SparkSession, tmp_path: Path, how: str) -> None:
     lines = [line.encode() if isinstance(line, str) else line for line, _ in JSON_LINES]
     (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\n".join(lines) + b'\n\n[{"uri": "x"}, {"uri": "y"}]\r\n')
-    rows = rows_of(spark, tmp_path / "a.jsonl")
+    rows = rows_of(spark, tmp_path / "a.jsonl", how)
     assert [row[REASON] for row in rows] == [reason for _, reason in JSON_LINES] + [None, None]
     assert (rows[0]["uri"], rows[0]["size"], rows[0]["address"]) == ("a", "12345678901234567890", '{"city":"x"}')
     assert (rows[1]["latitude"], rows[1]["odd key.x"]) == ("NaN", "true")
     assert [row["uri"] for row in rows[-2:]] == ["x", "y"]
     assert all(json.loads(row[ROW]) is not None for row in rows if row[REASON])
-    same = rows_of(spark, write(tmp_path / "b.json", (tmp_path / "a.jsonl").read_bytes()))
+    same = rows_of(spark, write(tmp_path / "b.json", (tmp_path / "a.jsonl").read_bytes()), how)
     assert [(row["uri"], row[REASON]) for row in same] == [(row["uri"], row[REASON]) for row in rows]
 
 
@@ -284,26 +342,27 @@ def write(path: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize("indent", [None, 2])
-def test_json_documents_beside_lines(spark: SparkSession, tmp_path: Path, indent: int | None) -> None:
+@WAYS
+def test_json_documents_beside_lines(spark: SparkSession, tmp_path: Path, indent: int | None, how: str) -> None:
     objects = [{"uri": "a", "address": {"city": "x"}}, {"uri": "b"}]
     (tmp_path / "list.json").write_text(json.dumps(objects, indent=indent))
     (tmp_path / "one.json").write_text(json.dumps({"uri": "c"}, indent=indent))
     (tmp_path / "lines.json").write_text('{"uri": "d"}\n{"uri": "e"}\n{"uri": \n')
     (tmp_path / "empty.json").write_text("")
-    rows = rows_of(spark, tmp_path)
+    rows = rows_of(spark, tmp_path, how)
     found = Counter((row["uri"], row[REASON]) for row in rows)
     assert found == Counter([*[(uri, None) for uri in "abcde"], (None, "json_malformed")])
 
 
-def test_json_without_any_object_is_refused_row_by_row(spark: SparkSession, tmp_path: Path) -> None:
+@WAYS
+def test_json_without_any_object_is_refused_row_by_row(spark: SparkSession, tmp_path: Path, how: str) -> None:
     (tmp_path / "a.json").write_text("hello\nworld\n")
-    judged = judge_files(
-        read_source(spark, str(tmp_path), format="json"), source="s", project="p", dataset="d"
-    ).collect()
+    judged = judge_files(read(spark, tmp_path, how, format="json"), source="s", project="p", dataset="d").collect()
     assert [row["reason"] for row in judged] == ["json_malformed"] * 2
 
 
-def test_json_objects_can_be_reached_into(spark: SparkSession, tmp_path: Path) -> None:
+@WAYS
+def test_json_objects_can_be_reached_into(spark: SparkSession, tmp_path: Path, how: str) -> None:
     (tmp_path / "a.jsonl").write_text('{"path": "a.jpg", "where": {"town": "x", "lat": 1.5, "lon": 2}}\n')
     mapping = {
         "path": "uri",
@@ -311,12 +370,13 @@ def test_json_objects_can_be_reached_into(spark: SparkSession, tmp_path: Path) -
         "where.lat": "latitude",
         "where.lon": "longitude",
     }
-    raw = map_columns(read_source(spark, str(tmp_path)), mapping)
+    raw = map_columns(read(spark, tmp_path, how), mapping)
     (row,) = judge_files(raw, source="s", project="p", dataset="d").collect()
     assert (row["uri"], row["address"]["township"], row["latitude"], row["longitude"]) == ("a.jpg", "x", 1.5, 2.0)
 
 
-def test_imm_responses(spark: SparkSession, tmp_path: Path) -> None:
+@WAYS
+def test_imm_responses(spark: SparkSession, tmp_path: Path, how: str) -> None:
     file = {"URI": "oss://b/1.jpg", "DatasetName": "ada", "MediaType": "image", "LatLong": "30.1,120.2", "Size": 7}
     second = file | {"URI": "oss://b/2.jpg", "Addresses": [{"Language": "en", "City": "Hangzhou"}]}
     (tmp_path / "response.json").write_text(json.dumps({"RequestId": "r", "Files": [file, second]}, indent=2))
@@ -324,8 +384,8 @@ def test_imm_responses(spark: SparkSession, tmp_path: Path) -> None:
         json.dumps(file | {"URI": "oss://b/3.jpg"}) + "\n" + json.dumps({"Files": []}) + "\n"
     )
     (tmp_path / "error.json").write_text(json.dumps({"Code": "InvalidArgument"}))
-    assert detect_format(spark, str(tmp_path / "response.json")) == "imm"
-    raw = from_imm(read_source(spark, str(tmp_path), format="imm"))
+    assert detect_format(tmp_path / "response.json") == "imm"
+    raw = from_imm(read(spark, tmp_path, how, format="imm"))
     judged = {row["uri"]: row for row in judge_files(raw, source="s", project="p").collect()}
     assert {uri: row["reason"] for uri, row in judged.items()} == {
         "oss://b/1.jpg": None,
@@ -343,9 +403,9 @@ def test_photos(spark: SparkSession, tmp_path: Path) -> None:
     Image.new("RGB", (8, 6)).save(tmp_path / "a.jpg", exif=exif)
     (tmp_path / "b.jpg").write_bytes(b"no picture")
     (tmp_path / "notes.txt").write_text("x")
-    assert detect_format(spark, str(tmp_path)) == "photos"
+    assert detect_format(tmp_path) == "photos"
     listings: list[Listing] = []
-    raw = read_source(spark, str(tmp_path), listed=listings.append)
+    raw = read_photos(spark, list_photos(str(tmp_path), listings.append), Reading(), root=str(tmp_path))
     assert [listing.passed_over for listing in listings] == [{"txt": 1}]
     judged = judge_files(raw, source="s", project="p", dataset="d").collect()
     a, b = sorted(judged, key=lambda row: row["uri"])
@@ -355,7 +415,7 @@ def test_photos(spark: SparkSession, tmp_path: Path) -> None:
     os.remove(tmp_path / "a.jpg")
     os.remove(tmp_path / "b.jpg")
     with pytest.raises(SourceError, match="no photo or video"):
-        read_source(spark, str(tmp_path), format="photos")
+        list_photos(str(tmp_path))
 
 
 def index(lake: Path, source: Path, *options: str) -> None:
@@ -408,7 +468,7 @@ def test_photos_become_features_through_the_job(spark: SparkSession, tmp_path: P
     versions = [DeltaTable(str(lake / name)).version() for name in ("files", "file_features")]
     index(lake, source, "--turned")
     assert versions == [DeltaTable(str(lake / name)).version() for name in ("files", "file_features")]
-    headers = read_source(spark, str(source), reading=Reading(hashes=False)).collect()
+    headers = read_photos(spark, list_photos(str(source)), Reading(hashes=False)).collect()
     assert not set(PIXEL_FEATURES) & set(headers[0].asDict())
     assert sum(row[REASON] is None for row in headers) == len(rows) + 1  # what is cut short has a good header
     with pytest.raises(UsageError, match="--turned without --no-hashes is accepted"):
@@ -436,19 +496,21 @@ def test_photos_become_features_through_the_job(spark: SparkSession, tmp_path: P
     assert other["fingerprint"] == other["perceptual_hash"]
 
 
-def test_files_with_odd_names(spark: SparkSession, tmp_path: Path) -> None:
+@WAYS
+def test_files_with_odd_names(spark: SparkSession, tmp_path: Path, how: str) -> None:
     for name in ("a b.jsonl", "[x]*.jsonl", "{ü}%20.jsonl"):
         (tmp_path / name).write_text('{"uri": "' + name + '"}\n')
-    assert {row["uri"] for row in rows_of(spark, tmp_path)} == {"a b.jsonl", "[x]*.jsonl", "{ü}%20.jsonl"}
+    assert {row["uri"] for row in rows_of(spark, tmp_path, how)} == {"a b.jsonl", "[x]*.jsonl", "{ü}%20.jsonl"}
 
 
+@WAYS
 @pytest.mark.parametrize("name", ["malformed.jsonl", "malformed.csv"])
-def test_ten_thousand_malformed_rows(spark: SparkSession, tmp_path: Path, name: str) -> None:
+def test_ten_thousand_malformed_rows(spark: SparkSession, tmp_path: Path, name: str, how: str) -> None:
     write_malformed(tmp_path, bad=10_000, good=1_000, seed=1)
     with (tmp_path / f"{name}.expected.csv").open(encoding="utf-8", newline="") as file:
         expected = list(csv.DictReader(file))
     assert len({row["kind"] for row in expected} - {"good"}) == 30
-    raw = read_source(spark, str(tmp_path / name))
+    raw = read(spark, tmp_path / name, how)
     judged = judge_files(raw, source=name, project="p").cache()
     assert judged.count() == len(expected) == 11_000
     taken, bad = accepted(judged).count(), refused(judged).select("reason", "reject_id").collect()
@@ -466,12 +528,13 @@ def one_line(data: bytes) -> bytes:
     return data.translate(None, b"\r\n[")
 
 
+@WAYS
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.binary(max_size=40).map(one_line), min_size=100))
 @example([b"\xbb", b"\xbb\xbf", b"\xef", b"\xef\xbb\xbf", b" \xef\xbb\xbf\t", b"\x00", b"\x0b", b"\xc2\xa0"])
-def test_any_bytes_become_rows(spark: SparkSession, tmp_path: Path, lines: list[bytes]) -> None:
+def test_any_bytes_become_rows(spark: SparkSession, tmp_path: Path, how: str, lines: list[bytes]) -> None:
     path = write(tmp_path / "any.jsonl", b'{"uri": "a.jpg"}\n' + b"\n".join(lines))
-    judged = judge_files(read_source(spark, str(path), format="json"), source="s", project="p", dataset="d").collect()
+    judged = judge_files(read(spark, path, how, format="json"), source="s", project="p", dataset="d").collect()
     blank = sum(not line.strip(b" \t").removeprefix(b"\xef\xbb\xbf").strip(b" \t") for line in lines)
     assert len(judged) == 1 + len(lines) - blank
     assert [row["uri"] for row in judged if row["reason"] is None] == ["a.jpg"]

@@ -1,0 +1,260 @@
+"""Reading JSON in this process, as an Arrow table of texts: objects, and what is none, as Spark's reader has them.
+
+A value is a text, or the JSON text of what it is, written as Spark's Jackson does: without blanks, numbers with a point
+as Java's doubles. Texts are parsed one by one: no reader of whole files tells of an object that it cannot read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from itertools import islice
+from json.encoder import encode_basestring
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.sources.local_files import read_whole
+from jobs.sources.text_sources import (
+    BLANK,
+    HALVED,
+    KNOWN_KEYS,
+    LONE_SURROGATE,
+    MARK,
+    MOST_JSON_KEYS,
+    NO_OBJECT,
+    NOT_UTF8,
+    REPEATED,
+    Problem,
+    is_document,
+    one_of_each_case,
+    refuse_large_document,
+)
+from transforms.sources.values import REPLACEMENT
+from transforms.tables.source_columns import JSON_TEXT, MESSAGE, REASON, ROW
+
+TEXTS_AT_ONCE = 100_000
+LONGEST_NUMBER = 1000
+"""Characters; Jackson reads none that is longer."""
+FIELD_METADATA = {name: json.dumps(value) for name, value in JSON_TEXT.items()}
+
+_ESCAPES = {number: f"\\u{number:04X}" for number in range(32)}
+_ESCAPES |= str.maketrans({'"': r"\"", "\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
+_LONE_SURROGATE = re.compile(LONE_SURROGATE)
+_NOT_FINITE = r'^"(NaN|-?Infinity)"\z'
+
+Found = dict[str, list[tuple[np.ndarray, pa.Array]]]
+"""Values by key, in pieces: which rows have one, and which."""
+
+
+class _Object(list[tuple[str, Any]]):
+    """A JSON object: keys and values, as they are given."""
+
+
+class _Number(str):
+    """The JSON text of a number."""
+
+    __slots__ = ()
+
+
+def load_json(files: Mapping[str, int], *, imm: bool = False) -> pa.Table:
+    """One row per object in JSON files (path -> bytes): lines of objects or of lists of them, or one document a file.
+
+    With `imm`, an object that holds a list `Files` (a response of GetFileMeta or SimpleQuery) stands for its items.
+    The columns are the keys that occur, as in `text_sources.read_json`, texts with FIELD_METADATA; `ROW`, the text of
+    the object; and `REASON` and `MESSAGE`, null where the text is one object.
+    """
+    texts = (text for file, size in sorted(files.items()) for text in _texts(file, size))
+    if imm:
+        texts = (item for text in texts for item in _items(text))
+    counts: Counter[str] = Counter()
+    found: Found = defaultdict(list)
+    told: list[pa.Table] = [_told([], [])]
+    rows = 0
+    while some := [*islice(texts, TEXTS_AT_ONCE)]:
+        read = [_read_object(text) for text in some]
+        counts.update(key for fields, problem in read if problem is None for key, _ in fields)
+        _collect(found, [fields for fields, _ in read], first=rows)
+        told.append(_told(some, [problem for _, problem in read]))
+        rows += len(some)
+    keys = _choose_keys(counts)
+    table = pa.table(
+        [_column(found.get(key, []), rows) for key in keys],
+        schema=pa.schema([pa.field(key, pa.string(), metadata=FIELD_METADATA) for key in keys]),
+    )
+    for name, column in zip((ROW, REASON, MESSAGE), pa.concat_tables(told), strict=True):
+        table = table.append_column(name, column)
+    return table
+
+
+def quote_json(text: str) -> str:
+    """A text as JSON has it, with the escapes that Spark writes."""
+    quoted = encode_basestring(text)
+    return '"' + text.translate(_ESCAPES) + '"' if "\\u00" in quoted else quoted
+
+
+def _texts(file: str, size: int) -> Iterator[str]:
+    """The text of each object in a file: lines that hold no object are as they are, blank ones left out."""
+    content = read_whole(file)
+    if is_document(file, size):
+        text = _bare(content)
+        if _parse_one(text.partition("\n")[0]) is None and _parse_one(text) is not None:
+            yield from _listed(text)
+            return
+    lines = content.splitlines()
+    if lines and not is_document(file, size):
+        refuse_large_document(file, lines[0].decode("utf-8", "replace"))
+    for line in lines:
+        if text := _bare(line):
+            yield from _listed(text)
+
+
+def _bare(text: bytes) -> str:
+    """A text without a byte order mark before it and blanks around it."""
+    return text.decode("utf-8", "replace").strip(BLANK).removeprefix(MARK).strip(BLANK)
+
+
+def _listed(text: str) -> Iterable[str]:
+    """The items of a list, each as its own text; what is no list, as it is."""
+    if not text.startswith("["):
+        return (text,)
+    value = _parse_one(text)
+    return (text,) if value is None else ("null" if item is None else _text(item) for item in value)
+
+
+def _items(text: str) -> Iterable[str]:
+    """The items of `Files` where an object has such a list, else the object itself."""
+    value = _parse_one(text) if '"Files"' in text else None
+    files = dict(reversed(value)).get("Files") if isinstance(value, _Object) else None
+    if type(files) is not list:
+        return (text,)
+    return ("null" if item is None else _text(item) for item in files)
+
+
+def _read_object(text: str) -> tuple[_Object, Problem | None]:
+    """The fields of the object that a text begins with, and why it is none to work with."""
+    value, end = _parse(text)
+    fields = value if isinstance(value, _Object) else _Object()
+    if REPLACEMENT in text:
+        return fields, NOT_UTF8
+    if "\\u" in text and _LONE_SURROGATE.search(text):
+        return fields, HALVED
+    if end != len(text) or not isinstance(value, _Object):
+        return fields, NO_OBJECT
+    return fields, REPEATED if len({key for key, _ in fields}) < len(fields) else None
+
+
+def _parse(text: str) -> tuple[Any, int]:
+    """The value that a text begins with, and where it ends; -1 where it begins with none."""
+    try:
+        return _DECODER.raw_decode(text)
+    except (ValueError, RecursionError):
+        return None, -1
+
+
+def _parse_one(text: str) -> Any:
+    """The one value that a text is; None where it is none, more, or null."""
+    text = text.strip(BLANK)
+    value, end = _parse(text)
+    return value if end == len(text) else None
+
+
+def _whole_number(text: str) -> _Number:
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError("a number of more characters")
+    return _Number("0" if text == "-0" else text)
+
+
+def _fraction(text: str) -> _Number:
+    """A number as Java writes a double: from 1E-3 to below 1E7 plain, else in scientific notation."""
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError("a number of more characters")
+    number = float(text)
+    if number == 0 or 1e-3 <= abs(number) < 1e7:
+        return _Number(repr(number))
+    if number in (float("inf"), float("-inf")):
+        return _not_finite("Infinity" if number > 0 else "-Infinity")
+    sign, digits, exponent = Decimal(repr(number)).normalize().as_tuple()
+    first, *others = map(str, digits)
+    return _Number(f"{'-' * sign}{first}.{''.join(others) or '0'}E{int(exponent) + len(others)}")
+
+
+def _not_finite(name: str) -> _Number:
+    """NaN or an infinity, which Jackson writes in quotes."""
+    return _Number(f'"{name}"')
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_Object, parse_int=_whole_number, parse_float=_fraction, parse_constant=_not_finite
+)
+
+
+def _text(value: Any) -> str:
+    """A value as text."""
+    return value if isinstance(value, str) else _json(value)
+
+
+def _json(value: Any) -> str:
+    """A value as JSON text."""
+    if isinstance(value, _Number):
+        return value
+    if isinstance(value, str):
+        return quote_json(value)
+    if isinstance(value, _Object):
+        return "{" + ",".join(f"{quote_json(key)}:{_json(item)}" for key, item in value) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_json, value)) + "]"
+    return {None: "null", True: "true", False: "false"}[value]
+
+
+def _collect(found: Found, objects: Iterable[_Object], *, first: int) -> None:
+    """Adds the values of objects by their keys; the rows are numbered from `first`."""
+    columns: dict[str, tuple[list[int], list[str]]] = defaultdict(lambda: ([], []))
+    for number, fields in enumerate(objects, first):
+        for key, value in fields:
+            if value is not None:
+                rows, values = columns[key]
+                rows.append(number)
+                values.append(_text(value))
+    for key, (rows, values) in columns.items():
+        found[key].append((np.array(rows), _strings(values)))
+
+
+def _strings(values: Sequence[str | None]) -> pa.Array:
+    """Texts, halves of surrogate pairs as question marks."""
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([value and value.encode("utf-8", "replace").decode() for value in values], pa.string())
+
+
+def _choose_keys(counts: Mapping[str, int]) -> list[str]:
+    """The keys that become columns: those that the lake knows, then the most frequent."""
+    ranked = sorted((key not in KNOWN_KEYS, -count, key) for key, count in counts.items() if key)
+    return one_of_each_case(key for *_, key in ranked[:MOST_JSON_KEYS]) or ["uri"]
+
+
+def _column(pieces: Sequence[tuple[np.ndarray, pa.Array]], length: int) -> pa.ChunkedArray:
+    """The values of a key in their rows; of an object that has the key twice, the first."""
+    places = np.full(length, -1)
+    values = pa.chunked_array([values for _, values in pieces], pa.string())
+    rows = np.concatenate([rows for rows, _ in pieces] or [np.array([], int)])
+    places[rows[::-1]] = np.arange(len(rows))[::-1]
+    column = values.take(pa.array(places, mask=places < 0))
+    return pc.replace_substring_regex(column, _NOT_FINITE, r"\1")
+
+
+def _told(texts: Sequence[str], problems: Sequence[Problem | None]) -> pa.Table:
+    """What readers add to rows."""
+    rows = [
+        text if problem is None else f'{{"text":{quote_json(text)}}}'
+        for text, problem in zip(texts, problems, strict=True)
+    ]
+    told = [problem or (None, None) for problem in problems]
+    columns = [_strings(rows), *(pa.array([verdict[part] for verdict in told], pa.string()) for part in (0, 1))]
+    return pa.table(columns, names=[ROW, REASON, MESSAGE])
