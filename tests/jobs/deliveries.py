@@ -33,6 +33,17 @@ BUCKETS = 16
 
 def deliver(root: str, rows: Sequence[Row], *, project: str) -> None:
     """Puts rows as `index` takes them, whose time has an offset and whose address is supplied, into the lake."""
+    files = put_files(root, rows, project=project)
+    lake = Lake.open(root, start_spark=no_spark)
+    until = lake.version(FILES)
+    step = Step.pin(lake, FILE_PLACES, RUN, consumes={FILES.name: until})
+    keys = _table(FILES, files)
+    placed = _table(FILE_PLACES, [place for row in files if (place := _place(row)) is not None])
+    replace_rows(step, placed, _current(step, keys))
+
+
+def put_files(root: str, rows: Sequence[Row], *, project: str) -> list[Row]:
+    """Puts rows into the lake, but does not locate them; gives the rows of `files`."""
     ensure_lake(root, LakeSettings(BUCKETS))
     lake = Lake.open(root, start_spark=no_spark)
     now = datetime.now(UTC)
@@ -41,11 +52,7 @@ def deliver(root: str, rows: Sequence[Row], *, project: str) -> None:
     _put(lake, DATASETS, [_dataset(row, now) for row in files])
     _put(lake, FILES, files)
     _put(lake, FILE_FEATURES, features)
-    until = lake.version(FILES)
-    step = Step.pin(lake, FILE_PLACES, RUN, consumes={FILES.name: until})
-    keys = _table(FILES, files)
-    placed = _table(FILE_PLACES, [place for row in files if (place := _place(row)) is not None])
-    replace_rows(step, placed, _current(step, keys))
+    return files
 
 
 def deliver_faces(root: str, rows: Sequence[Row], *, project: str) -> None:
