@@ -17,8 +17,10 @@ from transforms.sources.columns import untold_columns
 from transforms.sources.imm import figures_from_imm, from_imm
 from transforms.tables.frames import from_frame
 
-HERE_BYTES = 1 << 30
-"""Bytes of a source up to which this process reads it; in memory it may take ten times as many."""
+READ_HERE = 2
+"""As many rows, times `driver_rows`, of a source this process reads and judges: some 2 GB of them."""
+READ_BYTES = 1 << 30
+"""Bytes of files up to which it does: with pixels and embeddings rows are larger."""
 
 
 def take_in_source(run: Run, config: IndexFiles, source: Source, *, stage: int) -> Rows:
@@ -26,7 +28,7 @@ def take_in_source(run: Run, config: IndexFiles, source: Source, *, stage: int) 
 
     Returns the accepted ones, as store_rows does.
     """
-    is_small = source.rows < run.lake.driver_rows and sum(source.files.values()) <= HERE_BYTES
+    is_small = source.rows < READ_HERE * run.lake.driver_rows and sum(source.files.values()) <= READ_BYTES
     if source.is_loadable and is_small:
         return take_in(run, config, load_source(source), source.uri, stage=stage)
     with planned_for(run.lake.spark, rows=source.rows):
