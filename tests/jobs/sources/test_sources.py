@@ -32,7 +32,9 @@ from transforms.pictures.files import Reading
 from transforms.pictures.listings import Listing
 from transforms.pictures.perceptual_hashes import MIN_HASH_QUALITY
 from transforms.sources.imm import from_imm
-from transforms.sources.rows import accepted, judge_files, refused
+from transforms.sources.rows import judge_files
+from transforms.sources.verdicts import accepted, refused
+from transforms.tables.frames import from_frame
 from transforms.tables.source_columns import REASON, ROW, map_columns, untold_columns
 
 PHOTOS = Path(__file__).parents[3].parent / "shared" / "data" / "photos"
@@ -449,16 +451,16 @@ def test_ten_thousand_malformed_rows(spark: SparkSession, tmp_path: Path, name: 
         expected = list(csv.DictReader(file))
     assert len({row["kind"] for row in expected} - {"good"}) == 30
     raw = read_source(spark, str(tmp_path / name))
-    judged = judge_files(raw, source=name, project="p").cache()
-    assert judged.count() == len(expected) == 11_000
-    taken, bad = accepted(judged).count(), refused(judged).select("reason", "reject_id").collect()
-    assert taken == 1_000
+    judged = from_frame(judge_files(raw, source=name, project="p"))
+    assert len(judged) == len(expected) == 11_000
+    bad = refused(judged, dataset=None, now=datetime.now(UTC)).select(["reason", "reject_id"]).to_pylist()
+    assert len(accepted(judged)) == 1_000
     assert Counter(row["reason"] for row in bad) == Counter(row["reason"] for row in expected if row["reason"])
     assert len({row["reject_id"] for row in bad}) == 10_000
-    reasons = {row["uri"]: row["reason"] for row in judged.select("uri", "reason").collect() if row["reason"]}
+    verdicts = judged.select(["uri", "reason"]).to_pylist()
+    reasons = {row["uri"]: row["reason"] for row in verdicts if row["reason"]}
     told = {f"s3://photos/{row['number']}.jpg": row["reason"] for row in expected}
     assert {uri: reason for uri, reason in reasons.items() if uri in told and told[uri] != reason} == {}
-    judged.unpersist()
 
 
 def one_line(data: bytes) -> bytes:

@@ -22,8 +22,10 @@ from schemas.files import FILES
 from schemas.reasons import REASONS
 from transforms.sources import validation
 from transforms.sources.imm import figures_from_imm, from_imm
-from transforms.sources.rows import accepted, judge_figures, judge_files, refused
+from transforms.sources.rows import judge_figures, judge_files
 from transforms.sources.validation import refuse_duplicates, refuse_few_duplicates
+from transforms.sources.verdicts import accepted, refused
+from transforms.tables.frames import from_frame
 from transforms.tables.source_columns import FILE_FIELDS, ROW, map_columns
 from transforms.tables.times import settled_time, written_time
 
@@ -420,13 +422,13 @@ def test_one_row_per_uri_is_accepted_whatever_the_order(spark: SparkSession, mon
     for order, most, function in ((rows, 9, refuse_duplicates), (rows[::-1], 9, few), (rows, 1, few)):
         monkeypatch.setattr(validation, "MOST_DOUBTFUL", most)
         asked: dict[str, Any] = {"source": "s", "project": "p", "dataset": "d", "refuse_duplicates": function}
-        judged = judge_files(frame(spark, order, TEXTS).repartition(3), **asked)
-        assert judged.count() == len(rows)
-        assert {(r["uri"], r["title"]) for r in accepted(judged).collect()} == {("a.jpg", "new"), ("b.jpg", None)}
-        bad = refused(judged).collect()
+        found = from_frame(judge_files(frame(spark, order, TEXTS).repartition(3), **asked))
+        assert len(found) == len(rows)
+        assert {(r["uri"], r["title"]) for r in accepted(found).to_pylist()} == {("a.jpg", "new"), ("b.jpg", None)}
+        bad = refused(found, dataset=None, now=utc(2026, 1, 1)).to_pylist()
         assert sorted(r["reason"] for r in bad) == ["duplicate_uri"] * 3 + ["size_invalid"] * 2
         assert len({r["reject_id"] for r in bad}) == 5
-        seen.append({tuple(r) for r in bad})
+        seen.append({tuple(r.values()) for r in bad})
     assert seen[0] == seen[1] == seen[2]
     judged = judge_files(frame(spark, rows[-1:], TEXTS), **(asked | {"refuse_duplicates": few}))
     assert [(r["uri"], r["reason"], r["ordinal"]) for r in judged.collect()] == [("b.jpg", None, 0)]
