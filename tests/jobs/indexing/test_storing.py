@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from catalog.commits import append
 from jobs.indexing.options import IndexFiles
 from jobs.indexing.storing import store_rows
-from jobs.runtime import by_bucket
+from jobs.runtime import by_bucket, commits
 from jobs.runtime.lake import Lake
 from jobs.runtime.progress import Progress
 from jobs.runtime.runs import Run
@@ -90,6 +90,7 @@ def store(way: Row, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch:
     """A store in which few rows are stored without Spark, in whole or by bucket, or all rows by Spark."""
     if "few" in way:
         monkeypatch.setattr(by_bucket, "FEW", way["few"])
+    monkeypatch.setattr(commits, "MERGED_BYTES", 1)  # as if tables were large: for one of them no Spark is started
     session = request.getfixturevalue("spark") if way == BY_SPARK else None
     return Store(tmp_path, no_spark if session is None else lambda: session, way)
 
@@ -115,7 +116,8 @@ def test_files_are_stored_where_they_are_new_or_changed(store: Store) -> None:
     assert run.ledger.sources == {"s3://s": {None: 3, "bad_time": 1, "dataset_missing": 1}}
     rejected = store.rows(REJECTED)
     assert {reason: row["dataset_name"] for reason, row in rejected.items()} == {
-        "bad_time": "ada", "dataset_missing": "own",
+        "bad_time": "ada",
+        "dataset_missing": "own",
     }
     assert set(store.rows(DATASETS)) == {"ada", "ben"}
     files, features = store.rows(FILES), store.rows(FILE_FEATURES)
@@ -130,7 +132,10 @@ def test_files_are_stored_where_they_are_new_or_changed(store: Store) -> None:
     after = store.rows(FILES)
     assert after["a"] == {
         **files["a"],
-        "size": 9, "source": "t", "update_time": store.now - timedelta(hours=1), "run_id": "run-2",
+        "size": 9,
+        "source": "t",
+        "update_time": store.now - timedelta(hours=1),
+        "run_id": "run-2",
     }
     assert (after["b"], after["c"], store.rows(FILE_FEATURES)) == (files["b"], files["c"], features)
     assert (files["a"]["create_time"], after["d"]["create_time"]) == (BEGAN, BEGAN + timedelta(hours=2))
