@@ -51,8 +51,9 @@ def _judge(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, rows: int)
     """The rows judged, and kept."""
     judge: Callable[..., DataFrame] = partial(judge_files, time_is=config.time_is, media_type=config.media_type)
     if config.rows == "figures":
-        refuse = partial(refuse_erased, erased=read_erased(run, project=config.project))
-        judge = partial(judge_figures, refuse=partial(apply_to_rows, refuse))
+        erased = read_erased(run, project=config.project)
+        refuse = partial(apply_to_rows, partial(refuse_erased, erased=erased)) if len(erased) else None
+        judge = partial(judge_figures, refuse=refuse)
     judge = partial(judge, source=absolute_uri(uri), project=config.project, dataset=config.only_dataset)
     if rows <= FEW_ROWS:
         return run.cache(judge(raw))
