@@ -114,7 +114,7 @@ def _deleted(rows: DataFrame) -> DataFrame:
 
 
 def _digests(run: Run, erasure: Erasure) -> DataFrame:
-    """The faces as transforms.people.erasures.erased_faces has them."""
+    """The faces as transforms.people.erased.erased_faces has them."""
     count = len(erasure.digests)
     names = {"project_name": erasure.own.project, "dataset_name": erasure.own.datasets[0]}
     columns = {name: pa.repeat(value, count) for name, value in names.items()}

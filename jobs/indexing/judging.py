@@ -45,7 +45,8 @@ def judge_rows(run: Run, config: IndexFiles, raw: Rows, uri: str) -> Rows:
     schema = raw.schema if isinstance(raw, pa.Table) else arrow_schema(raw)
     if config.rows == "figures":
         judge = judge_figures(schema, mapping=config.map, **whose)
-        refuse: Refuse = partial(refuse_erased, erased=read_erased(run, project=config.project))
+        erased = read_erased(run, project=config.project)
+        refuse: Refuse = partial(refuse_erased, erased=erased) if len(erased) else _refuse_none
         duplicates = Duplicates("figure_id", "duplicate_figure")
     else:
         told: dict[str, Any] = {"time_is": config.time_is, "media_type": config.media_type}

@@ -21,6 +21,8 @@ from jobs.runtime.lake import Lake
 from schemas.keys import DATASET_KEY
 from transforms.tables.arrow_tables import ArrowBatches, gather_tables, whole_datasets
 
+PIECE = 100_000
+"""Rows that a kernel is handed together to which no row matters but its own: up to 300 MB."""
 Kernel = Callable[..., pa.Table]
 _INPUT = "_input"
 
@@ -71,7 +73,7 @@ def apply_to_rows(
     wanted = schema or to_arrow_schema(rows.schema, timestamp_utc=True)
 
     def map_pieces(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
-        for piece in gather_tables(batches, ROWS_AT_ONCE):
+        for piece in gather_tables(batches, PIECE):
             yield from kernel(piece).select(wanted.names).cast(wanted).to_batches()
 
     return rows.mapInArrow(map_pieces, from_arrow_schema(wanted, prefer_timestamp_ntz=True))

@@ -113,6 +113,11 @@ class Lake:
         """The Spark session, started now if it was not yet."""
         return self.start_spark()
 
+    @property
+    def has_spark(self) -> bool:
+        """Whether the Spark session was started, by a frame that was asked for."""
+        return "spark" in self.__dict__
+
     def computes(self, rows: ByBucket) -> bool:
         """Whether this process computes rows by bucket sooner than tasks of Spark: unless those are of other machines,
         and it is much work.

@@ -29,11 +29,14 @@ from schemas.lake import TABLES
 from tests.jobs.albums import PROJECT, Album, Row
 from tests.jobs.test_cluster_figures import SCOPE, face, index, people
 from tests.jobs.test_maintain import task_state
+from transforms.people.erased import ERASED
 from transforms.sources.rows import judge_figures
 
 ADA = {"a1", "a2", "a3", "a-poor", "c1", "c2", "c3"}
 """Ada's faces: two people whom somebody merged."""
 BEA = {"b1", "b2", "b3"}
+NOBODY = pa.schema([(name, pa.string()) for name in ERASED]).empty_table()
+"""The erased faces, where there are none."""
 COMMITS = (
     "erase.recorded",
     "figures",
@@ -228,7 +231,7 @@ def test_the_faces_stay_away_until_the_person_is_undeleted(album: Album, monkeyp
     monkeypatch.setattr("jobs.indexing.rows.judge_figures", judge_as_if_nobody_was_erased)
     album.index(faces("a1", "a2"), rows="figures")
     assert not {row["figure_id"] for row in album.rows("figures")} & set(map(figure, ADA))
-    monkeypatch.setattr("jobs.indexing.rows.read_erased", lambda run, project: nobody(run))
+    monkeypatch.setattr("jobs.people.erasures.read_erased", lambda run, project: NOBODY)
     album.index(faces("a1", "a2", "a3"), rows="figures")
     assert len({row["figure_id"] for row in album.rows("figures")} & set(map(figure, ADA))) == 3
     monkeypatch.undo()
@@ -247,12 +250,7 @@ def test_the_faces_stay_away_until_the_person_is_undeleted(album: Album, monkeyp
     assert set(people(album)) == {frozenset(map(figure, BEA))}
 
 
-def nobody(run: Run) -> DataFrame:
-    """The erased faces, where there are none."""
-    return run.lake.spark.createDataFrame([], "project_name string, dataset_name string, figure_digest string")
-
-
-def judge_as_if_nobody_was_erased(raw: DataFrame, *, erased: DataFrame, **given: Any) -> DataFrame:
+def judge_as_if_nobody_was_erased(raw: DataFrame, *, refuse: object, **given: Any) -> DataFrame:
     """The judge of figures, as an `index` finds it that begins before somebody is erased."""
     return judge_figures(raw, **given)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,7 @@ from schemas.figures import FIGURES, MAX_ANGLE
 from schemas.keys import DATASET_KEY
 from tests.transforms.clusters.histories import EDITS, FACE_GROUPS, FACES, KEY, State, key_of, time_of
 from transforms.clusters.changing import Clustering
-from transforms.people.deciding import decide_people, describe_people, drop_erased, is_good
+from transforms.people.deciding import decide_people, describe_people, is_good
 from transforms.people.grouping import Profile
 from transforms.people.libraries import group_libraries
 
@@ -259,19 +258,6 @@ def test_good_faces_exceed_what_is_asked() -> None:
     faces = pa.Table.from_pylist(rows, schema)
     assert is_good(faces, MAX_ANGLE).to_pylist() == [True] + [False] * 7
     assert is_good(faces, 30.1).to_pylist() == [True, False, True] + [False] * 5
-
-
-def test_erased_faces_stay_out_until_their_person_is_undeleted() -> None:
-    digest = hashlib.sha256("\n".join([OWN["project_name"], OWN["dataset_name"], "b"]).encode()).hexdigest()
-    edit = {**OWN, "kind": "figures", "object_id": "c", "edit_time": time_of(0)}
-    erase = {**edit, "sequence": 5, "action": "erase", "figure_digests": [digest]}
-    undo = {**edit, "sequence": 6, "action": "undelete"}
-
-    def left(*edits: dict[str, Any]) -> list[str]:
-        return drop_erased(faces_of("abc"), edits=pa.Table.from_pylist(list(edits), EDITS))["figure_id"].to_pylist()
-
-    assert left() == left(erase, undo) == left(undo) == ["a", "b", "c"]
-    assert left(erase) == left(erase, {**undo, "sequence": 4}) == ["a", "c"]
 
 
 def test_small_libraries_are_grouped_each_by_itself() -> None:

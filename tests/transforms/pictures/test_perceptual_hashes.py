@@ -1,17 +1,25 @@
-"""`perceptual_hashes`: against PDQ of the picture itself, on real photographs and on one made here."""
+"""`perceptual_hashes`: against PDQ of the picture itself, on real photographs and on one made here; what is kept."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pdqhash
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from schemas.file_features import CROPS, FILE_FEATURES, HASH_BYTES, TURNS
 from transforms.pictures.luminance import SHORTER_SIDE, reduced_luminance
-from transforms.pictures.perceptual_hashes import MIN_HASH_QUALITY, PictureHashes, hash_picture
+from transforms.pictures.perceptual_hashes import (
+    CONTENT,
+    MIN_HASH_QUALITY,
+    PictureHashes,
+    hash_picture,
+    settle_features,
+)
 
 PHOTOS = Path(__file__).parents[3].parent / "shared" / "data" / "photos"
 needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"the sample photos are not at {PHOTOS}")
@@ -115,3 +123,46 @@ def test_thumbnails_are_averages_row_by_row() -> None:
     assert thumbnail[:16, :16].tolist() == [[200] * 16] * 16
     assert not thumbnail[16:].any()
     assert not thumbnail[:, 16:].any()
+
+
+KEY = {"bucket": 1, "project_name": "demo", "dataset_name": "ada"}
+STORED = pa.schema([(column.name, column.type) for column in FILE_FEATURES.columns])
+GIVEN = pa.schema([*(field for field in STORED if field.name != "fingerprint"), ("content_hash", pa.string())])
+
+
+def settle(row: dict[str, Any], current: dict[str, Any] | None, *untold: str) -> dict[str, Any]:
+    """What becomes of one row of features, given what the table has of the file."""
+    rows = [{**dict.fromkeys(GIVEN.names), **KEY, "uri": "a", **row}, {**dict.fromkeys(GIVEN.names), **KEY, "uri": "b"}]
+    there = [{**dict.fromkeys(STORED.names), **KEY, "uri": uri, "fingerprint": uri} for uri in ("c", "d")]
+    if current is not None:
+        there.insert(1, {**there[0], "uri": "a", **current})
+    found = settle_features(
+        pa.Table.from_pylist(rows[::-1], GIVEN), pa.Table.from_pylist(there, STORED), untold=untold
+    ).select(STORED.names)
+    other, settled = found.to_pylist()
+    assert other == {**dict.fromkeys(STORED.names), **KEY, "uri": "b"}
+    return {name: value for name, value in settled.items() if value is not None and name not in (*KEY, "uri")}
+
+
+def test_features_that_are_not_told_stay_while_the_picture_looks_the_same() -> None:
+    known = {"perceptual_hash": "h", "thumbnail": b"t", "embedding": [0.5], "fingerprint": "h/17ad2af110d8d75a"}
+    told = {"perceptual_hash": "h", "perceptual_hash_quality": 50}
+    same = {**told, "embedding": [0.5], "fingerprint": "h/17ad2af110d8d75a"}
+    assert settle(told, known, "embedding") == same
+    assert settle(told, known, "embedding", "thumbnail") == {**same, "thumbnail": b"t"}
+    other = {**told, "perceptual_hash": "g"}
+    assert settle(other, known, "embedding") == {**other, "fingerprint": "g"}
+    assert settle(told, None, "embedding") == {**told, "fingerprint": "h"}
+    kept = {name: known[name] for name in ("perceptual_hash", "embedding", "fingerprint")}
+    untold = ("perceptual_hash", "perceptual_hash_quality", "embedding")
+    assert settle({"image_score": 0.5}, known, *untold) == {"image_score": 0.5, **kept}
+
+
+def test_content_is_known_by_the_fingerprint_of_before() -> None:
+    content = "0" * 64
+    known = {"perceptual_hash": "h", "perceptual_hash_quality": 49, "fingerprint": f"{CONTENT}{content}/ab"}
+    flat = {"perceptual_hash": "h", "perceptual_hash_quality": 49}
+    assert settle(flat, known) == {**flat, "fingerprint": CONTENT + content}
+    assert settle({**flat, "content_hash": "c"}, known) == {**flat, "fingerprint": f"{CONTENT}c"}
+    assert settle({**flat, "perceptual_hash": "g"}, known) == {**flat, "perceptual_hash": "g"}
+    assert settle(flat, {**known, "fingerprint": "h"}) == flat
