@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from jobs.sources.json_tables import many_objects, quote_json
-from jobs.sources.local_files import read_whole
+from jobs.sources.files_here import read_whole
 from schemas.errors import SourceError
 from transforms.tables.source_columns import MESSAGE, REASON, ROW
 

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.sources.local_files import read_whole
+from jobs.sources.files_here import read_whole
 from jobs.sources.text_sources import (
     BLANK,
     HALVED,
