@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from jobs.sources.json_tables import many_objects, quote_json
 from jobs.sources.files_here import read_whole
+from jobs.sources.json_tables import many_objects, quote_json
 from schemas.errors import SourceError
 from transforms.tables.source_columns import MESSAGE, REASON, ROW
 

@@ -67,7 +67,7 @@ def has_folder(uri: str, name: str) -> bool:
     if is_local(uri):
         return os.path.isdir(os.path.join(local_path(uri), name))
     filesystem, path = _on_store(f"{uri.rstrip('/')}/{name}")
-    return filesystem.get_file_info(path).type == fs.FileType.Directory
+    return bool(filesystem.get_file_info(path).type == fs.FileType.Directory)
 
 
 def list_files(uri: str) -> Listing:

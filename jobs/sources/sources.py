@@ -28,7 +28,6 @@ from jobs.runtime.failures import reason_of
 from jobs.runtime.session import has_executors
 from jobs.sources import files_here, spark_files
 from jobs.sources.csv_tables import load_csv
-from jobs.sources.json_tables import load_json
 from jobs.sources.files_here import (
     FILE,
     PATTERN,
@@ -40,6 +39,7 @@ from jobs.sources.files_here import (
     is_within_reach,
     local_path,
 )
+from jobs.sources.json_tables import load_json
 from jobs.sources.parquet_sources import MOST_FOOTERS, read_parquet
 from jobs.sources.parquet_tables import count_rows, load_parquet
 from jobs.sources.partition_columns import partition_columns
