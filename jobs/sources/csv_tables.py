@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from jobs.sources.json_tables import quote_json
-from jobs.sources.local_files import read_whole
+from jobs.sources.files_here import read_whole
+from jobs.sources.json_tables import many_objects, quote_json
 from schemas.errors import SourceError
 from transforms.tables.source_columns import MESSAGE, REASON, ROW
 
@@ -27,7 +27,7 @@ Record = tuple[list[bytes], bytes]
 """The fields of a record, and its text with the line end."""
 
 BLOCK_BYTES = 1 << 24
-RECORDS_AT_ONCE = 100_000
+RECORDS_AT_ONCE = 20_000
 MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",
@@ -171,8 +171,9 @@ def _read_records(text: _Text, names: list[str]) -> pa.Table:
     """The rows of any text."""
     records = _records(text.rest, text.line_end)
     tables = [_table([], names)]
-    while some := [*islice(records, RECORDS_AT_ONCE)]:
-        tables.append(_table(some, names))
+    with many_objects():
+        while some := [*islice(records, RECORDS_AT_ONCE)]:
+            tables.append(_table(some, names))
     return pa.concat_tables(tables)
 
 

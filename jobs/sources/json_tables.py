@@ -6,10 +6,12 @@ as Java's doubles. Texts are parsed one by one: no reader of whole files tells o
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from itertools import islice
 from json.encoder import encode_basestring
@@ -19,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.sources.local_files import read_whole
+from jobs.sources.files_here import read_whole
 from jobs.sources.text_sources import (
     BLANK,
     HALVED,
@@ -38,7 +40,7 @@ from jobs.sources.text_sources import (
 from transforms.sources.values import REPLACEMENT
 from transforms.tables.source_columns import JSON_TEXT, MESSAGE, REASON, ROW
 
-TEXTS_AT_ONCE = 100_000
+TEXTS_AT_ONCE = 20_000
 LONGEST_NUMBER = 1000
 """Characters; Jackson reads none that is longer."""
 FIELD_METADATA = {name: json.dumps(value) for name, value in JSON_TEXT.items()}
@@ -76,12 +78,13 @@ def load_json(files: Mapping[str, int], *, imm: bool = False) -> pa.Table:
     found: Found = defaultdict(list)
     told: list[pa.Table] = [_told([], [])]
     rows = 0
-    while some := [*islice(texts, TEXTS_AT_ONCE)]:
-        read = [_read_object(text) for text in some]
-        counts.update(key for fields, problem in read if problem is None for key, _ in fields)
-        _collect(found, [fields for fields, _ in read], first=rows)
-        told.append(_told(some, [problem for _, problem in read]))
-        rows += len(some)
+    with many_objects():
+        while some := [*islice(texts, TEXTS_AT_ONCE)]:
+            read = [_read_object(text) for text in some]
+            problems = [problem for _, problem in read]
+            _collect(found, counts, [fields for fields, _ in read], problems, first=rows)
+            told.append(_told(some, problems))
+            rows += len(some)
     keys = _choose_keys(counts)
     table = pa.table(
         [_column(found.get(key, []), rows) for key in keys],
@@ -90,6 +93,18 @@ def load_json(files: Mapping[str, int], *, imm: bool = False) -> pa.Table:
     for name, column in zip((ROW, REASON, MESSAGE), pa.concat_tables(told), strict=True):
         table = table.append_column(name, column)
     return table
+
+
+@contextmanager
+def many_objects() -> Iterator[None]:
+    """Inside, Python looks for no cycles among objects: of a million new ones that takes longer than to make them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def quote_json(text: str) -> str:
@@ -124,7 +139,7 @@ def _listed(text: str) -> Iterable[str]:
     if not text.startswith("["):
         return (text,)
     value = _parse_one(text)
-    return (text,) if value is None else ("null" if item is None else _text(item) for item in value)
+    return (text,) if value is None else _texts_of(value)
 
 
 def _items(text: str) -> Iterable[str]:
@@ -133,7 +148,12 @@ def _items(text: str) -> Iterable[str]:
     files = dict(reversed(value)).get("Files") if isinstance(value, _Object) else None
     if type(files) is not list:
         return (text,)
-    return ("null" if item is None else _text(item) for item in files)
+    return _texts_of(files)
+
+
+def _texts_of(items: Sequence[Any]) -> list[str]:
+    texts = map(_text, items)
+    return ["null" if text is None else text for text in texts]
 
 
 def _read_object(text: str) -> tuple[_Object, Problem | None]:
@@ -146,7 +166,7 @@ def _read_object(text: str) -> tuple[_Object, Problem | None]:
         return fields, HALVED
     if end != len(text) or not isinstance(value, _Object):
         return fields, NO_OBJECT
-    return fields, REPEATED if len({key for key, _ in fields}) < len(fields) else None
+    return fields, REPEATED if len(dict(fields)) < len(fields) else None
 
 
 def _parse(text: str) -> tuple[Any, int]:
@@ -194,9 +214,9 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _text(value: Any) -> str:
-    """A value as text."""
-    return value if isinstance(value, str) else _json(value)
+def _text(value: Any) -> str | None:
+    """A value as text; null is none."""
+    return value if value is None or isinstance(value, str) else _json(value)
 
 
 def _json(value: Any) -> str:
@@ -212,17 +232,29 @@ def _json(value: Any) -> str:
     return {None: "null", True: "true", False: "false"}[value]
 
 
-def _collect(found: Found, objects: Iterable[_Object], *, first: int) -> None:
-    """Adds the values of objects by their keys; the rows are numbered from `first`."""
-    columns: dict[str, tuple[list[int], list[str]]] = defaultdict(lambda: ([], []))
-    for number, fields in enumerate(objects, first):
-        for key, value in fields:
-            if value is not None:
-                rows, values = columns[key]
-                rows.append(number)
-                values.append(_text(value))
-    for key, (rows, values) in columns.items():
-        found[key].append((np.array(rows), _strings(values)))
+def _collect(
+    found: Found, counts: Counter[str], objects: Sequence[_Object], problems: Sequence[Problem | None], *, first: int
+) -> None:
+    """Adds the values of objects by their keys, and how many objects to work with have each.
+
+    The rows are numbered from `first`. Objects of the same keys, in the same order, are taken together.
+    """
+    alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    values = []
+    for number, fields in enumerate(objects):
+        keys, own = zip(*fields, strict=True) if fields else ((), ())
+        alike[keys].append(number)
+        values.append(own)
+    columns: dict[str, tuple[list[int], list[str | None]]] = defaultdict(lambda: ([], []))
+    for keys, numbers in alike.items():
+        good = sum(problems[number] is None for number in numbers)
+        for key, column in zip(keys, zip(*(values[number] for number in numbers), strict=True), strict=True):
+            counts[key] += good
+            rows, texts = columns[key]
+            rows += numbers
+            texts += [value if type(value) is str else _text(value) for value in column]
+    for key, (rows, texts) in columns.items():
+        found[key].append((np.array(rows) + first, _strings(texts)))
 
 
 def _strings(values: Sequence[str | None]) -> pa.Array:
@@ -235,7 +267,7 @@ def _strings(values: Sequence[str | None]) -> pa.Array:
 
 def _choose_keys(counts: Mapping[str, int]) -> list[str]:
     """The keys that become columns: those that the lake knows, then the most frequent."""
-    ranked = sorted((key not in KNOWN_KEYS, -count, key) for key, count in counts.items() if key)
+    ranked = sorted((key not in KNOWN_KEYS, -count, key) for key, count in counts.items() if key and count)
     return one_of_each_case(key for *_, key in ranked[:MOST_JSON_KEYS]) or ["uri"]
 
 

@@ -19,7 +19,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, LongType, MapType, NullType, StructType
 
-from jobs.sources.local_files import PATTERN
+from jobs.sources.files_here import PATTERN
 from schemas.errors import SourceError
 from transforms.tables.source_frames import quoted
 

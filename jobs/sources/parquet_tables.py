@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from jobs.sources.files_here import open_file
 from jobs.sources.partition_columns import MOST_DIGITS, partition_columns
 from schemas.errors import SourceError
 
@@ -71,7 +72,8 @@ def count_rows(files: Sequence[str]) -> int:
 
 def _read_footer(file: str) -> pq.FileMetaData:
     try:
-        return pq.read_metadata(file)
+        with open_file(file) as opened:
+            return pq.read_metadata(opened)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{file} can't be read as parquet: {error}") from error
 
@@ -183,7 +185,8 @@ def _names(kind: pa.DataType) -> Iterator[list[str]]:
 def _read_file(file: str, schema: pa.Schema) -> pa.Table:
     """The rows of a file, with all columns of `schema`."""
     try:
-        table = pq.ParquetFile(file, coerce_int96_timestamp_unit="us").read()
+        with open_file(file) as opened:
+            table = pq.ParquetFile(opened, coerce_int96_timestamp_unit="us").read()
         there = {*table.column_names}
         columns = [
             _as(table[field.name], field.type) if field.name in there else pa.nulls(table.num_rows, field.type)

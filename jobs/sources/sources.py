@@ -23,13 +23,23 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from catalog.storage import store_reason
+from catalog.storage import storage_options, store_reason
 from jobs.runtime.failures import reason_of
 from jobs.runtime.session import has_executors
-from jobs.sources import local_files, spark_files
+from jobs.sources import files_here, spark_files
 from jobs.sources.csv_tables import load_csv
+from jobs.sources.files_here import (
+    FILE,
+    PATTERN,
+    READ_HERE,
+    Listing,
+    compression_of,
+    has_folder,
+    is_local,
+    is_within_reach,
+    local_path,
+)
 from jobs.sources.json_tables import load_json
-from jobs.sources.local_files import FILE, PATTERN, READ_HERE, Listing, compression_of, is_local, local_path
 from jobs.sources.parquet_sources import MOST_FOOTERS, read_parquet
 from jobs.sources.parquet_tables import count_rows, load_parquet
 from jobs.sources.partition_columns import partition_columns
@@ -77,8 +87,9 @@ HEADERS_PER_TASK = 10_000
 class Source:
     """What lies at `uri`: its format, the files to read (name -> bytes), and about how many rows.
 
-    The names are paths of this machine where it `is_here`, else those that Spark's file systems have. `roots` are the
-    paths that the files were found under. Photos have no files here: `list_photos` lists them; nor has a Delta table.
+    Where it `is_here` this process opens the files: the names are paths of this machine, or URIs of S3. Else they are
+    those that Spark's file systems have. `roots` are the paths that the files were found under. Photos have no files
+    here, which `list_photos` lists; nor has a Delta table.
     """
 
     uri: str
@@ -100,12 +111,13 @@ class Source:
     @property
     def spark_uri(self) -> str:
         """The source as Spark is told of it, whose own file system may be another."""
-        return FILE + local_path(self.uri) if self.is_here else self.uri
+        return FILE + local_path(self.uri) if self.is_here and is_local(self.uri) else self.uri
 
     @property
     def spark_files(self) -> dict[str, int]:
         """The files as Spark is told of them."""
-        return {FILE + file: size for file, size in self.files.items()} if self.is_here else dict(self.files)
+        prefix = FILE if self.is_here and is_local(self.uri) else ""
+        return {prefix + file: size for file, size in self.files.items()}
 
 
 def find_source(uri: str, *, format: Format | None = None, start_spark: Callable[[], SparkSession]) -> Source:
@@ -127,7 +139,7 @@ def find_source(uri: str, *, format: Format | None = None, start_spark: Callable
         return Source(uri, "delta", rows=_delta_bytes(uri, here, start_spark) // PACKED_ROW_BYTES, is_here=here)
     listing = _list_files(uri, here, start_spark)
     if format is None:
-        read_head = local_files.read_head if here else partial(spark_files.read_head, start_spark())
+        read_head = files_here.read_head if here else partial(spark_files.read_head, start_spark())
         format = _detect_format(uri, [*listing.files], lambda file: read_head(file, HEAD_BYTES))
     files = _data_files(listing.files, format)
     if here and format == "parquet" and len(files) <= MOST_FOOTERS:
@@ -237,16 +249,16 @@ def _guess_rows(file: str, size: int, format: Format | None) -> int:
 
 
 def _is_here(uri: str, start_spark: Callable[[], SparkSession]) -> bool:
-    """Whether a source is of this machine; a path that is not there may be on the file system of a cluster."""
+    """Whether this process can open a source; a path that is not there may be on the file system of a cluster."""
     if uri.startswith(FILE) or not is_local(uri):
-        return is_local(uri)
+        return is_local(uri) or is_within_reach(uri)
     return os.path.exists(local_path(uri)) or not has_executors(start_spark)
 
 
 def _has_delta_log(uri: str, here: bool, start_spark: Callable[[], SparkSession]) -> bool:
-    if here:
-        return os.path.isdir(os.path.join(local_path(uri), "_delta_log"))
     try:
+        if here:
+            return has_folder(uri, "_delta_log")
         return spark_files.has_folder(start_spark(), uri, "_delta_log")
     except OSError as error:
         raise SourceError(f"{uri} can't be opened: {error}. {ACCEPTED}") from error
@@ -256,18 +268,19 @@ def _delta_bytes(uri: str, here: bool, start_spark: Callable[[], SparkSession]) 
     try:
         if not here:
             return spark_files.delta_bytes(start_spark(), uri)
-        files = pa.table(DeltaTable(local_path(uri)).get_add_actions())
+        place = local_path(uri) if is_local(uri) else uri
+        files = pa.table(DeltaTable(place, storage_options=storage_options(place)).get_add_actions())
         return sum(files["size_bytes"].to_pylist())
     except (OSError, TableNotFoundError) as error:
         raise SourceError(f"{uri} can't be read as delta: {store_reason(error)}") from error
     except DeltaError:  # delta-rs does not know all that tables may have
-        return _delta_bytes(FILE + local_path(uri), False, start_spark)
+        return _delta_bytes(FILE + local_path(uri) if is_local(uri) else uri, False, start_spark)
 
 
 def _list_files(uri: str, here: bool, start_spark: Callable[[], SparkSession]) -> Listing:
-    """The files under `uri`, without empty ones and hidden ones (`local_files.list_files`)."""
+    """The files under `uri`, without empty ones and hidden ones (`files_here.list_files`)."""
     try:
-        listing = local_files.list_files(uri) if here else spark_files.list_files(start_spark(), uri)
+        listing = files_here.list_files(uri) if here else spark_files.list_files(start_spark(), uri)
     except (OSError, ValueError) as error:
         raise SourceError(f"{uri} can't be listed: {error}. {ACCEPTED}") from error
     if not listing.files:

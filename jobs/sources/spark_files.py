@@ -9,11 +9,11 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from jobs.runtime.failures import reason_of
-from jobs.sources.local_files import Listing
+from jobs.sources.files_here import Listing
 
 
 def list_files(spark: SparkSession, uri: str) -> Listing:
-    """The files under `uri`, by Spark's rule (`local_files.list_files`), without their roots.
+    """The files under `uri`, by Spark's rule (`files_here.list_files`), without their roots.
 
     They are held on the driver, as Spark holds them itself to read them. Raises OSError where they can't be listed.
     """

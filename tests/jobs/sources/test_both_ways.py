@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.sources import text_sources
-from jobs.sources.sources import find_source, load_source, read_source
+from jobs.sources.sources import Format, find_source, load_source, read_source
 from schemas.errors import SourceError
 from transforms.tables.frames import from_frame
 from transforms.tables.source_columns import MESSAGE, REASON, ROW
@@ -46,14 +46,115 @@ def test_odd_csv(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.Monkey
     columns = ["a", "b", "c", REASON, MESSAGE]
     assert here.num_rows > 2_000
     bad, bad_by_spark = (Counter(map(tuple, _values(table, [*columns, ROW], REASON))) for table in (here, by_spark))
-    assert bad == bad_by_spark
-    assert Counter(map(tuple, _values(here, columns))) == Counter(map(tuple, _values(by_spark, columns)))
+    assert (bad - bad_by_spark, bad_by_spark - bad) == (Counter(), Counter())
+    rows, rows_by_spark = (Counter(map(tuple, _values(table, columns))) for table in (here, by_spark))
+    assert (rows - rows_by_spark, rows_by_spark - rows) == (Counter(), Counter())
 
 
 def _values(table: pa.Table, columns: list[str], given: str | None = None) -> list[list[Any]]:
     """The values of rows, if asked of those alone where a column is given."""
     rows = table.filter(table[given].is_valid()) if given else table
     return [[row[name] for name in columns] for row in rows.select(columns).to_pylist()]
+
+
+NUMBERS = [
+    "0",
+    "-0",
+    "7",
+    "-12",
+    "1.50",
+    "-0.0",
+    "1e5",
+    "1E-7",
+    "1e400",
+    "-1e400",
+    "123456789012345678901234567890",
+    "0.001",
+]
+NUMBERS += ["0.00012", "1e7", "9999999.5", "12345678.9", "1e16", "5e-324", "1.7976931348623157e308", "9" * 1001]
+NO_NUMBERS = ["01", "+1", ".5", "1.", "1e", "nan", "0x1", "1_000", "--1", "'x'", "undefined"]
+TEXTS = [
+    '""',
+    '"x"',
+    '"ü\u2028"',
+    r'"\u00fc\n\t\/\"\\"',
+    r'"\u0000\u001f"',
+    r'"\ud83d\ude00"',
+    r'"\ud83d"',
+    r'"\ude00\ud83d"',
+]
+TEXTS += [r'"\\ud83d"', r'"\x"', '"a\tb"', '"NaN"', r'"\"NaN\""', '"{}"', '"\x7f"', '"\ufffd"', '"[1, 2]"']
+NAMES = ["true", "false", "null", "NaN", "Infinity", "-Infinity"]
+
+
+def _json(rng: random.Random, depth: int = 0) -> str:
+    """A value as JSON text, now and then none."""
+    kind = rng.random()
+    if depth < 3 and kind < 0.3:
+        return _object(rng, depth + 1)
+    if depth < 3 and kind < 0.4:
+        return "[" + ", ".join(_json(rng, depth + 1) for _ in range(rng.randint(0, 3))) + "]"
+    some = NO_NUMBERS if kind > 0.99 else rng.choice([NUMBERS, TEXTS, NAMES])
+    return rng.choice(some)
+
+
+def _object(rng: random.Random, depth: int = 0) -> str:
+    keys = ["uri", "URI", "a b", "ä", "", "n", "o", "p", "Files", r"\u0061"]
+    names = rng.sample(keys, rng.randint(0, 4)) + ["n"] * (rng.random() < 0.05)
+    blank = rng.choice(["", " ", "\t"])
+    return "{" + ",".join(f'{blank}"{name}":{blank}{_json(rng, depth)}' for name in names) + "}"
+
+
+@pytest.mark.parametrize("format", ["json", "imm"])
+def test_odd_json(spark: SparkSession, tmp_path: Path, format: Format) -> None:
+    rng = random.Random(11)
+    around = ["%s"] * 20 + [
+        "[%s]",
+        "[%s, %s]",
+        "[]",
+        "[null, %s]",
+        "%s x",
+        "%s%s",
+        "%s,",
+        "[%s",
+        " \t%s \r",
+        "\ufeff%s",
+        "3",
+        "",
+    ]
+    around += [
+        '{"Files": [%s, %s]}',
+        '{"Files": []}',
+        '{"Files": %s}',
+        '{"Files": null}',
+        "[" * 5000 + "]" * 5000,
+        "null",
+        '"x"',
+    ]
+    lines = []
+    for _ in range(3_000):
+        frame = rng.choice(around)
+        lines.append((frame % tuple(_object(rng) for _ in range(frame.count("%s")))).encode())
+    lines += [
+        b"\xff\xfe{\x00}\x00",
+        b'{"uri": "caf\xe9"}',
+        b'["caf\xe9"]',
+        b'{"uri": "\xf0\x9f\x98"}',
+        b"\xef\xbb\xbf",
+        b"\x0b{}",
+    ]
+    rng.shuffle(lines)
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines[:2_000]))
+    (tmp_path / "b.json").write_bytes(b"\r\n".join(lines[2_000:2_900]))
+    for number, line in enumerate(lines[2_900:]):
+        (tmp_path / f"{number}.json").write_bytes(line.replace(b",", b",\n").replace(b":", b":\r\n"))
+    source = find_source(str(tmp_path), format=format, start_spark=lambda: spark)
+    here, by_spark = load_source(source), from_frame(read_source(spark, source))
+    assert here.column_names == by_spark.column_names
+    assert here.num_rows > 3_000
+    columns = here.column_names
+    rows, rows_by_spark = (Counter(map(tuple, _values(table, columns))) for table in (here, by_spark))
+    assert (rows - rows_by_spark, rows_by_spark - rows) == (Counter(), Counter())
 
 
 WHEN = datetime(2010, 8, 3, 10, 15, 19, 123_456)

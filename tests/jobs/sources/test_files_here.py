@@ -1,4 +1,4 @@
-"""`jobs.sources.local_files`: what a path or a pattern names, and what files hold."""
+"""`jobs.sources.files_here`: what a path or a pattern names, and what files hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from jobs.sources.local_files import find_matches, list_files, read_whole
+from jobs.sources.files_here import find_matches, list_files, read_whole
 from schemas.errors import SourceError
 
 NAMES = (

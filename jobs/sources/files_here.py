@@ -1,4 +1,4 @@
-"""Files of this machine that a source names: by a path, or by a pattern as Hadoop's globs have them."""
+"""Files that this process opens: of this machine, by a path or by a pattern as Hadoop's globs have them, and of S3."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
+from typing import BinaryIO
+from urllib.parse import quote
 
 import pyarrow as pa
+from pyarrow import fs
 
 from schemas.errors import SourceError
+from transforms.pictures.locations import resolve
 
 PATTERN = re.compile(r"([\\*?{}\[\]])")
 """Characters that make a path a pattern."""
-FILE = "file://"
+FILE, S3 = "file://", "s3://"
 READ_HERE = ("gz", "bz2", "zst")
 """Compressions that this process reads. Hadoop writes lz4 and snappy in blocks of its own."""
 
@@ -46,8 +50,28 @@ def local_path(uri: str) -> str:
     return os.path.abspath(uri.removeprefix(FILE))
 
 
+def is_within_reach(uri: str) -> bool:
+    """Whether this process can look at what is at a place on S3, or can tell that nothing is."""
+    if not uri.startswith(S3) or PATTERN.search(uri):
+        return False
+    try:
+        filesystem, path = _on_store(uri)
+        filesystem.get_file_info(path)
+    except (OSError, ValueError, pa.ArrowException):  # whatever this process lacks, Spark may have
+        return False
+    return True
+
+
+def has_folder(uri: str, name: str) -> bool:
+    """Whether there is a folder of that name in the one at `uri`."""
+    if is_local(uri):
+        return os.path.isdir(os.path.join(local_path(uri), name))
+    filesystem, path = _on_store(f"{uri.rstrip('/')}/{name}")
+    return bool(filesystem.get_file_info(path).type == fs.FileType.Directory)
+
+
 def list_files(uri: str) -> Listing:
-    """The files under a path, or under all that a pattern matches, by path.
+    """The files under a path, or a URI of S3, or under all that a pattern matches, by name.
 
     Spark's rule: without empty files, and without files and folders whose names begin with `.`, or with `_` and have
     no `=`; a root folder itself may have such a name. Links are followed.
@@ -55,6 +79,8 @@ def list_files(uri: str) -> Listing:
     Raises FileNotFoundError where there is nothing, OSError for a folder that can't be listed, and ValueError for what
     is no pattern.
     """
+    if not is_local(uri):
+        return _list_store(uri)
     path = local_path(uri)
     roots = find_matches(path) if PATTERN.search(path) else [path] * os.path.exists(path)
     if not roots:
@@ -84,9 +110,17 @@ def find_matches(pattern: str) -> list[str]:
     return sorted(found)
 
 
+def open_file(file: str) -> BinaryIO:
+    """A file of a listing, to read."""
+    if is_local(file):
+        return open(file, "rb")
+    filesystem, path = _on_store(file)
+    return filesystem.open_input_file(path)  # type: ignore[no-any-return]
+
+
 def read_head(file: str, size: int) -> bytes:
     """The first bytes of a file."""
-    with open(file, "rb") as opened:
+    with open_file(file) as opened:
         return opened.read(size)
 
 
@@ -96,7 +130,7 @@ def read_whole(file: str) -> bytes:
     Raises SourceError where they can't be had.
     """
     try:
-        with open(file, "rb") as opened:
+        with open_file(file) as opened:
             content = opened.read()
         match compression_of(file):
             case "gz":
@@ -114,6 +148,27 @@ def read_whole(file: str) -> bytes:
 def compression_of(file: str) -> str:
     """The last suffix of a file, in lower case and without its dot."""
     return PurePosixPath(file).suffix.lower().removeprefix(".")
+
+
+def _on_store(uri: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a URI, and the path in it: the URI's own, without escapes, as Hadoop has it."""
+    bucket, slash, key = uri.removeprefix(S3).partition("/")
+    return resolve(S3 + bucket + slash + quote(key))
+
+
+def _list_store(uri: str) -> Listing:
+    filesystem, path = _on_store(uri.rstrip("/"))
+    found = filesystem.get_file_info(path)
+    if found.type == fs.FileType.File:
+        return Listing({uri: found.size} if found.size and not _is_hidden(found.base_name) else {}, (uri,))
+    if found.type == fs.FileType.NotFound:
+        raise FileNotFoundError("nothing is there")
+    files = {}
+    for info in filesystem.get_file_info(fs.FileSelector(path, recursive=True)):
+        below = info.path.removeprefix(path + "/")
+        if info.type == fs.FileType.File and info.size and not any(map(_is_hidden, below.split("/"))):
+            files[f"{uri.rstrip('/')}/{below}"] = info.size
+    return Listing({file: files[file] for file in sorted(files)}, (uri.rstrip("/"),))
 
 
 def _files_under(root: str) -> Iterator[tuple[str, int]]:
