@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from jobs.runtime.lake import Lake, spark_schema
 from jobs.runtime.runs import Run
 from schemas.area_index import AREA_INDEX
 from schemas.areas import AREAS
+from schemas.contract import Contract
 from schemas.file_edits import FILE_EDITS
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
@@ -39,6 +41,9 @@ from transforms.places.geocoding import GazetteerLocator, Locator
 from transforms.places.located_frames import map_points
 from transforms.tables import keyed
 
+LOCATED_HERE = 4
+"""As many rows, times `driver_rows`, this process locates, bucket by bucket, before Spark's tasks could start: it takes
+5 microseconds a row."""
 _KEYS = pa.schema([FILES.arrow_schema.field(name) for name in FILES.key])
 
 
@@ -72,8 +77,8 @@ def refresh_file_places(run: Run) -> None:
     locator = locator_of(run)
     changes = _changes(lake, consumed, until)
     if changes is None:
-        files = by_bucket.fetch(lake, FILES, until, COLUMNS)
-        current = by_bucket.fetch(lake, FILE_PLACES, step.base, FILE_PLACES.names)
+        files = _fetch(lake, FILES, until, COLUMNS)
+        current = _fetch(lake, FILE_PLACES, step.base, FILE_PLACES.names)
     else:
         nothing = lake.schema_of(FILES, COLUMNS).empty_table()
         inputs = {"changes": run.cache(changes), "touched": nothing if touched is None else touched}
@@ -85,9 +90,24 @@ def refresh_file_places(run: Run) -> None:
 
 def _changes(lake: Lake, consumed: int | None, until: int) -> Rows | None:
     """What has changed in `files`; None where all is to be compared."""
+    if consumed is None:
+        return None
     if consumed == until:
         return lake.feed_schema(FILES, COLUMNS).empty_table()
-    return by_bucket.fetch_changes(lake, FILES, consumed, until, COLUMNS) if consumed is not None else None
+    if _is_located_here(lake, lake.rows_written(FILES, consumed, until)):
+        return by_bucket.fetch_changes(lake, FILES, consumed, until, COLUMNS)
+    return lake.fetch_changes(FILES, consumed, until, COLUMNS)
+
+
+def _fetch(lake: Lake, contract: Contract, version: int, columns: Sequence[str]) -> Rows:
+    """Columns of a table: of this process, or by bucket, where it locates so many rows, else of Spark."""
+    if _is_located_here(lake, lake.rows(contract)):
+        return by_bucket.fetch(lake, contract, version, columns)
+    return lake.read(contract, version).select(*columns)
+
+
+def _is_located_here(lake: Lake, rows: int) -> bool:
+    return rows < LOCATED_HERE * lake.driver_rows
 
 
 def _edited_files(run: Run, version: int, edits_version: int, *, after: int) -> Rows | None:
@@ -113,9 +133,9 @@ def relocate_files(run: Run) -> None:
     step = Step.pin(lake, FILE_PLACES, run.run_id, dry_run=run.dry_run)
     locator = locator_of(run)
     newest = newest_builds(lake) if locator.keyed_by_codes else None
-    files, corrections = _corrections(run, by_bucket.fetch(lake, FILES, until, COLUMNS), edited)
+    files, corrections = _corrections(run, _fetch(lake, FILES, until, COLUMNS), edited)
     find = partial(outdated_keys, corrections=corrections, version=locator.version, newest=newest)
-    places = by_bucket.fetch(lake, FILE_PLACES, step.base, LOCATED_COLUMNS)
+    places = _fetch(lake, FILE_PLACES, step.base, LOCATED_COLUMNS)
     keys = apply_kernel(lake, find, schema=_KEYS, unit=FILES.key, files=files, places=places)
     keys = run.count_keys(keys, "files.to_relocate")
     files = by_bucket.fetch_keys(lake, FILES, until, keys, on=FILES.key, columns=COLUMNS)

@@ -12,6 +12,8 @@ WITHOUT_SPARK = (
     "transforms.graphs.whole",
     "transforms.people.deciding",
     "transforms.people.libraries",
+    "transforms.places.area_geocoding",
+    "transforms.places.changed_files",
     "transforms.similar_images.alignment",
     "transforms.similar_images.embeddings",
     "transforms.similar_images.grouping",

@@ -218,8 +218,9 @@ def cover_rank(files: pa.Table) -> pa.ChunkedArray:
 def supplied_address(address: pa.ChunkedArray) -> pa.Table:
     """The addresses that sources gave, a column a level, each part trimmed of spaces and null where blank.
 
+    >>> from schemas.contract import ADDRESS
     >>> given = {"country": " Italy ", "province": "", "city": "Rome", "district": "\\u3000", "township": None}
-    >>> supplied_address(pa.chunked_array([[given]])).to_pylist()
+    >>> supplied_address(pa.chunked_array([[given]], ADDRESS)).to_pylist()
     [{'country': 'Italy', 'province': None, 'city': 'Rome', 'district': None, 'township': None}]
     """
     parts = {}

@@ -105,6 +105,8 @@ class GazetteerLocator:
         a row.
         """
         x, y, point_of_row = distinct_points(longitude, latitude, is_place(longitude, latitude))
+        if not len(x):  # the gazetteer takes a second to load
+            return LOCATED_SCHEMA.empty_table().take(indices_or_null(point_of_row))
         nearest, metres = nearest_towns(x, y, limit_m=self.limit_m)
         found = dress_points(nearest, metres, point_of_row, addresses=towns(), version=self.version)
         return with_columns(found, {"time_zone": time_zones(x, y).take(indices_or_null(point_of_row))})

@@ -87,10 +87,13 @@ def test_repeats_and_order_do_not_matter():
     assert straight[0] == straight[2]
 
 
-def test_no_points_have_the_schema():
+def test_no_points_have_the_schema_and_load_no_gazetteer(monkeypatch):
+    monkeypatch.setattr("transforms.places.geocoding.towns", None)
     empty = located(np.array([]), np.array([]))
-    assert empty.schema == LOCATED_SCHEMA
-    assert empty.num_rows == 0
+    assert (empty.schema, len(empty)) == (LOCATED_SCHEMA, 0)
+    nowhere = located(np.array([np.nan, 0.0]), np.array([1.0, 0.0]))
+    assert nowhere.schema == LOCATED_SCHEMA
+    assert [set(row.values()) for row in nowhere.to_pylist()] == [{None}, {None}]
 
 
 def test_the_locator_is_small_to_send():
