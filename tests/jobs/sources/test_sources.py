@@ -27,25 +27,21 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from bench.make_malformed import write as write_malformed
 from jobs.index_files import command
+from jobs.indexing.judging import arrow_columns, arrow_schema
 from jobs.sources.sources import Format, find_source, list_photos, load_source, read_photos, read_source
 from schemas.errors import SourceError, UsageError
 from schemas.file_features import PIXEL_FEATURES
 from transforms.pictures.files import Reading
 from transforms.pictures.listings import Listing
 from transforms.pictures.perceptual_hashes import MIN_HASH_QUALITY
+from transforms.sources import rows
+from transforms.sources.columns import untold_columns
+from transforms.sources.duplicates import Duplicates
 from transforms.sources.imm import from_imm
-from transforms.sources.rows import accepted, judge_files, refused
-from transforms.tables.frames import to_frame
-from transforms.tables.source_columns import (
-    JSON_TEXT,
-    MESSAGE,
-    REASON,
-    ROW,
-    map_columns,
-    quoted,
-    row_json,
-    untold_columns,
-)
+from transforms.sources.verdicts import accepted, refused
+from transforms.tables.frames import from_frame, to_frame
+from transforms.tables.source_columns import JSON_TEXT, MESSAGE, REASON, ROW
+from transforms.tables.source_frames import quoted, row_json
 
 PHOTOS = Path(__file__).parents[3].parent / "shared" / "data" / "photos"
 
@@ -80,6 +76,19 @@ def as_frame(spark: SparkSession, table: pa.Table) -> DataFrame:
     verdicts = {name: F.col(name) if name in frame.columns else nothing for name in (ROW, REASON, MESSAGE)}
     verdicts[ROW] = F.coalesce(verdicts[ROW], row_json(frame.select(*data)))
     return frame.select(*data, *(column.alias(name) for name, column in verdicts.items()))
+
+
+def judge_table(raw: DataFrame, **options: Any) -> pa.Table:
+    """The rows of a source, judged as files."""
+    table = from_frame(arrow_columns(raw))
+    judge = rows.judge_files(arrow_schema(raw), **options)
+    return Duplicates("uri", "duplicate_uri").refuse(judge(table), texts=lambda at: judge.texts(table.take(at)))
+
+
+def judge_files(raw: DataFrame, **options: Any) -> DataFrame:
+    """The same as a frame."""
+    judged = judge_table(raw, **options)
+    return to_frame(raw.sparkSession, judged, from_arrow_schema(judged.schema))
 
 
 def detect_format(uri: Path | str) -> Format:
@@ -146,7 +155,7 @@ def test_a_parquet_column_of_type_null_is_absent_at_any_depth(
 ) -> None:
     pq.write_table(pa.table({"uri": ["a.jpg", "b.jpg"], **columns}), tmp_path / "a.parquet")
     raw = read(spark, tmp_path, how)
-    assert columns.keys() <= untold_columns(raw)
+    assert columns.keys() <= untold_columns(arrow_schema(raw), {})
     rows = (
         judge_files(raw, source="s", project="p", dataset="d").select("uri", "reason", *columns).sort("uri").collect()
     )
@@ -215,7 +224,7 @@ def test_a_parquet_column_of_type_null_can_be_mapped(spark: SparkSession, tmp_pa
     pq.write_table(pa.table({"uri": ["a.jpg"], "name": pa.nulls(1), "place": place}), tmp_path / "a.parquet")
     raw = read(spark, tmp_path, how)
     mapping = {"name": "title", "place.town": "address.township", "place.land": "address.country"}
-    (row,) = judge_files(raw.transform(map_columns, mapping), source="s", project="p", dataset="d").collect()
+    (row,) = judge_files(raw, mapping=mapping, source="s", project="p", dataset="d").collect()
     assert (row.reason, row.title, row.address.township, row.address.country) == (None, None, None, "China")
 
 
@@ -370,8 +379,8 @@ def test_json_objects_can_be_reached_into(spark: SparkSession, tmp_path: Path, h
         "where.lat": "latitude",
         "where.lon": "longitude",
     }
-    raw = map_columns(read(spark, tmp_path, how), mapping)
-    (row,) = judge_files(raw, source="s", project="p", dataset="d").collect()
+    raw = read(spark, tmp_path, how)
+    (row,) = judge_files(raw, mapping=mapping, source="s", project="p", dataset="d").collect()
     assert (row["uri"], row["address"]["township"], row["latitude"], row["longitude"]) == ("a.jpg", "x", 1.5, 2.0)
 
 
@@ -511,16 +520,15 @@ def test_ten_thousand_malformed_rows(spark: SparkSession, tmp_path: Path, name: 
         expected = list(csv.DictReader(file))
     assert len({row["kind"] for row in expected} - {"good"}) == 30
     raw = read(spark, tmp_path / name, how)
-    judged = judge_files(raw, source=name, project="p").cache()
-    assert judged.count() == len(expected) == 11_000
-    taken, bad = accepted(judged).count(), refused(judged).select("reason", "reject_id").collect()
-    assert taken == 1_000
+    judged = judge_table(raw, source=name, project="p")
+    assert len(judged) == len(expected) == 11_000
+    bad = refused(judged, dataset=None, now=datetime.now(UTC)).select(["reason", "reject_id"]).to_pylist()
+    assert len(accepted(judged)) == 1_000
     assert Counter(row["reason"] for row in bad) == Counter(row["reason"] for row in expected if row["reason"])
     assert len({row["reject_id"] for row in bad}) == 10_000
-    reasons = {row["uri"]: row["reason"] for row in judged.select("uri", "reason").collect() if row["reason"]}
+    reasons = {row["uri"]: row["reason"] for row in judged.to_pylist() if row["reason"]}
     told = {f"s3://photos/{row['number']}.jpg": row["reason"] for row in expected}
     assert {uri: reason for uri, reason in reasons.items() if uri in told and told[uri] != reason} == {}
-    judged.unpersist()
 
 
 def one_line(data: bytes) -> bytes:
