@@ -42,7 +42,8 @@ def take_in_source(run: Run, config: IndexFiles, source: Source, *, stage: int) 
 def take_in_frame(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, rows: int, stage: int) -> Rows:
     """The same of rows that Spark reads, about so many: few of them as a table."""
     raw = arrow_columns(raw)
-    is_few = rows <= FEW_ROWS and run.lake.is_few(FILE_FEATURES, rows, raw.columns)
+    features = [name for name in FILE_FEATURES.names if name in raw.columns]
+    is_few = rows <= FEW_ROWS and run.lake.is_few(FILE_FEATURES, rows, features)
     return take_in(run, config, from_frame(raw) if is_few else raw, uri, stage=stage)
 
 
