@@ -65,7 +65,8 @@ def _rows_gone(run: Run, good: Rows, binding: Row) -> tuple[int, pa.Array]:
     """How many rows a table has, and the files that came of rows that it has no more."""
     lake, project, dataset = run.lake, binding["project_name"], binding["dataset_name"]
     whose = dict(zip(DATASET_KEY, (bucket_of(project, dataset, lake.settings.buckets), project, dataset), strict=True))
-    of_dataset = partial(semi_join, keys=pa.Table.from_pylist([whose]), on=DATASET_KEY)
+    ours = pa.Table.from_pylist([whose], lake.schema_of(FILES, DATASET_KEY))
+    of_dataset = partial(semi_join, keys=ours, on=DATASET_KEY)
     rows = apply_to_rows(of_dataset, add_bucket(lake, good))
     files = lake.fetch(
         FILES,

@@ -29,13 +29,15 @@ from schemas.lake import TABLES, bucket_of
 from schemas.rejected import REJECTED
 from schemas.settings import LakeSettings
 from tests.jobs.albums import BY_SPARK, HERE, Row
+from tests.jobs.deliveries import no_spark
 from tests.transforms.sources.judged import judged_figures, judged_files
 from transforms.pictures.files import BROKEN_PIXELS
 
 NOTHING: frozenset[str] = frozenset()
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 BY_BUCKET: Row = {"few": 1}
-WAYS = pytest.mark.parametrize("way", [HERE, BY_BUCKET, BY_SPARK], ids=["here", "by bucket", "by Spark"])
+SPARK = pytest.param(BY_SPARK, marks=pytest.mark.slow)
+WAYS = pytest.mark.parametrize("way", [HERE, BY_BUCKET, SPARK], ids=["here", "by bucket", "by Spark"])
 
 
 class Store:
@@ -78,11 +80,6 @@ class Store:
             if "bucket" in row:
                 assert row["bucket"] == bucket_of("demo", row["dataset_name"], lake.settings.buckets)
         return {row[by]: row for row in rows}
-
-
-def no_spark() -> SparkSession:
-    """What few rows must not ask for."""
-    raise AssertionError("a run of few rows starts no Spark")
 
 
 @pytest.fixture
