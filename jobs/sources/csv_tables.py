@@ -152,9 +152,10 @@ def _read_plain(text: bytes, names: list[str], line_end: bytes) -> pa.Table:
         wrong.append((row.number, row.text.encode()))
         return "skip"
 
+    marked = text.startswith(codecs.BOM_UTF8)  # which Arrow would take for the file's
     table = csv.read_csv(
-        pa.BufferReader(text),
-        read_options=csv.ReadOptions(column_names=names, block_size=len(text) + 1, use_threads=False),
+        pa.BufferReader(b"\n" + text if marked else text),
+        read_options=csv.ReadOptions(column_names=names, block_size=len(text) + 2, use_threads=False),
         parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
         convert_options=csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),

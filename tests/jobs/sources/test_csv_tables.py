@@ -46,6 +46,8 @@ def _line(row: dict[str, Any]) -> str:
         (b" 1 , 2,3 \n", (" 1 ", " 2", "3 ")),
         (b'"x\ny","1,2","he said ""hi"""\n', ("x\ny", "1,2", 'he said "hi"')),
         (b'"x" ,"y"\t,3\n', ("x", "y", "3")),
+        (b"\xef\xbb\xbf1,2,3\n", ("\ufeff1", "2", "3")),
+        (b"\xef\xbb\xbf\n", ("\ufeff", None, None, "\ufeff")),
         (b"1,a\x00b,3\n", ("1", "a\x00b", "3")),
         (b"1,\xe9,\xed\xa0\x80\xf0\x9f\x98\n", ("1", "\ufffd", "\ufffd\ufffd")),
         (b'1,a"b,3\n', ("1", 'a"b', "3")),
