@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -26,8 +25,8 @@ from transforms.tables.source_columns import MESSAGE, REASON, ROW
 Record = tuple[list[bytes], bytes]
 """The fields of a record, and its text with the line end."""
 
-BLOCK_BYTES = 1 << 24
-RECORDS_AT_ONCE = 20_000
+PIECE_BYTES = 1 << 22
+"""What is read at once, and taken apart record by record for one odd quote in it."""
 MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",
@@ -81,9 +80,8 @@ def _open(file: str) -> _Text:
     content = _as_utf8(read_whole(file))
     found = _LINE_END.search(content)
     line_end = found[0] if found else b"\n"
-    for fields, record in _records(content, line_end):
-        rest = content[content.index(record) + len(record) :]
-        return _Text([field.decode() for field in fields], rest, line_end)
+    for fields, _, end in _records(content, line_end):
+        return _Text([field.decode() for field in fields], content[end:], line_end)
     raise SourceError(f"{file} is empty; CSV with a header line is accepted")
 
 
@@ -104,12 +102,31 @@ def _as_utf8(content: bytes) -> bytes:
 
 def _read(text: _Text, names: list[str]) -> pa.Table:
     """The rows after the header."""
-    rest = text.rest
-    if text.line_end == b"\r\n" and rest.count(b"\r\n") == rest.count(b"\r") == rest.count(b"\n"):
-        rest = rest.replace(b"\r\n", b"\n")
-    is_plain = b"\r" not in rest and text.line_end != b"\r" and _has_plain_quotes(rest)
-    table = _read_plain(rest, names, text.line_end) if is_plain else None
-    return _read_records(text, names) if table is None else table
+    rest, line_end = text.rest, text.line_end
+    tables = [_table([], names)]
+    start = 0
+    with many_objects():
+        while start < len(rest):
+            end = rest.find(line_end, start + PIECE_BYTES)
+            end = end + len(line_end) if end >= 0 else len(rest)
+            piece = _plain_piece(rest[start:end], line_end)
+            if piece is None:
+                records, end = _records_until(end, rest, line_end, start)
+                tables.append(_table(records, names))
+            elif piece.strip(b"\n"):
+                tables.append(_read_plain(piece, names, line_end))
+            start = end
+    return pa.concat_tables(tables)
+
+
+def _plain_piece(piece: bytes, line_end: bytes) -> bytes | None:
+    """Lines of a text, with `\\n` at their ends; None where only `_records` can take them apart.
+
+    These begin with a record. They end with one, as their quotes are in pairs.
+    """
+    if line_end == b"\r\n" and piece.count(b"\r\n") == piece.count(b"\r") == piece.count(b"\n"):
+        piece = piece.replace(b"\r\n", b"\n")
+    return piece if b"\r" not in piece and line_end != b"\r" and _has_plain_quotes(piece) else None
 
 
 def _has_plain_quotes(text: bytes) -> bool:
@@ -127,34 +144,27 @@ def _has_plain_quotes(text: bytes) -> bool:
     return bool(opens.all() and closes.all())
 
 
-def _read_plain(text: bytes, names: list[str], line_end: bytes) -> pa.Table | None:
-    """The rows of a text whose quotes are plain, and whose lines end in `\\n`, where the file has `line_end`.
-
-    None where a record is longer than a block.
-    """
-    if not text.strip(b"\n"):
-        return _table([], names)
+def _read_plain(text: bytes, names: list[str], line_end: bytes) -> pa.Table:
+    """The rows of a plain piece, which had `line_end` at its lines' ends."""
     wrong: list[tuple[int, bytes]] = []
 
     def note(row: csv.InvalidRow) -> str:
         wrong.append((row.number, row.text.encode()))
         return "skip"
 
-    try:
-        table = csv.read_csv(
-            pa.BufferReader(text),
-            read_options=csv.ReadOptions(column_names=names, block_size=BLOCK_BYTES, use_threads=False),
-            parse_options=csv.ParseOptions(newlines_in_values=b'"' in text, invalid_row_handler=note),
-            convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=True,
-                check_utf8=False,
-            ),
-        )
-    except pa.ArrowInvalid:
-        return None
+    marked = text.startswith(codecs.BOM_UTF8)  # which Arrow would take for the file's
+    table = csv.read_csv(
+        pa.BufferReader(b"\n" + text if marked else text),
+        read_options=csv.ReadOptions(column_names=names, block_size=len(text) + 2, use_threads=False),
+        parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
+        convert_options=csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+            check_utf8=False,
+        ),
+    )
     good = _add_verdicts(table, pa.nulls(table.num_rows, pa.string()))
     if not wrong:
         return good
@@ -167,14 +177,14 @@ def _read_plain(text: bytes, names: list[str], line_end: bytes) -> pa.Table | No
     return pa.concat_tables([good, bad]).take(places)
 
 
-def _read_records(text: _Text, names: list[str]) -> pa.Table:
-    """The rows of any text."""
-    records = _records(text.rest, text.line_end)
-    tables = [_table([], names)]
-    with many_objects():
-        while some := [*islice(records, RECORDS_AT_ONCE)]:
-            tables.append(_table(some, names))
-    return pa.concat_tables(tables)
+def _records_until(stop: int, text: bytes, line_end: bytes, start: int) -> tuple[list[Record], int]:
+    """The records from `start` to the first that ends at `stop` or after it, and where that ends."""
+    records: list[Record] = []
+    for fields, begin, end in _records(text, line_end, start):
+        records.append((fields, text[begin:end]))
+        if end >= stop:
+            return records, end
+    return records, len(text)
 
 
 def _table(records: Sequence[Record], names: list[str]) -> pa.Table:
@@ -205,13 +215,13 @@ def _add_verdicts(table: pa.Table, rows: pa.Array) -> pa.Table:
     return table
 
 
-def _records(text: bytes, line_end: bytes) -> Iterator[Record]:
-    """The records of a text, empty lines left out; line ends in quoted fields are `\\n`.
+def _records(text: bytes, line_end: bytes, start: int = 0) -> Iterator[tuple[list[bytes], int, int]]:
+    """The fields of each record from `start` on, where it begins and where it ends, after its line end.
 
-    Of a quoted field that more follows than blanks, the quotes are a part; a field whose quote is never closed is the
-    rest of the text (univocity-parsers, CsvParser, with UnescapedQuoteHandling.STOP_AT_DELIMITER).
+    Empty lines are left out; line ends in quoted fields are `\\n`. Of a quoted field that more follows than blanks, the
+    quotes are a part; a field whose quote is never closed is the rest of the text (univocity-parsers, CsvParser, with
+    UnescapedQuoteHandling.STOP_AT_DELIMITER).
     """
-    start = 0
     while start < len(text):
         end = text.find(line_end, start)
         end = end if end >= 0 else len(text)
@@ -222,9 +232,10 @@ def _records(text: bytes, line_end: bytes) -> Iterator[Record]:
             fields = [quoted.replace(b'""', b'"') or other for quoted, other in _PLAIN_FIELD.findall(line + b",")]
         else:
             fields, end = _fields(text, start, line_end)
+        after = min(end + len(line_end), len(text))
         if end > start:
-            yield fields, text[start : end + len(line_end)]
-        start = end + len(line_end)
+            yield fields, start, after
+        start = after
 
 
 def _fields(text: bytes, start: int, line_end: bytes) -> tuple[list[bytes], int]:

@@ -139,8 +139,7 @@ def find_source(uri: str, *, format: Format | None = None, start_spark: Callable
         return Source(uri, "delta", rows=_delta_bytes(uri, here, start_spark) // PACKED_ROW_BYTES, is_here=here)
     listing = _list_files(uri, here, start_spark)
     if format is None:
-        read_head = files_here.read_head if here else partial(spark_files.read_head, start_spark())
-        format = _detect_format(uri, [*listing.files], lambda file: read_head(file, HEAD_BYTES))
+        format = _detect_format(uri, [*listing.files], partial(_read_head, here=here, start_spark=start_spark))
     files = _data_files(listing.files, format)
     if here and format == "parquet" and len(files) <= MOST_FOOTERS:
         rows = count_rows([*files])
@@ -286,6 +285,15 @@ def _list_files(uri: str, here: bool, start_spark: Callable[[], SparkSession]) -
     if not listing.files:
         raise SourceError(f"{uri} holds no files, or only empty ones. {ACCEPTED}")
     return listing
+
+
+def _read_head(file: str, *, here: bool, start_spark: Callable[[], SparkSession]) -> bytes:
+    try:
+        return (
+            files_here.read_head(file, HEAD_BYTES) if here else spark_files.read_head(start_spark(), file, HEAD_BYTES)
+        )
+    except OSError as error:
+        raise SourceError(f"{file} can't be read: {error}") from error
 
 
 def _detect_format(uri: str, files: Sequence[str], read_head: Callable[[str], bytes]) -> Format:

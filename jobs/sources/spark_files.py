@@ -25,15 +25,18 @@ def list_files(spark: SparkSession, uri: str) -> Listing:
 
 
 def read_head(spark: SparkSession, file: str, size: int) -> bytes:
-    """The first bytes of a file."""
+    """The first bytes of a file. Raises OSError where they can't be read."""
     jvm: Any = spark._jvm
     path = jvm.org.apache.hadoop.fs.Path(file)
-    stream = _file_system(spark, path).open(path)
     try:
-        bounded = jvm.org.apache.commons.io.input.BoundedInputStream(stream, size)
-        return bytes(jvm.org.apache.commons.io.IOUtils.toByteArray(bounded))
-    finally:
-        stream.close()
+        stream = _file_system(spark, path).open(path)
+        try:
+            bounded = jvm.org.apache.commons.io.input.BoundedInputStream(stream, size)
+            return bytes(jvm.org.apache.commons.io.IOUtils.toByteArray(bounded))
+        finally:
+            stream.close()
+    except Py4JJavaError as error:
+        raise OSError(reason_of(error)) from error
 
 
 def has_folder(spark: SparkSession, uri: str, name: str) -> bool:

@@ -127,8 +127,8 @@ def _json_texts(spark: SparkSession, files: dict[str, int]) -> DataFrame:
     if documents:
         content = F.col("content").cast("string")
         first_line = F.substring_index(_bare(content), "\n", 1)
-        is_document = _elements(first_line).isNull() & _elements(content).isNotNull()
-        split = F.when(is_document, F.array(content)).otherwise(F.split(content, "\r\n|\n|\r"))
+        is_one = _elements(first_line).isNull() & _elements(content).isNotNull()
+        split = F.when(is_one, F.array(content)).otherwise(F.split(content, "\r\n|\n|\r"))
         parts.append(spark.read.format("binaryFile").load(documents).select(F.explode(split).alias("text")))
     texts = functools.reduce(DataFrame.union, parts)
     bare = _bare(F.col("text"))

@@ -239,8 +239,10 @@ def test_parquet_of_several_files(spark: SparkSession, tmp_path: Path) -> None:
             file = tmp_path / f"day={day}" / f"kind={'ab'[number % 2]}" / f"{number}.parquet"
             file.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(pa.table({"uri": [f"{day}/{number}"], **columns}), file)
-    for uri in (tmp_path, tmp_path / "day=2010-08-03", tmp_path / "*", tmp_path / "*" / "kind=a" / "0.parquet"):
+    for uri in (tmp_path, tmp_path / "day=2010-08-03", tmp_path / "*3", tmp_path / "*" / "kind=a" / "0.parquet"):
         _are_same(*both(spark, uri))
+    with pytest.raises(SourceError, match="lie in folders that name other columns"):  # of two roots
+        both(spark, tmp_path / "*")
 
 
 def test_parquet_in_folders_that_tell_nothing(spark: SparkSession, tmp_path: Path) -> None:

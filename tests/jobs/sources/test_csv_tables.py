@@ -46,6 +46,8 @@ def _line(row: dict[str, Any]) -> str:
         (b" 1 , 2,3 \n", (" 1 ", " 2", "3 ")),
         (b'"x\ny","1,2","he said ""hi"""\n', ("x\ny", "1,2", 'he said "hi"')),
         (b'"x" ,"y"\t,3\n', ("x", "y", "3")),
+        (b"\xef\xbb\xbf1,2,3\n", ("\ufeff1", "2", "3")),
+        (b"\xef\xbb\xbf\n", ("\ufeff", None, None, "\ufeff")),
         (b"1,a\x00b,3\n", ("1", "a\x00b", "3")),
         (b"1,\xe9,\xed\xa0\x80\xf0\x9f\x98\n", ("1", "\ufffd", "\ufffd\ufffd")),
         (b'1,a"b,3\n', ("1", 'a"b', "3")),
@@ -111,10 +113,14 @@ def test_several_files(tmp_path: Path) -> None:
         load_csv(files)
 
 
-def test_a_record_longer_than_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_tables, "BLOCK_BYTES", 1000)
-    long = "x" * 10_000
-    assert fields_of(tmp_path, HEADER + f"1,2,3\n4,{long},6\n".encode()) == [("1", "2", "3"), ("4", long, "6")]
+def test_an_odd_quote_among_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_tables, "PIECE_BYTES", 100)
+    rows = [(str(number), "x\ny" if number % 3 else 'a"b' if number % 7 else None, "z" * 50) for number in range(100)]
+    text = "".join(f'{a},"{b}",{c}\n' if b == "x\ny" else f"{a},{b or ''},{c}\n" for a, b, c in rows)
+    assert fields_of(tmp_path, HEADER + text.encode()) == rows
+    crlf = (HEADER + text.encode()).replace(b"\n", b"\r\n")
+    assert fields_of(tmp_path, crlf) == rows
+    assert fields_of(tmp_path, crlf + b"1,2\n,3\r\n" + crlf[len(HEADER) + 1 :]) == [*rows, ("1", "2\n", "3"), *rows]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -127,7 +133,8 @@ def test_what_pythons_writer_writes_is_read_by_either_reader(
     file = io.StringIO(newline="")
     csv.writer(file, lineterminator=end).writerows([["a", "b", "c"], *rows])
     wanted = [tuple(field.replace(end, "\n") or None for field in row) for row in rows]
-    for unwanted, instead in (("_read_records", pytest.fail), ("_read_plain", lambda *_: None)):
+    for unwanted, is_plain in (("_records_until", csv_tables._has_plain_quotes), ("_read_plain", lambda text: False)):
         with monkeypatch.context() as patch:
-            patch.setattr(csv_tables, unwanted, instead)
+            patch.setattr(csv_tables, unwanted, pytest.fail)
+            patch.setattr(csv_tables, "_has_plain_quotes", is_plain)
             assert fields_of(tmp_path, file.getvalue().encode()) == wanted
