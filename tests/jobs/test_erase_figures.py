@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from catalog.erasures import Erasure
 from catalog.figures import Change, FaceMarks, undelete_person, update_person
@@ -30,7 +30,6 @@ from tests.jobs.albums import PROJECT, Album, Row
 from tests.jobs.test_cluster_figures import SCOPE, face, index, people
 from tests.jobs.test_maintain import task_state
 from transforms.people.erased import ERASED
-from transforms.sources.rows import judge_figures
 
 ADA = {"a1", "a2", "a3", "a-poor", "c1", "c2", "c3"}
 """Ada's faces: two people whom somebody merged."""
@@ -228,7 +227,7 @@ def test_the_faces_stay_away_until_the_person_is_undeleted(album: Album, monkeyp
     assert set(people(album)) == {frozenset(map(figure, BEA))}
 
     # An index that read the edits too early puts no face in; a clustering that did groups none.
-    monkeypatch.setattr("jobs.indexing.rows.judge_figures", judge_as_if_nobody_was_erased)
+    monkeypatch.setattr("jobs.indexing.judging.read_erased", lambda run, project: NOBODY)
     album.index(faces("a1", "a2"), rows="figures")
     assert not {row["figure_id"] for row in album.rows("figures")} & set(map(figure, ADA))
     monkeypatch.setattr("jobs.people.erasures.read_erased", lambda run, project: NOBODY)
@@ -248,11 +247,6 @@ def test_the_faces_stay_away_until_the_person_is_undeleted(album: Album, monkeyp
     assert frozenset(map(figure, ("a1", "a2", "a3"))) in people(album)
     erase(album, person(album, "a1"))
     assert set(people(album)) == {frozenset(map(figure, BEA))}
-
-
-def judge_as_if_nobody_was_erased(raw: DataFrame, *, refuse: object, **given: Any) -> DataFrame:
-    """The judge of figures, as an `index` finds it that begins before somebody is erased."""
-    return judge_figures(raw, **given)
 
 
 @pytest.mark.slow
