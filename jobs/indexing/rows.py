@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from jobs.indexing.judging import arrow_columns, arrow_schema, judge_rows
 from jobs.indexing.options import IndexFiles
 from jobs.indexing.storing import store_rows
+from jobs.runtime.kernels import apply_to_rows
 from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
 from jobs.runtime.session import FEW_ROWS, planned_for
@@ -30,13 +34,21 @@ def take_in_source(run: Run, config: IndexFiles, source: Source, *, stage: int) 
     """
     is_small = source.rows < READ_HERE * run.lake.driver_rows and sum(source.files.values()) <= READ_BYTES
     if source.is_loadable and is_small:
-        return take_in(run, config, load_source(source), source.uri, stage=stage)
+        raw = load_source(source)
+        return take_in(run, config, _translate(run, config, source, raw), source.uri, stage=stage)
     with planned_for(run.lake.spark, rows=source.rows):
-        raw = read_source(run.lake.spark, source)
-        if source.format == "imm":
-            language = run.lake.settings.language
-            raw = figures_from_imm(raw) if config.rows == "figures" else from_imm(raw, language=language)
-        return take_in_frame(run, config, raw, source.uri, rows=source.rows, stage=stage)
+        frame = run.lake.frame(_translate(run, config, source, read_source(run.lake.spark, source)))
+        return take_in_frame(run, config, frame, source.uri, rows=source.rows, stage=stage)
+
+
+def _translate(run: Run, config: IndexFiles, source: Source, raw: Rows) -> Rows:
+    """The rows of a source with the lake's names: those of IMM's objects have others."""
+    if source.format != "imm":
+        return raw
+    in_files = partial(from_imm, language=run.lake.settings.language)
+    translate: Callable[[pa.Table], pa.Table] = figures_from_imm if config.rows == "figures" else in_files
+    schema = raw.schema if isinstance(raw, pa.Table) else arrow_schema(raw)
+    return apply_to_rows(translate, raw, schema=translate(schema.empty_table()).schema)
 
 
 def take_in_frame(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, rows: int, stage: int) -> Rows:

@@ -1,6 +1,6 @@
 """The columns of a source as a kernel sees them: which fields they are, `--map`, and the row as JSON, as DuckDB's SQL.
 
-DuckDB does not tell names apart by case, and sources do. So columns go by their number: see `numbered`.
+DuckDB does not tell names apart by case, and sources do. So columns go by their number: see `engine.query`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,6 @@ class Field(NamedTuple):
 
     sql: str
     kind: pa.DataType
-
-
-def numbered(rows: pa.Table) -> pa.Table:
-    """The rows with their columns named _0, _1, ..."""
-    return rows.rename_columns([f"_{number}" for number in range(rows.num_columns)])
 
 
 def fields_of(schema: pa.Schema, mapping: Mapping[str, str]) -> dict[str, Field]:
@@ -165,7 +160,7 @@ def row_json(schema: pa.Schema) -> str:
             if is_list(column.type) and is_number(column.type.value_type):
                 field = Field(f"_{number}[1:{LONGEST_ARRAY_IN_ROW}]", column.type)
             shown.append((column.name, field))
-    return _object(shown)
+    return json_object(shown)
 
 
 def json_text(field: Field) -> str:
@@ -173,7 +168,7 @@ def json_text(field: Field) -> str:
     sql, kind = field
     if pa.types.is_struct(kind):
         parts = [(part.name, Field(_part(sql, part.name), part.type)) for part in kind]
-        return f"CASE WHEN {sql} IS NOT NULL THEN {_object(parts)} END"
+        return f"CASE WHEN {sql} IS NOT NULL THEN {json_object(parts)} END"
     if pa.types.is_map(kind):
         value = json_text(Field("entry.value", kind.item_type))
         pair = f"to_json(CAST(entry.key AS VARCHAR)) || ':' || coalesce({value}, 'null')"
@@ -196,7 +191,7 @@ def json_text(field: Field) -> str:
     return f"CAST(to_json(CAST({sql} AS VARCHAR)) AS VARCHAR)"
 
 
-def _object(parts: list[tuple[str, Field]]) -> str:
+def json_object(parts: list[tuple[str, Field]]) -> str:
     """A JSON object of values, those that are null left out."""
     texts = []
     for name, field in parts:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField
+import pyarrow as pa
 
 from schemas.contract import LEVELS
+from transforms.sources.columns import Field, is_text, json_object, json_text, literal
+from transforms.sources.engine import query
+from transforms.sources.values import NULL_TEXT
 from transforms.tables.source_columns import ANGLES, BOX_SIDES, MESSAGE, REASON, ROW
-from transforms.tables.source_frames import add_columns, quoted
 
 IMM_FIELDS = (
     "URI",
@@ -80,39 +80,37 @@ OWN_FIGURE_FIELDS = (
 )
 """The fields of a Figure of which columns tell all; whose face it is, is for the lake to find out."""
 
-_ADDRESSES = "array<struct<Language:string," + ",".join(f"{level.title()}:string" for level in LEVELS) + ">>"
 
-
-def from_imm(raw: DataFrame, *, language: str = "en") -> DataFrame:
-    """The File objects of `raw` with the lake's columns beside (or, where the names are equal, instead of) IMM's.
+def from_imm(raw: pa.Table, *, language: str = "en") -> pa.Table:
+    """The File objects of `raw` with the lake's columns beside IMM's.
 
     The address is that of `language`, else the first; the hash is FileHash, else the ETag; a video's width and
     height stand in for an image's. What no column tells whole is `attributes`. Inner objects that can't be read are
     passed on as they are, to be refused.
     """
-    get = _Fields(raw)
-    lat_long = F.trim(get("LatLong"))
-    comma = F.instr(lat_long, ",")
+    get = _Fields(raw.schema)
+    lat_long = f"trim({get('LatLong')})"
+    comma = f"strpos({lat_long}, ',')"
     lake = {
         "uri": get("URI"),
         "dataset_name": get("DatasetName"),
         "media_type": get("MediaType"),
         "content_type": get("ContentType"),
         "size": get("Size"),
-        "file_hash": F.coalesce(_filled(get("FileHash")), get("ETag")),
+        "file_hash": f"coalesce(CASE WHEN trim({get('FileHash')}) <> '' THEN {get('FileHash')} END, {get('ETag')})",
         "produce_time": get("ProduceTime"),
-        "latitude": F.when(comma > 0, F.substring_index(lat_long, ",", 1)).otherwise(lat_long),
-        "longitude": F.when(comma > 0, F.substr(lat_long, comma + F.lit(1))),
-        "address": _address(get("Addresses"), language),
-        "image_width": F.coalesce(get("ImageWidth"), get("VideoWidth")),
-        "image_height": F.coalesce(get("ImageHeight"), get("VideoHeight")),
+        "latitude": f"CASE WHEN {comma} > 0 THEN split_part({lat_long}, ',', 1) ELSE {lat_long} END",
+        "longitude": f"CASE WHEN {comma} > 0 THEN substr({lat_long}, {comma} + 1) END",
+        "address": _address(get("Addresses"), language) if get.has("Addresses") else NULL_TEXT,
+        "image_width": f"coalesce({get('ImageWidth')}, {get('VideoWidth')})",
+        "image_height": f"coalesce({get('ImageHeight')}, {get('VideoHeight')})",
         "orientation": get("Orientation"),
-        "camera_make": F.get_json_object(get("EXIF"), "$.Make.value"),
-        "camera_model": F.get_json_object(get("EXIF"), "$.Model.value"),
+        "camera_make": _part(get("EXIF"), "Make", "value"),
+        "camera_model": _part(get("EXIF"), "Model", "value"),
         "duration": get("Duration"),
         "title": get("Title"),
-        "labels": _labels(get("Labels")),
-        "image_score": F.get_json_object(get("ImageScore"), "$.OverallQualityScore"),
+        "labels": _labels(get("Labels")) if get.has("Labels") else NULL_TEXT,
+        "image_score": _part(get("ImageScore"), "OverallQualityScore"),
         "custom_id": get("CustomId"),
         "custom_labels": get("CustomLabels"),
         "attributes": filled_object(get(ROW), without=OWN_FIELDS),
@@ -121,113 +119,94 @@ def from_imm(raw: DataFrame, *, language: str = "en") -> DataFrame:
     untold = {"DatasetName": "dataset_name", "CustomId": "custom_id", "CustomLabels": "custom_labels"}
     for name in (ours for theirs, ours in untold.items() if not get.has(theirs)):
         del lake[name]
-    return add_columns(raw, lake)
+    found = query(f"SELECT {_columns(lake)} FROM rows", raw)
+    return pa.table([*raw.columns, *found.columns], schema=pa.schema([*raw.schema, *found.schema]))
 
 
-def figures_from_imm(raw: DataFrame) -> DataFrame:
+def figures_from_imm(raw: pa.Table) -> pa.Table:
     """One row per face in the File objects of `raw`, in the lake's columns.
 
     A file without figures gives no row. A row that couldn't be read stays one, and so does a file whose Figures are
     no list: both are refused by the judge.
     """
-    get = _Fields(raw)
-    unread = get(REASON)
-    listed = F.from_json(get("Figures"), "array<string>")
-    broken = get("Figures").isNotNull() & listed.isNull()
-    nothing = F.array(F.lit(None).cast("string"))
-    faces = raw.select(
-        get("URI").alias("uri"),
-        *([get("DatasetName").alias("dataset_name")] if get.has("DatasetName") else []),
-        get("UpdateTime").alias("update_time"),
-        get(ROW).alias("file_row"),
-        F.when(broken, F.lit("json_malformed")).otherwise(unread).alias(REASON),
-        F.when(broken, F.lit("Figures: a list of objects is accepted")).otherwise(get(MESSAGE)).alias(MESSAGE),
-        F.explode(F.when(broken | unread.isNotNull(), nothing).otherwise(listed)).alias("figure"),
-    )
-
-    def part(*path: str) -> Column:
-        return F.get_json_object("figure", "$." + ".".join(path))
-
-    return faces.withColumns(
-        {
-            ROW: F.when(F.col("figure").isNull(), F.col("file_row")).otherwise(
-                F.to_json(F.struct(F.col("uri").alias("URI"), F.col("figure").alias("Figure")))
-            ),
-            "figure_id": part("FigureId"),
-            **{side: part("Boundary", side.title()) for side in BOX_SIDES},
-            **{angle: part("HeadPose", angle.title()) for angle in ANGLES},
-            "face_quality": part("FaceQuality"),
-            "gender": part("Gender"),
-            "age": part("Age"),
-            "attributes": filled_object(F.col("figure"), without=OWN_FIGURE_FIELDS),
-        }
-    ).drop("figure", "file_row")
+    get = _Fields(raw.schema)
+    listed = f"""TRY(from_json({get("Figures")}, '["JSON"]'))""" if get.has("Figures") else "CAST(NULL AS JSON[])"
+    broken = f"({get('Figures')} IS NOT NULL AND {listed} IS NULL)"
+    files = {
+        "uri": get("URI"),
+        **({"dataset_name": get("DatasetName")} if get.has("DatasetName") else {}),
+        "update_time": get("UpdateTime"),
+        REASON: f"CASE WHEN {broken} THEN 'json_malformed' ELSE {get(REASON)} END",
+        MESSAGE: f"CASE WHEN {broken} THEN 'Figures: a list of objects is accepted' ELSE {get(MESSAGE)} END",
+    }
+    faces = f"CASE WHEN {broken} OR {get(REASON)} IS NOT NULL THEN [NULL] ELSE {listed} END"
+    unnested = f"SELECT {_columns(files)}, {get(ROW)} AS file_row, unnest({faces}) AS figure FROM rows"
+    text = "CAST(figure AS VARCHAR)"
+    row = json_object([("URI", Field("uri", pa.string())), ("Figure", Field(text, pa.string()))])
+    lake = {
+        **{name: f'"{name}"' for name in files},
+        ROW: f"CASE WHEN figure IS NULL THEN file_row ELSE {row} END",
+        "figure_id": _part("figure", "FigureId"),
+        **{side: _part("figure", "Boundary", side.title()) for side in BOX_SIDES},
+        **{angle: _part("figure", "HeadPose", angle.title()) for angle in ANGLES},
+        "face_quality": _part("figure", "FaceQuality"),
+        "gender": _part("figure", "Gender"),
+        "age": _part("figure", "Age"),
+        "attributes": filled_object(text, without=OWN_FIGURE_FIELDS),
+    }
+    return query(f"SELECT {_columns(lake)} FROM ({unnested})", raw)
 
 
 class _Fields:
-    """The columns of a frame by exact name, as text; null where there is none."""
+    """The columns of a source by exact name, as text; null where there is none."""
 
-    def __init__(self, raw: DataFrame) -> None:
-        self.by_name: dict[str, StructField] = {column.name: column for column in raw.schema.fields}
+    def __init__(self, schema: pa.Schema) -> None:
+        self.by_name = {column.name: Field(f"_{number}", column.type) for number, column in enumerate(schema)}
 
     def has(self, name: str) -> bool:
         return name in self.by_name
 
-    def __call__(self, name: str) -> Column:
-        if name not in self.by_name:
-            return F.lit(None).cast("string")
-        column = quoted(name)
-        nested = self.by_name[name].dataType.typeName() in ("struct", "array", "map")
-        return (
-            column
-            if isinstance(self.by_name[name].dataType, StringType)
-            else (F.to_json(column) if nested else column.cast("string"))
-        )
+    def __call__(self, name: str) -> str:
+        field = self.by_name.get(name)
+        if field is None:
+            return NULL_TEXT
+        return field.sql if is_text(field.kind) else json_text(field)
 
 
-def _filled(text: Column) -> Column:
-    return F.when(F.trim(text) != "", text)
+def _columns(expressions: dict[str, str]) -> str:
+    return ", ".join(f'CAST({sql} AS VARCHAR) AS "{name}"' for name, sql in expressions.items())
 
 
-def _address(addresses: Column, language: str) -> Column:
+def _part(text: str, *path: str) -> str:
+    """What a JSON text has at a path, as text."""
+    return f"json_extract_string(TRY_CAST({text} AS JSON), {literal('$.' + '.'.join(path))})"
+
+
+def _address(addresses: str, language: str) -> str:
     """The address of a language (zh takes zh-Hans too), else the first, as JSON in the lake's names."""
-    listed = F.from_json(addresses, _ADDRESSES)
-    wanted = language.lower()
-
-    def speaks(address: Column) -> Column:
-        spoken = F.lower(address["Language"])
-        return (spoken == wanted) | spoken.startswith(wanted + "-")
-
-    chosen = F.coalesce(F.try_element_at(F.filter(listed, speaks), F.lit(1)), F.try_element_at(listed, F.lit(1)))
-    address = F.to_json(F.struct(*[chosen[level.title()].alias(level) for level in LEVELS]))
-    return F.when(listed.isNull(), addresses).when(chosen.isNotNull(), address)
+    names = ", ".join(f'"{name}":"VARCHAR"' for name in ("Language", *(level.title() for level in LEVELS)))
+    listed = f"TRY(from_json({addresses}, '[{{{names}}}]'))"
+    spoken, wanted = "lower(address.Language)", literal(language.lower())
+    speaks = f"{spoken} = {wanted} OR starts_with({spoken}, {wanted} || '-')"
+    chosen = f"coalesce(list_filter({listed}, lambda address: {speaks})[1], {listed}[1])"
+    address = json_object([(level, Field(f"{chosen}.{level.title()}", pa.string())) for level in LEVELS])
+    return f"CASE WHEN {listed} IS NULL THEN {addresses} WHEN {chosen} IS NOT NULL THEN {address} END"
 
 
-def _labels(labels: Column) -> Column:
+def _labels(labels: str) -> str:
     """The names of the labels as a JSON list."""
-    listed = F.from_json(labels, "array<struct<LabelName:string>>")
-    return F.when(listed.isNull(), labels).otherwise(F.to_json(F.transform(listed, lambda label: label["LabelName"])))
+    listed = f"""TRY(from_json({labels}, '[{{"LabelName":"VARCHAR"}}]'))"""
+    names = Field(f"list_transform({listed}, lambda label: label.LabelName)", pa.list_(pa.string()))
+    return f"CASE WHEN {listed} IS NULL THEN {labels} ELSE {json_text(names)} END"
 
 
-def filled_object(text: Column, *, without: Iterable[str] = ()) -> Column:
-    """The JSON object that a text is, but for listed and empty keys ("", [], {}, null); null where none is left.
-
-    >>> df = spark.createDataFrame([('{"Mask": "none", "Age": 3, "Hats": [], "Sharp": 0.5}',), ('{"Age": 4}',)], ["x"])
-    >>> df.select(filled_object(F.col("x"), without=["Age"]).alias("rest")).show(truncate=False)
-    +---------------------------+
-    |rest                       |
-    +---------------------------+
-    |{"Mask":"none","Sharp":0.5}|
-    |NULL                       |
-    +---------------------------+
-    <BLANKLINE>
-    """
-    unwanted = list(without)
-
-    def is_wanted(key: Column, value: Column) -> Column:
-        return ~key.isin(unwanted) & ~F.try_variant_get(value, "$", "string").isin("", "[]", "{}")
-
-    return F.nullif(F.to_json(F.map_filter(F.from_json(text, _JSON_MAP), is_wanted)), F.lit("{}"))
-
-
-_JSON_MAP = "map<string,variant>"
+def filled_object(text: str, *, without: Iterable[str] = ()) -> str:
+    """The JSON object that a text is, but for listed and empty keys ("", [], {}, null); null where none is left."""
+    parsed = f"TRY_CAST({text} AS JSON)"
+    unwanted = ", ".join(map(literal, without))
+    pointer = "'/' || replace(replace(name, '~', '~0'), '/', '~1')"
+    value = f"CAST(json_extract({parsed}, {pointer}) AS VARCHAR)"
+    is_wanted = f"name NOT IN ({unwanted}) AND {value} NOT IN ('\"\"', '[]', '{{}}', 'null')"
+    names = f"list_filter(json_keys({parsed}), lambda name: {is_wanted})"
+    pairs = f"list_transform({names}, lambda name: to_json(name) || ':' || {value})"
+    return f"nullif('{{' || array_to_string({pairs}, ',') || '}}', '{{}}')"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import duckdb
 import pyarrow as pa
 
 from schemas.errors import SourceError, UsageError
@@ -16,11 +15,10 @@ from transforms.sources.columns import (
     Field,
     data_columns,
     literal,
-    numbered,
     row_json,
     type_name,
 )
-from transforms.sources.texts import clean_texts
+from transforms.sources.engine import query
 from transforms.sources.times import Layers, no_time, shifted, written_time
 from transforms.sources.values import NULL_TEXT, Reader, Unfit, is_clean, read_text
 from transforms.tables.source_columns import MESSAGE, REASON, ROW
@@ -45,19 +43,11 @@ class Judge:
 
     def __call__(self, rows: pa.Table, *, threads: int | None = None) -> pa.Table:
         """Judges rows of the source, by so many threads, all cores' if none are given."""
-        return self._run(self.sql, rows, threads).cast(self.schema)
+        return query(self.sql, rows.select(self.source.names), threads=threads).cast(self.schema)
 
     def texts(self, rows: pa.Table) -> pa.ChunkedArray:
         """Rows of the source as JSON, as their reader has it, else made of their columns."""
-        return self._run(f"SELECT {_row_text(self.source)} AS row FROM rows", rows, None)["row"]
-
-    def _run(self, sql: str, rows: pa.Table, threads: int | None) -> pa.Table:
-        with duckdb.connect() as engine:
-            engine.execute("SET TimeZone = 'UTC'")
-            if threads:
-                engine.execute(f"SET threads = {threads}")
-            engine.register("rows", numbered(clean_texts(rows.select(self.source.names))))
-            return engine.execute(sql).to_arrow_table()
+        return query(f"SELECT {_row_text(self.source)} AS row FROM rows", rows.select(self.source.names))["row"]
 
 
 def _row_text(schema: pa.Schema) -> str:

@@ -1,4 +1,4 @@
-"""IMM's File objects, from Spark's frames of JSON text to judged rows."""
+"""IMM's File objects, from JSON text to judged rows."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import datetime as dt
 import json
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+import pyarrow as pa
 
-from tests.transforms.sources.test_rows import judge_faces, judge_table
+from tests.transforms.sources.test_rows import judge_faces, judge_table, table
 from transforms.sources.imm import figures_from_imm, from_imm
-from transforms.tables.frames import from_frame
 from transforms.tables.source_columns import ROW
 
 
-def frame(spark: SparkSession, rows: list[dict[str, Any]], names: list[str]) -> DataFrame:
-    """Rows of texts as a frame; columns that a row doesn't name are null."""
-    schema = ", ".join(f"{name} string" for name in names)
-    return spark.createDataFrame([tuple(row.get(name) for name in names) for row in rows], schema)
+def texts(rows: list[dict[str, Any]], names: list[str]) -> pa.Table:
+    return table(rows, dict.fromkeys(names, pa.string()))
 
 
 IMM_FILE = {
@@ -39,20 +36,20 @@ IMM_FILE = {
 IMM_NAMES = list(IMM_FILE)
 
 
-def test_imm_files(spark: SparkSession) -> None:
-    raw = frame(spark, [IMM_FILE], IMM_NAMES)
-    (row,) = judge_table(from_frame(from_imm(raw)), dataset=None)
+def test_imm_files() -> None:
+    raw = texts([IMM_FILE], IMM_NAMES)
+    (row,) = judge_table(from_imm(raw), dataset=None)
     assert row["reason"] is None, row
     assert (row["dataset_name"], row["uri"], row["size"]) == ("ada", "oss://bucket/1.jpg", 1024)
     assert (row["latitude"], row["longitude"], row["utc_offset"]) == (30.13439, 120.074997, 480)
     assert row["produce_time"] == dt.datetime(2021, 6, 29, 6, 50, 13, 11643)
     assert (row["address"]["city"], row["labels"], row["image_score"]) == ("Hangzhou", ["sea", "sky"], 0.71)
     assert (row["file_hash"], row["camera_make"]) == ("D41D8CD98F00B204E9800998ECF8427E", "Apple")
-    chinese, other = (from_imm(raw, language=language).first()["address"] for language in ("zh", "fr"))
+    chinese, other = (from_imm(raw, language=language)["address"][0].as_py() for language in ("zh", "fr"))
     assert chinese == other == '{"city":"杭州市"}'
 
 
-def test_what_imm_says_and_no_column_holds_is_kept(spark: SparkSession) -> None:
+def test_what_imm_says_and_no_column_holds_is_kept() -> None:
     face = {
         "FigureId": "f",
         "Age": 30,
@@ -75,14 +72,14 @@ def test_what_imm_says_and_no_column_holds_is_kept(spark: SparkSession) -> None:
         "Figures": [face],
         "NewField": [1.5],
     }
-    texts = {name: text if isinstance(text, str) else json.dumps(text) for name, text in file.items()}
-    raw = frame(spark, [texts | {ROW: json.dumps(file)}], [*file, ROW])
-    (row,) = judge_table(from_frame(from_imm(raw)))
+    given = {name: text if isinstance(text, str) else json.dumps(text) for name, text in file.items()}
+    raw = texts([given | {ROW: json.dumps(file)}], [*file, ROW])
+    (row,) = judge_table(from_imm(raw))
     assert (row["reason"], row["custom_id"]) == (None, "c-1")
     assert row["custom_labels"] == {"season": "spring", "count": "3"}
     kept = ("ETag", "Labels", "VideoWidth", "OSSUserMeta", "NewField")
     assert json.loads(row["attributes"]) == {name: file[name] for name in kept}
-    (judged,) = judge_faces(from_frame(figures_from_imm(raw)))
+    (judged,) = judge_faces(figures_from_imm(raw))
     assert json.loads(judged["attributes"]) == {"Emotion": "happiness", "EmotionConfidence": 0.75}
 
 
@@ -99,24 +96,24 @@ BROKEN_IMM: list[tuple[str, str | None, str | None]] = [
 ]
 
 
-def test_broken_imm_files_are_refused(spark: SparkSession) -> None:
+def test_broken_imm_files_are_refused() -> None:
     rows = [
         IMM_FILE | {"URI": f"{n}.jpg", "CustomId": f"{n}", field: text} for n, (field, text, _) in enumerate(BROKEN_IMM)
     ]
-    raw = frame(spark, rows, [*IMM_NAMES, "CustomId"])
-    judged = judge_table(from_frame(from_imm(raw)), dataset=None)
-    reasons = {int(json.loads(row["row"])["CustomId"]): row["reason"] for row in judged}
+    raw = texts(rows, [*IMM_NAMES, "CustomId"])
+    judged = judge_table(from_imm(raw), dataset=None)
+    reasons = {int(row["custom_id"]): row["reason"] for row in judged}
     assert reasons == {n: reason for n, (*_, reason) in enumerate(BROKEN_IMM)}
 
 
-def test_imm_figures(spark: SparkSession) -> None:
+def test_imm_figures() -> None:
     rows = [
         IMM_FILE,
         {"URI": "none.jpg", "DatasetName": "ada"},
         {"URI": "bad.jpg", "DatasetName": "ada", "Figures": "[{"},
     ]
-    faces = figures_from_imm(frame(spark, rows, IMM_NAMES))
-    judged = {row["figure_id"]: row for row in judge_faces(from_frame(faces), dataset=None)}
+    faces = figures_from_imm(texts(rows, IMM_NAMES))
+    judged = {row["figure_id"]: row for row in judge_faces(faces, dataset=None)}
     assert set(judged) == {"f1", "f2", None}
     assert judged["f1"]["boundary"] == {"left": 1, "top": 2, "width": 80, "height": 90}
     assert judged["f1"]["head_pose"] == {"yaw": 1.5, "pitch": 2.0, "roll": -3.0}
