@@ -83,6 +83,7 @@ def refresh_file_places(run: Run) -> None:
         nothing = lake.schema_of(FILES, COLUMNS).empty_table()
         inputs = {"changes": run.cache(changes), "touched": nothing if touched is None else touched}
         files = apply_kernel(lake, changed_files, schema=lake.schema_of(FILES, COLUMNS), unit=FILES.key, **inputs)
+        files = run.cache(files)
         before = apply_kernel(lake, replaced_keys, schema=_KEYS, unit=FILES.key, **inputs)
         current = by_bucket.fetch_keys(lake, FILE_PLACES, step.base, before, on=FILES.key, columns=FILE_PLACES.names)
     run.ledger.wrote(FILE_PLACES, _place(run, step, files, current, locator, edited))

@@ -12,7 +12,7 @@ from catalog.lake import Lake as CatalogLake
 from jobs.locate_files import LocateFiles, locate_files
 from jobs.runtime import by_bucket
 from jobs.runtime.runs import Run, run_job
-from tests.jobs.albums import BY_BUCKET, HERE, PROJECT, TRIP_WAYS, Album, Row, photo
+from tests.jobs.albums import BY_BUCKET, HERE, PROJECT, TRIP_WAYS, TRIP_WAYS_SLOW, Album, Row, photo
 from tests.jobs.deliveries import put_files
 from transforms.places.geocoding import GazetteerLocator
 
@@ -56,7 +56,7 @@ def cities(album: Album) -> dict[str, str]:
     return {row["uri"]: row["city"] for row in album.rows("file_places")}
 
 
-@TRIP_WAYS
+@TRIP_WAYS_SLOW
 def test_changes_edits_and_removals_are_followed(album: Album) -> None:
     put(album, there("a", **ZURICH), there("b", dataset="bob", **SYDNEY), there("nowhere"), there("c", **ZURICH))
     put(album, photo("2024-04-01", "Italy/Lazio/Rome", uri="given"))
