@@ -1,25 +1,12 @@
-"""Rows of sources as Spark's frames: columns by name, columns that are added, and the row as JSON."""
+"""Rows of sources as Spark's frames: columns by name, and the row as JSON."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, NumericType, StructField
 
-from transforms.tables.source_columns import LONGEST_ARRAY_IN_ROW, MESSAGE, REASON, ROW
-
-
-def add_columns(raw: DataFrame, columns: Mapping[str, Column]) -> DataFrame:
-    """The source with more columns, those that readers added kept last.
-
-    Spark rewrites each constraint that it knows in terms of each alias that follows it in a projection. The row as
-    JSON names every column, so n aliases after it would make 2^n constraints as soon as somebody filters.
-    """
-    added = [name for name in (REASON, MESSAGE, ROW) if name in raw.columns]
-    wider = raw.withColumns(dict(columns))
-    return wider.select(*[quoted(name) for name in wider.columns if name not in added], *added)
+from transforms.tables.source_columns import LONGEST_ARRAY_IN_ROW
 
 
 def quoted(name: str) -> Column:

@@ -394,8 +394,9 @@ def test_imm_responses(spark: SparkSession, tmp_path: Path, how: str) -> None:
     )
     (tmp_path / "error.json").write_text(json.dumps({"Code": "InvalidArgument"}))
     assert detect_format(tmp_path / "response.json") == "imm"
-    raw = from_imm(read(spark, tmp_path, how, format="imm"))
-    judged = {row["uri"]: row for row in judge_files(raw, source="s", project="p").collect()}
+    raw = from_imm(from_frame(read(spark, tmp_path, how, format="imm")))
+    judge = rows.judge_files(raw.schema, source="s", project="p")
+    judged = {row["uri"]: row for row in judge(raw).to_pylist()}
     assert {uri: row["reason"] for uri, row in judged.items()} == {
         "oss://b/1.jpg": None,
         "oss://b/2.jpg": None,
