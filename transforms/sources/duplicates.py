@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 
 from transforms.sources.columns import literal
 from transforms.sources.validation import LONGEST_SHOWN
-from transforms.tables.keyed import key_codes
+from transforms.tables.keyed import Bools, Ints, key_codes, same_values, with_columns
 
 ORDINAL = pa.field("ordinal", pa.int64())
 """The number of a row among equal ones."""
@@ -49,29 +50,69 @@ class Duplicates:
         return pa.concat_tables([single, self.number(others.to_reader()).read_all()])
 
     def number(self, judged: pa.RecordBatchReader, *, settings: str = "") -> pa.RecordBatchReader:
-        """The same of judged rows that come bit by bit, all those of the same `group` among them, each with its JSON.
+        """The same of judged rows that come bit by bit, all those of the same key among them, each with its JSON.
 
-        They are sorted on disk where they are many. `settings` are statements for DuckDB.
+        They are sorted on disk where they are many, and one batch is in memory then, however often a key repeats.
+        `settings` are statements for DuckDB.
         """
-        engine = duckdb.connect()
-        engine.execute(f"SET TimeZone = 'UTC'; {settings}")
-        engine.register("rows", judged)
-        is_good = "reason IS NULL"
-        group = f"coalesce(reason, ''), CASE WHEN {is_good} THEN dataset_name END"
-        group += f", CASE WHEN {is_good} THEN {self.key} ELSE row END"
-        order = "seen_time DESC NULLS LAST, row DESC, embedding DESC NULLS LAST"
-        shown = f"{literal(self.key + ': ')} || left({self.key}, {LONGEST_SHOWN})"
-        message = f"{shown} || {literal(f'; one row per dataset and {self.key} is accepted')}"
-        refused = f"{is_good} AND place > 1"
-        schema = pa.schema([*(column for column in judged.schema if column.name != "seen_time"), ORDINAL])
-        given = {name: f'"{name}"' for name in schema.names} | {
-            "reason": f"CASE WHEN {refused} THEN {literal(self.reason)} ELSE reason END",
-            "message": f"CASE WHEN {refused} THEN {message} ELSE message END",
-            ORDINAL.name: "place - first",
+        good = "reason IS NULL"
+        group = {
+            "_reason": "coalesce(reason, '')",
+            "_dataset": f"CASE WHEN {good} THEN dataset_name END",
+            "_key": f"CASE WHEN {good} THEN {self.key} ELSE row END",
         }
-        ranked = f"""SELECT *, row_number() OVER same AS place, rank() OVER same AS first FROM rows
-            WINDOW same AS (PARTITION BY {group} ORDER BY {order})"""
-        columns = ", ".join(f'{sql} AS "{name}"' for name, sql in given.items())
-        numbered = engine.execute(f"SELECT {columns} FROM ({ranked})").to_arrow_reader()
-        batches = (batch.cast(schema) for batch in numbered)
-        return pa.RecordBatchReader.from_batches(schema, batches)
+        order = "seen_time DESC NULLS LAST, row DESC, embedding DESC NULLS LAST"
+        columns = ", ".join(f"{sql} AS {name}" for name, sql in group.items())
+        in_order = _query(f"SELECT *, {columns} FROM rows ORDER BY {', '.join(group)}, {order}", judged, settings)
+        schema = pa.schema([*(column for column in judged.schema if column.name != "seen_time"), ORDINAL])
+        places = _places(in_order, group=[*group], equal=("seen_time", "row", "embedding"))
+        batches = (self._refused(*numbered).select(schema.names).cast(schema) for numbered in places)
+        return pa.RecordBatchReader.from_batches(schema, (batch for table in batches for batch in table.to_batches()))
+
+    def _refused(self, rows: pa.Table, place: Ints, ordinal: Ints) -> pa.Table:
+        """Rows with their place in their group and their number among equals; those after the first are refused."""
+        repeated = pc.and_(pc.is_null(rows["reason"]), pa.array(place > 0))
+        shown = pc.utf8_slice_codeunits(rows[self.key], 0, LONGEST_SHOWN)
+        message = pc.binary_join_element_wise(
+            f"{self.key}: ", shown, f"; one row per dataset and {self.key} is accepted", ""
+        )
+        told = {
+            "reason": pc.if_else(repeated, self.reason, rows["reason"]),
+            "message": pc.if_else(repeated, message, rows["message"]),
+            ORDINAL.name: pa.array(ordinal),
+        }
+        return with_columns(rows, told)
+
+
+def _places(
+    batches: Iterable[pa.RecordBatch], *, group: Sequence[str], equal: Sequence[str]
+) -> Iterator[tuple[pa.Table, Ints, Ints]]:
+    """Rows in order, with the place of each in its group, and among the rows of it that are equal, from 0."""
+    last: pa.Table | None = None
+    group_began = equals_began = seen = 0
+    for batch in batches:
+        rows = pa.Table.from_batches([batch])
+        before = pa.concat_tables([rows.slice(0, 1) if last is None else last, rows.slice(0, len(rows) - 1)])
+        is_other = ~_same_rows(rows, before, group)
+        is_unequal = is_other | ~_same_rows(rows, before, equal)
+        numbers = np.arange(seen, seen + len(rows))
+        began = [
+            np.maximum.accumulate(np.where(begins, numbers, since))
+            for begins, since in ((is_other, group_began), (is_unequal, equals_began))
+        ]
+        yield rows, numbers - began[0], numbers - began[1]
+        last, seen = rows.slice(len(rows) - 1), seen + len(rows)
+        group_began, equals_began = int(began[0][-1]), int(began[1][-1])
+
+
+def _same_rows(rows: pa.Table, others: pa.Table, columns: Sequence[str]) -> Bools:
+    same: Bools = np.logical_and.reduce([same_values(rows[name], others[name]) for name in columns])
+    return same
+
+
+def _query(sql: str, rows: pa.RecordBatchReader, settings: str) -> Iterator[pa.RecordBatch]:
+    """What a statement makes of `rows`. What it sorts on disk is in a folder of its own, and goes with it."""
+    with tempfile.TemporaryDirectory(prefix="lakealbum-") as folder, duckdb.connect() as engine:
+        engine.execute(f"SET TimeZone = 'UTC'; SET temp_directory = {literal(folder)}; {settings}")
+        engine.register("rows", rows)
+        yield from engine.execute(sql).to_arrow_reader()
