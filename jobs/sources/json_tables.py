@@ -200,6 +200,8 @@ def _fraction(text: str) -> _Number:
     if number in (float("inf"), float("-inf")):
         return _not_finite("Infinity" if number > 0 else "-Infinity")
     sign, digits, exponent = Decimal(repr(number)).normalize().as_tuple()
+    if len(digits) == 1:  # Java writes two digits at least: the nearest ones
+        sign, digits, exponent = Decimal(f"{number:.1e}").normalize().as_tuple()
     first, *others = map(str, digits)
     return _Number(f"{'-' * sign}{first}.{''.join(others) or '0'}E{int(exponent) + len(others)}")
 

@@ -43,6 +43,7 @@ def value_of(folder: Path, text: str) -> Any:
         ("9999999.5", "9999999.5"),
         ("12345678.9", "1.23456789E7"),
         ("-1e16", "-1.0E16"),
+        ("5e-324", "4.9E-324"),
         ("1e400", "Infinity"),
         ("NaN", "NaN"),
         ("[NaN, -Infinity]", '["NaN","-Infinity"]'),
