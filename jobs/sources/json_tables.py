@@ -181,9 +181,10 @@ def _listed(text: str) -> Iterable[str]:
 
 
 def _items(text: str) -> Iterable[str]:
-    """The items of `Files` where an object has such a list, else the object itself."""
+    """The items of `Files` where an object has such a list, or text that is one, else the object itself."""
     value = _parse_one(text, _FINITE_DECODER) if '"Files"' in text else None
     files = dict(reversed(value)).get("Files") if isinstance(value, _Object) else None
+    files = _parse_one(files) if isinstance(files, str) else files
     if type(files) is not list:
         return (text,)
     return _texts_of(files)

@@ -94,6 +94,8 @@ def test_documents_and_lines(tmp_path: Path) -> None:
 def test_items_of_files(tmp_path: Path) -> None:
     (row,) = rows_of(tmp_path / "a.jsonl", '{"Files": [{"URI": "a"}], "x": NaN}', imm=True)  # as in Spark
     assert row["Files"] == '[{"URI":"a"}]'
+    items = '{"Files": "[{\\"URI\\": 1}]"}\n{"Files": [null]}'
+    assert [row[ROW] for row in rows_of(tmp_path / "a.jsonl", items, imm=True)] == ['{"URI":1}', '{"text":"null"}']
     texts = ['{"RequestId": 1, "Files": [{"URI": "a"}, {"URI": "b"}]}', '{"Files": []}', '{"Files": {"URI": "c"}}']
     rows = rows_of(tmp_path / "a.jsonl", "\n".join([*texts, '{"URI": "Files"}']), imm=True)
     assert [row["URI"] for row in rows] == ["a", "b", None, "Files"]
