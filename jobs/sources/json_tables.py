@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from json.encoder import encode_basestring
 from typing import Any
@@ -48,6 +49,7 @@ FIELD_METADATA = {name: json.dumps(value) for name, value in JSON_TEXT.items()}
 _ESCAPES = {number: f"\\u{number:04X}" for number in range(32)}
 _ESCAPES |= str.maketrans({'"': r"\"", "\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 _LONE_SURROGATE = re.compile(LONE_SURROGATE)
+_SURROGATES = re.compile("[\ud800-\udfff\U00010000-\U0010ffff]")
 _NOT_FINITE = r'^"(NaN|-?Infinity)"\z'
 
 Found = dict[str, list[tuple[np.ndarray, pa.Array]]]
@@ -62,6 +64,42 @@ class _Number(str):
     """The JSON text of a number."""
 
     __slots__ = ()
+
+
+def _whole_number(text: str) -> _Number:
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError("a number of more characters")
+    return _Number("0" if text == "-0" else text)
+
+
+def _fraction(text: str) -> _Number:
+    """A number as Java writes a double: from 1E-3 to below 1E7 plain, else in scientific notation."""
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError("a number of more characters")
+    number = float(text)
+    if number == 0 or 1e-3 <= abs(number) < 1e7:
+        return _Number(repr(number))
+    if number in (float("inf"), float("-inf")):
+        return _not_finite("Infinity" if number > 0 else "-Infinity")
+    sign, digits, exponent = Decimal(repr(number)).normalize().as_tuple()
+    if len(digits) == 1:  # Java writes two digits at least: the nearest ones
+        sign, digits, exponent = Decimal(f"{number:.1e}").normalize().as_tuple()
+    first, *others = map(str, digits)
+    return _Number(f"{'-' * sign}{first}.{''.join(others) or '0'}E{int(exponent) + len(others)}")
+
+
+def _not_finite(name: str) -> _Number:
+    """NaN or an infinity, which Jackson writes in quotes."""
+    return _Number(f'"{name}"')
+
+
+def _refuse(name: str) -> _Number:
+    raise ValueError(f"{name} is no number of JSON's")
+
+
+_parse_numbers = partial(json.JSONDecoder, object_pairs_hook=_Object, parse_int=_whole_number, parse_float=_fraction)
+_DECODER, _FINITE_DECODER = _parse_numbers(parse_constant=_not_finite), _parse_numbers(parse_constant=_refuse)
+"""The second refuses NaN and infinities, as Spark's get_json_object does, which looks for `Files`."""
 
 
 def load_json(files: Mapping[str, int], *, imm: bool = False) -> pa.Table:
@@ -143,9 +181,10 @@ def _listed(text: str) -> Iterable[str]:
 
 
 def _items(text: str) -> Iterable[str]:
-    """The items of `Files` where an object has such a list, else the object itself."""
-    value = _parse_one(text) if '"Files"' in text else None
+    """The items of `Files` where an object has such a list, or text that is one, else the object itself."""
+    value = _parse_one(text, _FINITE_DECODER) if '"Files"' in text else None
     files = dict(reversed(value)).get("Files") if isinstance(value, _Object) else None
+    files = _parse_one(files) if isinstance(files, str) else files
     if type(files) is not list:
         return (text,)
     return _texts_of(files)
@@ -158,7 +197,7 @@ def _texts_of(items: Sequence[Any]) -> list[str]:
 
 def _read_object(text: str) -> tuple[_Object, Problem | None]:
     """The fields of the object that a text begins with, and why it is none to work with."""
-    value, end = _parse(text)
+    value, end = _parse(text, _DECODER)
     fields = value if isinstance(value, _Object) else _Object()
     if REPLACEMENT in text:
         return fields, NOT_UTF8
@@ -169,49 +208,19 @@ def _read_object(text: str) -> tuple[_Object, Problem | None]:
     return fields, REPEATED if len(dict(fields)) < len(fields) else None
 
 
-def _parse(text: str) -> tuple[Any, int]:
+def _parse(text: str, decoder: json.JSONDecoder) -> tuple[Any, int]:
     """The value that a text begins with, and where it ends; -1 where it begins with none."""
     try:
-        return _DECODER.raw_decode(text)
+        return decoder.raw_decode(text)
     except (ValueError, RecursionError):
         return None, -1
 
 
-def _parse_one(text: str) -> Any:
+def _parse_one(text: str, decoder: json.JSONDecoder = _DECODER) -> Any:
     """The one value that a text is; None where it is none, more, or null."""
     text = text.strip(BLANK)
-    value, end = _parse(text)
+    value, end = _parse(text, decoder)
     return value if end == len(text) else None
-
-
-def _whole_number(text: str) -> _Number:
-    if len(text) > LONGEST_NUMBER:
-        raise ValueError("a number of more characters")
-    return _Number("0" if text == "-0" else text)
-
-
-def _fraction(text: str) -> _Number:
-    """A number as Java writes a double: from 1E-3 to below 1E7 plain, else in scientific notation."""
-    if len(text) > LONGEST_NUMBER:
-        raise ValueError("a number of more characters")
-    number = float(text)
-    if number == 0 or 1e-3 <= abs(number) < 1e7:
-        return _Number(repr(number))
-    if number in (float("inf"), float("-inf")):
-        return _not_finite("Infinity" if number > 0 else "-Infinity")
-    sign, digits, exponent = Decimal(repr(number)).normalize().as_tuple()
-    first, *others = map(str, digits)
-    return _Number(f"{'-' * sign}{first}.{''.join(others) or '0'}E{int(exponent) + len(others)}")
-
-
-def _not_finite(name: str) -> _Number:
-    """NaN or an infinity, which Jackson writes in quotes."""
-    return _Number(f'"{name}"')
-
-
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_Object, parse_int=_whole_number, parse_float=_fraction, parse_constant=_not_finite
-)
 
 
 def _text(value: Any) -> str | None:
@@ -224,12 +233,23 @@ def _json(value: Any) -> str:
     if isinstance(value, _Number):
         return value
     if isinstance(value, str):
-        return quote_json(value)
+        return _quote(value)
     if isinstance(value, _Object):
-        return "{" + ",".join(f"{quote_json(key)}:{_json(item)}" for key, item in value) + "}"
+        return "{" + ",".join(f"{_quote(key)}:{_json(item)}" for key, item in value) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(_json, value)) + "]"
     return {None: "null", True: "true", False: "false"}[value]
+
+
+def _quote(text: str) -> str:
+    """A text in a value's JSON text: what takes two characters in UTF-16 is escaped, and so are halves of such."""
+    quoted = quote_json(text)
+    return quoted if quoted.isascii() else _SURROGATES.sub(_escape_utf16, quoted)
+
+
+def _escape_utf16(found: re.Match[str]) -> str:
+    code = found[0].encode("utf-16-be", "surrogatepass").hex().upper()
+    return "".join(f"\\u{code[start : start + 4]}" for start in range(0, len(code), 4))
 
 
 def _collect(

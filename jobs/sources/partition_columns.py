@@ -51,9 +51,11 @@ def partition_columns(files: Sequence[str], roots: Sequence[str], *, uri: str) -
 
 def _folders_of(file: str, roots: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
     """The names and values that the folders of a file tell, the outermost first, and the folder that these lie in."""
-    bases = {PurePosixPath(root) for root in roots if root != file}
     told: list[tuple[str, str]] = []
-    for folder in PurePosixPath(file).parents if bases else ():
+    if not roots or file in roots:
+        return "", told
+    bases = {PurePosixPath(root) for root in roots}
+    for folder in PurePosixPath(file).parents:
         name, sign, value = folder.name.partition("=")
         if folder in bases or (told and not sign):
             return str(folder), told

@@ -94,7 +94,9 @@ def read_json(spark: SparkSession, files: dict[str, int], *, imm: bool = False) 
     """
     texts = _json_texts(spark, files)
     if imm:
-        texts = texts.select(_items(F.col("text")).alias("text"))
+        texts = texts.select(_items(F.col("text")).alias("text")).select(
+            F.coalesce("text", F.lit("null")).alias("text")
+        )
     broken, message = _json_problem(F.col("text"), F.col("fields"))
     rows = texts.withColumn("fields", F.from_json("text", "map<string,string>", JSON_OPTIONS))
     unreadable = F.to_json(F.struct(F.make_valid_utf8(F.col("text")).alias("text")))

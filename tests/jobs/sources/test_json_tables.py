@@ -43,10 +43,13 @@ def value_of(folder: Path, text: str) -> Any:
         ("9999999.5", "9999999.5"),
         ("12345678.9", "1.23456789E7"),
         ("-1e16", "-1.0E16"),
+        ("5e-324", "4.9E-324"),
         ("1e400", "Infinity"),
         ("NaN", "NaN"),
         ("[NaN, -Infinity]", '["NaN","-Infinity"]'),
         ('{"b": [1.0, null, {"a": "\\u001f\\n\\/ü"}], "a": {}}', '{"b":[1.0,null,{"a":"\\u001F\\n/ü"}],"a":{}}'),
+        ('{"a": "\U0001f600\\ud83d\\ude00ü"}', r'{"a":"\uD83D\uDE00\uD83D\uDE00ü"}'),
+        ('"\U0001f600"', "\U0001f600"),
         ('{"a": 1, "a": 2}', '{"a":1,"a":2}'),
     ],
 )
@@ -89,6 +92,10 @@ def test_documents_and_lines(tmp_path: Path) -> None:
 
 
 def test_items_of_files(tmp_path: Path) -> None:
+    (row,) = rows_of(tmp_path / "a.jsonl", '{"Files": [{"URI": "a"}], "x": NaN}', imm=True)  # as in Spark
+    assert row["Files"] == '[{"URI":"a"}]'
+    items = '{"Files": "[{\\"URI\\": 1}]"}\n{"Files": [null]}'
+    assert [row[ROW] for row in rows_of(tmp_path / "a.jsonl", items, imm=True)] == ['{"URI":1}', '{"text":"null"}']
     texts = ['{"RequestId": 1, "Files": [{"URI": "a"}, {"URI": "b"}]}', '{"Files": []}', '{"Files": {"URI": "c"}}']
     rows = rows_of(tmp_path / "a.jsonl", "\n".join([*texts, '{"URI": "Files"}']), imm=True)
     assert [row["URI"] for row in rows] == ["a", "b", None, "Files"]

@@ -52,6 +52,11 @@ def test_folders_below_the_root_count(root: str, names: list[str]) -> None:
     assert [*partition_columns(["/t/p=1/q=2/a.parquet"], [root], uri=root)] == names
 
 
+def test_files_that_are_named_themselves_have_no_columns() -> None:
+    files = ["/t/p=1/a.parquet", "/t/p=2/a.parquet"]
+    assert partition_columns(files, files, uri="/t/*/a.parquet") == {}
+
+
 def test_other_folders_between_are_passed_over_below_alone() -> None:
     assert [*partition_columns(["/t/sub/p=1/deep/a.parquet"], ["/t"], uri="/t")] == ["p"]
     assert partition_columns(["/t/sub/a.parquet", "/t/b.parquet"], ["/t"], uri="/t") == {}
