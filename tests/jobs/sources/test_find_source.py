@@ -20,6 +20,12 @@ def no_spark() -> SparkSession:
     pytest.fail("what is here is found without Spark")
 
 
+@pytest.fixture(autouse=True)
+def no_executors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another test of this process may have started Spark, which then would be asked."""
+    monkeypatch.setattr(sources, "has_executors", lambda start_spark: False)
+
+
 def find(uri: Path | str, format: sources.Format | None = None) -> Source:
     return find_source(str(uri), format=format, start_spark=no_spark)
 
