@@ -6,12 +6,12 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.sources.columns import literal
+from transforms.sources.engine import connect
 from transforms.sources.validation import LONGEST_SHOWN
 from transforms.tables.keyed import Bools, Ints, key_codes, same_values, with_columns
 
@@ -91,6 +91,8 @@ def _places(
     last: pa.Table | None = None
     group_began = equals_began = seen = 0
     for batch in batches:
+        if not batch.num_rows:
+            continue
         rows = pa.Table.from_batches([batch])
         before = pa.concat_tables([rows.slice(0, 1) if last is None else last, rows.slice(0, len(rows) - 1)])
         is_other = ~_same_rows(rows, before, group)
@@ -112,7 +114,7 @@ def _same_rows(rows: pa.Table, others: pa.Table, columns: Sequence[str]) -> Bool
 
 def _query(sql: str, rows: pa.RecordBatchReader, settings: str) -> Iterator[pa.RecordBatch]:
     """What a statement makes of `rows`. What it sorts on disk is in a folder of its own, and goes with it."""
-    with tempfile.TemporaryDirectory(prefix="lakealbum-") as folder, duckdb.connect() as engine:
-        engine.execute(f"SET TimeZone = 'UTC'; SET temp_directory = {literal(folder)}; {settings}")
+    with tempfile.TemporaryDirectory(prefix="lakealbum-") as folder, connect() as engine:
+        engine.execute(f"SET temp_directory = {literal(folder)}; {settings}")
         engine.register("rows", rows)
         yield from engine.execute(sql).to_arrow_reader()
