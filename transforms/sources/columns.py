@@ -41,7 +41,8 @@ def fields_of(schema: pa.Schema, mapping: Mapping[str, str]) -> dict[str, Field]
         name = column.name.lower()
         if name in _KNOWN and not is_void(column.type) and (name not in found or column.name == name):
             found[name] = column.name
-    return {name: _column(schema, column) for name, column in found.items()} | map_fields(schema, mapping)
+    fields = {name: _column(schema, column) for name, column in found.items()} | map_fields(schema, mapping)
+    return {name: field for name, field in fields.items() if not is_void(field.kind)}
 
 
 def map_fields(schema: pa.Schema, mapping: Mapping[str, str]) -> dict[str, Field]:
