@@ -105,7 +105,10 @@ def command(given: dict[str, Any], as_json: bool, mapping: tuple[str, ...], **ow
     """Bring files or figures (faces) from SOURCE... into the lake, and locate the files."""
     own["map"] = pairs("--map", mapping) or None
     config = build_config(IndexFiles, given, own)
-    is_little = rows_on_disk(config.source, at_most=FEW_ROWS) is not None
+
+    def is_little() -> bool:
+        return rows_on_disk(config.source, at_most=FEW_ROWS) is not None
+
     with run_job(
         config, job="index-files", task_type="FileIndexing", create=config.settings, is_little=is_little
     ) as run:

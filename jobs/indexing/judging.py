@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,14 +15,14 @@ from pyspark.sql.types import DataType
 
 from jobs.indexing.options import IndexFiles
 from jobs.people.erasures import read_erased
+from jobs.runtime.kernels import apply_to_rows
 from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
 from schemas.locations import absolute_uri
 from transforms.people.erased import refuse_erased
 from transforms.sources.duplicates import ORDINAL, Duplicates
 from transforms.sources.rows import judge_figures, judge_files
-from transforms.sources.validation import Judge
-from transforms.tables.arrow_tables import ArrowBatches, gather_tables
+from transforms.tables.arrow_tables import ArrowBatches
 from transforms.tables.source_columns import IS_JSON, JSON_TEXT
 from transforms.tables.source_frames import quoted
 
@@ -53,25 +52,15 @@ def judge_rows(run: Run, config: IndexFiles, raw: Rows, uri: str) -> Rows:
         judge = judge_files(schema, mapping=config.map, **whose, **told)
         refuse, duplicates = _refuse_none, Duplicates("uri", "duplicate_uri")
     if isinstance(raw, DataFrame):
-        judged = raw.mapInArrow(_Judging(judge, refuse), from_arrow_schema(judge.schema))
+        judged = apply_to_rows(
+            lambda rows: refuse(judge(rows, threads=1)), raw, schema=judge.schema, piece=JUDGED_AT_ONCE
+        )
         return _refuse_duplicates(judged, duplicates, keep=run.cache)
     return duplicates.refuse(refuse(judge(raw)), texts=lambda positions: judge.texts(raw.take(positions)))
 
 
 def _refuse_none(judged: pa.Table) -> pa.Table:
     return judged
-
-
-@dataclass(frozen=True)
-class _Judging:
-    """What a task does with the rows of a source."""
-
-    judge: Judge
-    refuse: Refuse
-
-    def __call__(self, batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
-        for rows in gather_tables(batches, JUDGED_AT_ONCE):
-            yield from self.refuse(self.judge(rows, threads=1)).to_batches()
 
 
 def _refuse_duplicates(
@@ -129,4 +118,4 @@ def arrow_schema(raw: DataFrame) -> pa.Schema:
     """The columns of a source as kernels have them, JSON text marked (IS_JSON)."""
     schema = to_arrow_schema(raw.schema, timestamp_utc=True)
     marked = {field.name for field in raw.schema.fields if JSON_TEXT.items() <= field.metadata.items()}
-    return pa.schema([f.with_metadata({IS_JSON: b"true"}) if f.name in marked else f for f in schema])
+    return pa.schema([f.with_metadata(IS_JSON) if f.name in marked else f for f in schema])

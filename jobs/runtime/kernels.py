@@ -61,9 +61,13 @@ def apply_kernel(
 
 
 def apply_to_rows(
-    kernel: Callable[[pa.Table], pa.Table], rows: pa.Table | DataFrame, *, schema: pa.Schema | None = None
+    kernel: Callable[[pa.Table], pa.Table],
+    rows: pa.Table | DataFrame,
+    *,
+    schema: pa.Schema | None = None,
+    piece: int = PIECE,
 ) -> pa.Table | DataFrame:
-    """What a kernel to which no row matters but its own makes of rows: here, or by tasks, piece by piece.
+    """What a kernel to which no row matters but its own makes of rows: here, or by tasks, `piece` rows at a time.
 
     It has the columns of `schema`, or those of the rows.
     """
@@ -73,8 +77,8 @@ def apply_to_rows(
     wanted = schema or to_arrow_schema(rows.schema, timestamp_utc=True)
 
     def map_pieces(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
-        for piece in gather_tables(batches, PIECE):
-            yield from kernel(piece).select(wanted.names).cast(wanted).to_batches()
+        for some in gather_tables(batches, piece):
+            yield from kernel(some).select(wanted.names).cast(wanted).to_batches()
 
     return rows.mapInArrow(map_pieces, from_arrow_schema(wanted, prefer_timestamp_ntz=True))
 

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -143,14 +143,15 @@ def run_job(
     task_name: str | None = None,
     create: LakeSettings | None = None,
     geometry: bool = False,
-    is_little: bool = False,
+    is_little: Callable[[], bool] = lambda: False,
     asked: Mapping[str, object] | None = None,
 ) -> Iterator[Run]:
     """Opens the lake, and keeps the run's task and lineage row in step with what happens inside.
 
-    `task_name` is what the task's id begins with, where that is not its type. `is_little`: the process ends with the
-    run, and few rows come in, so that Spark starts quickly if the lake is not large. `asked` are columns of the task of
-    a request that was accepted before (serve.worker): its ids and when it was asked.
+    `task_name` is what the task's id begins with, where that is not its type. `is_little` is asked where Spark is to
+    start: whether the process ends with the run, and few rows come in, so that it starts quickly if the lake is not
+    large. `asked` are columns of the task of a request that was accepted before (serve.worker): its ids and when it was
+    asked.
 
     A failure is written to both, with the kind of error and its innermost cause, and raised again, what a worker raised
     as the error that it was; SIGTERM and SIGINT are one (Cancelled). The id of a run that ended, or is under way, is
@@ -181,7 +182,7 @@ def run_job(
 
         def start_spark() -> SparkSession:
             progress.stage("starting Spark", progress.percent)
-            if is_little and lake.rows(FILES) < SCANNED * lake.driver_rows:
+            if is_little() and lake.rows(FILES) < SCANNED * lake.driver_rows:
                 start_quickly()
             s3 = needs_s3([config.lake, *getattr(config, "source", ())])
             session = open_session(f"lakealbum {job}", geometry=geometry, s3=s3)

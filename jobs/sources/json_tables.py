@@ -39,12 +39,11 @@ from jobs.sources.text_sources import (
     refuse_large_document,
 )
 from transforms.sources.values import REPLACEMENT
-from transforms.tables.source_columns import JSON_TEXT, MESSAGE, REASON, ROW
+from transforms.tables.source_columns import IS_JSON, MESSAGE, REASON, ROW
 
 TEXTS_AT_ONCE = 20_000
 LONGEST_NUMBER = 1000
 """Characters; Jackson reads none that is longer."""
-FIELD_METADATA = {name: json.dumps(value) for name, value in JSON_TEXT.items()}
 
 _ESCAPES = {number: f"\\u{number:04X}" for number in range(32)}
 _ESCAPES |= str.maketrans({'"': r"\"", "\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
@@ -106,7 +105,7 @@ def load_json(files: Mapping[str, int], *, imm: bool = False) -> pa.Table:
     """One row per object in JSON files (path -> bytes): lines of objects or of lists of them, or one document a file.
 
     With `imm`, an object that holds a list `Files` (a response of GetFileMeta or SimpleQuery) stands for its items.
-    The columns are the keys that occur, as in `text_sources.read_json`, texts with FIELD_METADATA; `ROW`, the text of
+    The columns are the keys that occur, as in `text_sources.read_json`, texts marked by IS_JSON; `ROW`, the text of
     the object; and `REASON` and `MESSAGE`, null where the text is one object.
     """
     texts = (text for file, size in sorted(files.items()) for text in _texts(file, size))
@@ -126,7 +125,7 @@ def load_json(files: Mapping[str, int], *, imm: bool = False) -> pa.Table:
     keys = _choose_keys(counts)
     table = pa.table(
         [_column(found.get(key, []), rows) for key in keys],
-        schema=pa.schema([pa.field(key, pa.string(), metadata=FIELD_METADATA) for key in keys]),
+        schema=pa.schema([pa.field(key, pa.string(), metadata=IS_JSON) for key in keys]),
     )
     for name, column in zip((ROW, REASON, MESSAGE), pa.concat_tables(told), strict=True):
         table = table.append_column(name, column)

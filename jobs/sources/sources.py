@@ -176,9 +176,8 @@ def read_source(spark: SparkSession, source: Source) -> DataFrame:
             return _with_rows(spark.read.format("delta").load(source.spark_uri))
         if source.format == "parquet":
             suffixed = _format_by_suffix(min(source.files)) == "parquet"  # if one is, all are
-            partition_columns(
-                [*source.files], source.roots, uri=source.uri
-            )  # of files that it leaves out, Spark is silent
+            # Of files that it leaves out, Spark is silent.
+            partition_columns([*source.files], source.roots, uri=source.uri)
             return _with_rows(read_parquet(spark, source.spark_uri, source.spark_files, suffixed=suffixed))
         literal = {PATTERN.sub(r"\\\1", file): size for file, size in source.spark_files.items()}  # no patterns
         if source.format == "csv":

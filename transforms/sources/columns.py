@@ -113,6 +113,11 @@ def is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether a type is bytes."""
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
 def is_number(kind: pa.DataType) -> bool:
     """Whether a type is a number: whole, floating or decimal."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
@@ -168,7 +173,7 @@ def json_text(field: Field) -> str:
     """A value as JSON text, null where it is null."""
     sql, kind = field
     if pa.types.is_struct(kind):
-        parts = [(part.name, Field(_part(sql, part.name), part.type)) for part in kind]
+        parts = [(part.name, part_of(field, part)) for part in kind]
         return f"CASE WHEN {sql} IS NOT NULL THEN {json_object(parts)} END"
     if pa.types.is_map(kind):
         value = json_text(Field("entry.value", kind.item_type))
@@ -185,7 +190,7 @@ def json_text(field: Field) -> str:
         return f"CASE WHEN isfinite({sql}) THEN {text} WHEN {sql} IS NOT NULL THEN {special} END"
     if pa.types.is_timestamp(kind):
         return f"strftime({sql}, '\"%Y-%m-%dT%H:%M:%S.%g{'Z' if kind.tz else ''}\"')"
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+    if is_bytes(kind):
         return f"'\"' || base64({sql}) || '\"'"
     if pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind):
         return f"CAST({sql} AS VARCHAR)"
@@ -201,8 +206,15 @@ def json_object(parts: list[tuple[str, Field]]) -> str:
     return f"'{{' || concat_ws(',', {', '.join(texts)}) || '}}'" if texts else "'{}'"
 
 
-def _part(sql: str, name: str) -> str:
-    return f"struct_extract({sql}, {literal(name)})"
+def part_of(field: Field, part: pa.Field) -> Field:
+    """One part of a struct."""
+    return Field(f"struct_extract({field.sql}, {literal(part.name)})", part.type)
+
+
+def json_part(text: str, *steps: str) -> str:
+    """What a JSON text has below some keys, as text; null where it has nothing there, or is no JSON."""
+    keys = "".join('."' + step.replace('"', "") + '"' for step in steps)
+    return f"json_extract_string(TRY_CAST({text} AS JSON), {literal('$' + keys)})"
 
 
 def _column(schema: pa.Schema, name: str) -> Field:
@@ -219,16 +231,12 @@ def _reached(schema: pa.Schema, path: str) -> Field:
     if name not in names:
         raise UsageError(f"--map {path}=...: the source has no column {name!r}; it has {', '.join(names)}")
     field = _column(schema, name)
-    if (schema.field(schema.names.index(name)).metadata or {}).get(IS_JSON) and steps:
-        return Field(_reached_in_json(field.sql, steps), pa.string())
+    is_json = IS_JSON.items() <= (schema.field(schema.names.index(name)).metadata or {}).items()
+    if is_json and steps:
+        return Field(json_part(field.sql, *steps), pa.string())
     for step in steps:
         field = _step_into(field, step, path)
     return field
-
-
-def _reached_in_json(sql: str, steps: list[str]) -> str:
-    keys = "".join('."' + step.replace('"', "") + '"' for step in steps)
-    return f"json_extract_string(TRY_CAST({sql} AS JSON), {literal('$' + keys)})"
 
 
 def _step_into(field: Field, step: str, path: str) -> Field:
@@ -236,7 +244,7 @@ def _step_into(field: Field, step: str, path: str) -> Field:
     if pa.types.is_map(kind) and is_text(kind.key_type):
         return Field(f"map_extract_value({sql}, {literal(step)})", kind.item_type)
     if pa.types.is_struct(kind) and kind.get_field_index(step) >= 0:
-        return Field(_part(sql, step), kind.field(step).type)
+        return part_of(field, kind.field(step))
     names = ", ".join(part.name for part in kind) if pa.types.is_struct(kind) else ""
     has = f"its fields are {names}" if names else f"it is {type_name(kind)}"
     raise UsageError(f"--map {path}=...: nothing called {step!r} there; {has}")
@@ -248,6 +256,6 @@ def _filled(schema: pa.Schema, owner: str, given: dict[str, Field]) -> Field:
     parts = dict(given)
     if existing is not None and pa.types.is_struct(existing.kind):
         for part in existing.kind:
-            parts.setdefault(part.name.lower(), Field(_part(existing.sql, part.name), part.type))
+            parts.setdefault(part.name.lower(), part_of(existing, part))
     made = ", ".join(f'"{name}" := {field.sql}' for name, field in parts.items())
     return Field(f"struct_pack({made})", pa.struct([(name, field.kind) for name, field in parts.items()]))

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from schemas.contract import LEVELS
-from transforms.sources.columns import Field, is_text, json_object, json_text, literal
+from transforms.sources.columns import Field, is_text, json_object, json_part, json_text, literal
 from transforms.sources.engine import query
 from transforms.sources.values import NULL_TEXT
 from transforms.tables.source_columns import ANGLES, BOX_SIDES, MESSAGE, REASON, ROW
@@ -105,12 +105,12 @@ def from_imm(raw: pa.Table, *, language: str = "en") -> pa.Table:
         "image_width": f"coalesce({get('ImageWidth')}, {get('VideoWidth')})",
         "image_height": f"coalesce({get('ImageHeight')}, {get('VideoHeight')})",
         "orientation": get("Orientation"),
-        "camera_make": _part(get("EXIF"), "Make", "value"),
-        "camera_model": _part(get("EXIF"), "Model", "value"),
+        "camera_make": json_part(get("EXIF"), "Make", "value"),
+        "camera_model": json_part(get("EXIF"), "Model", "value"),
         "duration": get("Duration"),
         "title": get("Title"),
         "labels": _labels(get("Labels")) if get.has("Labels") else NULL_TEXT,
-        "image_score": _part(get("ImageScore"), "OverallQualityScore"),
+        "image_score": json_part(get("ImageScore"), "OverallQualityScore"),
         "custom_id": get("CustomId"),
         "custom_labels": get("CustomLabels"),
         "attributes": filled_object(get(ROW), without=OWN_FIELDS),
@@ -146,12 +146,12 @@ def figures_from_imm(raw: pa.Table) -> pa.Table:
     lake = {
         **{name: f'"{name}"' for name in files},
         ROW: f"CASE WHEN figure IS NULL THEN file_row ELSE {row} END",
-        "figure_id": _part("figure", "FigureId"),
-        **{side: _part("figure", "Boundary", side.title()) for side in BOX_SIDES},
-        **{angle: _part("figure", "HeadPose", angle.title()) for angle in ANGLES},
-        "face_quality": _part("figure", "FaceQuality"),
-        "gender": _part("figure", "Gender"),
-        "age": _part("figure", "Age"),
+        "figure_id": json_part("figure", "FigureId"),
+        **{side: json_part("figure", "Boundary", side.title()) for side in BOX_SIDES},
+        **{angle: json_part("figure", "HeadPose", angle.title()) for angle in ANGLES},
+        "face_quality": json_part("figure", "FaceQuality"),
+        "gender": json_part("figure", "Gender"),
+        "age": json_part("figure", "Age"),
         "attributes": filled_object(text, without=OWN_FIGURE_FIELDS),
     }
     return query(f"SELECT {_columns(lake)} FROM ({unnested})", raw)
@@ -175,11 +175,6 @@ class _Fields:
 
 def _columns(expressions: dict[str, str]) -> str:
     return ", ".join(f'CAST({sql} AS VARCHAR) AS "{name}"' for name, sql in expressions.items())
-
-
-def _part(text: str, *path: str) -> str:
-    """What a JSON text has at a path, as text."""
-    return f"json_extract_string(TRY_CAST({text} AS JSON), {literal('$.' + '.'.join(path))})"
 
 
 def _address(addresses: str, language: str) -> str:

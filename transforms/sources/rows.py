@@ -17,7 +17,7 @@ from schemas.figures import FIGURES
 from schemas.file_features import CROPS, FEATURES, FILE_FEATURES, HASH_BYTES, THUMBNAIL_SIDE, TURNS
 from schemas.files import FILES, LOCATION_SOURCES, TIME_SOURCES
 from schemas.lake import NAME_PATTERN
-from transforms.sources.columns import Field, fields_of, is_number, is_text, literal, type_name
+from transforms.sources.columns import Field, fields_of, is_number, is_text, json_part, literal, part_of, type_name
 from transforms.sources.times import NO_TIME_PATTERN, OFFSETS, no_time, settled_time, written_time
 from transforms.sources.validation import DERIVED, FINAL, GIVEN, READ, SETTLED, Judge, Judgement
 from transforms.sources.values import (
@@ -339,23 +339,20 @@ def _flat_figures(fields: Mapping[str, Field]) -> dict[str, Field]:
         flat["uri"] = uris[0]
     for owner, parts in (("boundary", BOX_SIDES), ("head_pose", ANGLES)):
         if owner in fields:
-            found = {part: _part_of(fields[owner], owner, part) for part in parts}
+            found = {part: _side_of(fields[owner], owner, part) for part in parts}
             flat |= {part: field for part, field in found.items() if field is not None}
     return flat
 
 
-def _part_of(field: Field, owner: str, part: str) -> Field | None:
+def _side_of(field: Field, owner: str, part: str) -> Field | None:
     """One part of a box or pose, from a struct or JSON text; the text itself where it is no object, to be refused."""
     sql, kind = field
     if pa.types.is_struct(kind):
         found = [named for named in kind if named.name.lower() == part]
-        return Field(f"struct_extract({sql}, {literal(found[0].name)})", found[0].type) if found else None
+        return part_of(field, found[0]) if found else None
     if is_text(kind):
-        parsed = f"TRY_CAST({sql} AS JSON)"
-        is_object = f"json_type({parsed}) = 'OBJECT'"
-        return Field(
-            f"CASE WHEN {is_object} THEN json_extract_string({parsed}, '$.{part}') ELSE {sql} END", pa.string()
-        )
+        is_object = f"json_type(TRY_CAST({sql} AS JSON)) = 'OBJECT'"
+        return Field(f"CASE WHEN {is_object} THEN {json_part(sql, part)} ELSE {sql} END", pa.string())
     raise SourceError(f"{owner} is {type_name(kind)}; a struct, or text that is a JSON object, is accepted")
 
 

@@ -11,13 +11,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from schemas.errors import SourceError, UsageError
-from transforms.sources.columns import (
-    Field,
-    data_columns,
-    literal,
-    row_json,
-    type_name,
-)
+from transforms.sources.columns import Field, data_columns, literal, row_json, type_name
 from transforms.sources.engine import query
 from transforms.sources.times import Layers, no_time, shifted, written_time
 from transforms.sources.values import NULL_TEXT, Reader, Unfit, is_clean, read_text
@@ -27,7 +21,7 @@ LONGEST_TEXT = 65_536
 LONGEST_SHOWN = 120
 
 GIVEN, READ, DERIVED, SETTLED, _CHOSEN, _VALUES, FINAL = range(7)
-"""The layers in which columns are computed: what is given, as text; its values; what comes of several of them."""
+"""The layers in which columns are computed: what is given; its values; what comes of several of them."""
 
 
 @dataclass(frozen=True)

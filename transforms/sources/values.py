@@ -1,7 +1,7 @@
 """Reading one value of a source, of whatever type the source has, as the type that the lake has, by DuckDB's SQL.
 
-Each reader takes what gives a field and returns a `Value`: what was given, as text, and the value, null where nothing
-was given or where it can't be accepted. No reader throws on a bad value. A type that can't hold the field at all raises
+Each reader takes what gives a field and returns a `Value`: what was given, and the value, null where nothing was given
+or where it can't be accepted. No reader throws on a bad value. A type that can't hold the field at all raises
 `Unfit`, which the caller gathers: it is an error of the source, not of a row.
 """
 
@@ -13,7 +13,17 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from schemas.contract import LEVELS
-from transforms.sources.columns import Field, is_list, is_number, is_text, json_text, literal
+from transforms.sources.columns import (
+    Field,
+    is_bytes,
+    is_list,
+    is_number,
+    is_text,
+    json_part,
+    json_text,
+    literal,
+    part_of,
+)
 from transforms.tables.source_columns import LONGEST_ARRAY_IN_ROW
 
 NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\z"
@@ -157,7 +167,7 @@ def bytes_of_length(length: int) -> Reader:
 
     def read(field: Field) -> Value:
         sql, kind = field
-        if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)):
+        if not is_bytes(kind):
             return Value(NULL_TEXT, lambda given: "NULL")
         return Value(
             f"CASE WHEN octet_length({sql}) > 0 THEN {sql} END",
@@ -176,9 +186,8 @@ def read_address(field: Field) -> Value:
     sql, kind = field
     if is_text(kind):
         given = f"CASE WHEN trim({sql}) <> '' THEN {sql} END"
-        parsed = f"TRY_CAST({given} AS JSON)"
-        readable = f"coalesce(json_type({parsed}) = 'OBJECT', false)"
-        parts = {level: f"json_extract_string({parsed}, '$.{level}')" for level in LEVELS}
+        readable = f"coalesce(json_type(TRY_CAST({given} AS JSON)) = 'OBJECT', false)"
+        parts = {level: json_part(given, level) for level in LEVELS}
     elif pa.types.is_map(kind) and is_text(kind.key_type) and is_text(kind.item_type):
         given, readable = sql, "true"
         parts = {level: f"map_extract_value({sql}, '{level}')" for level in LEVELS}
@@ -189,9 +198,7 @@ def read_address(field: Field) -> Value:
                 raise Unfit(f"text in its field {level}")
         given, readable = sql, "true"
         parts = {
-            level: f"struct_extract({sql}, {literal(names[level].name)})"
-            for level in LEVELS
-            if level in names and is_text(names[level].type)
+            level: part_of(field, names[level]).sql for level in LEVELS if level in names and is_text(names[level].type)
         }
     else:
         raise Unfit("a struct, a map of texts, or text that is a JSON object")
@@ -201,7 +208,7 @@ def read_address(field: Field) -> Value:
     return Value(
         f"CASE WHEN NOT {readable} OR {some} THEN {given} END",
         lambda given: f"CASE WHEN {given} IS NOT NULL AND {readable} AND {some} THEN {address} END",
-        lambda given: given if is_text(kind) else json_text(Field(given, kind)),
+        _itself if is_text(kind) else lambda given: json_text(Field(given, kind)),
     )
 
 
@@ -222,7 +229,7 @@ def read_labels(field: Field) -> Value:
     return Value(
         f"CASE WHEN NOT coalesce({is_empty}, false) THEN {given} END",
         lambda given: f"CASE WHEN NOT {is_empty} THEN {labels} END",
-        lambda given: given if is_text(kind) else json_text(Field(given, kind)),
+        _itself if is_text(kind) else lambda given: json_text(Field(given, kind)),
     )
 
 
@@ -280,5 +287,5 @@ def read_embedding(field: Field) -> Value:
     return Value(
         f"CASE WHEN NOT {is_empty} THEN {given} END",
         lambda given: f"CASE WHEN {given} IS NOT NULL AND {is_finite} THEN {floats} END",
-        lambda given: given if is_text(kind) else json_text(Field(f"{given}[1:{LONGEST_ARRAY_IN_ROW}]", kind)),
+        _itself if is_text(kind) else lambda given: json_text(Field(f"{given}[1:{LONGEST_ARRAY_IN_ROW}]", kind)),
     )

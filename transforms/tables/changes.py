@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import MapType
 
-from transforms.tables.actions import ACTION, BEFORE
+from transforms.tables.actions import ACTION
 
 
 def diff_rows(
@@ -56,19 +56,6 @@ def diff_rows(
 def _comparable(name: str, is_map: bool) -> Column:
     """The column, or a map's entries in order, since Spark compares no maps."""
     return F.array_sort(F.map_entries(name)) if is_map else F.col(name)
-
-
-def latest_rows(changes: DataFrame, *, key: Sequence[str], columns: Sequence[str]) -> DataFrame:
-    """The rows that a change feed tells of, with `columns`, as its last commit left them; without those it deleted."""
-    after = changes.where("_change_type != 'update_preimage'")
-    last = F.max_by(F.struct("_change_type", *columns), "_commit_version").alias("last")
-    rows = after.groupBy(F.xxhash64(*key), *key).agg(last)
-    return rows.where("last._change_type != 'delete'").select("last.*").drop("_change_type")
-
-
-def keys_before(changes: DataFrame, *, key: Sequence[str]) -> DataFrame:
-    """The keys of a change feed that there were before it. It may name keys that its own first change inserted."""
-    return changes.where(F.col("_change_type").isin(*BEFORE)).select(*key).distinct()
 
 
 def keep_keys(rows: DataFrame, *, keys: DataFrame, on: Sequence[str]) -> DataFrame:

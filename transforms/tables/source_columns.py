@@ -9,8 +9,8 @@ ROW, REASON, MESSAGE = "lakealbum_row", "lakealbum_reason", "lakealbum_message"
 
 JSON_TEXT = {"lakealbum.json": True}
 """Metadata of a text column whose objects and lists are JSON text, so that dotted names reach into it."""
-IS_JSON = b"lakealbum.json"
-"""The same in an Arrow schema."""
+IS_JSON = {b"lakealbum.json": b"true"}
+"""The same of a column of Arrow's."""
 
 FILE_FIELDS = (
     "dataset_name",

@@ -40,7 +40,7 @@ from transforms.sources.duplicates import Duplicates
 from transforms.sources.imm import from_imm
 from transforms.sources.verdicts import accepted, refused
 from transforms.tables.frames import from_frame, to_frame
-from transforms.tables.source_columns import JSON_TEXT, MESSAGE, REASON, ROW
+from transforms.tables.source_columns import IS_JSON, JSON_TEXT, MESSAGE, REASON, ROW
 from transforms.tables.source_frames import quoted, row_json
 
 PHOTOS = Path(__file__).parents[3].parent / "shared" / "data" / "photos"
@@ -67,9 +67,7 @@ def no_spark() -> SparkSession:
 def as_frame(spark: SparkSession, table: pa.Table) -> DataFrame:
     """A loaded table as Spark reads the same source."""
     frame = to_frame(spark, table, from_arrow_schema(table.schema, prefer_timestamp_ntz=True))
-    metadata = {
-        field.name: JSON_TEXT if field.metadata == {b"lakealbum.json": b"true"} else {} for field in table.schema
-    }
+    metadata = {field.name: JSON_TEXT if field.metadata == IS_JSON else {} for field in table.schema}
     names = [name for name in frame.columns if name not in (ROW, REASON, MESSAGE)]
     data = [quoted(name).alias(name, metadata=metadata[name]) for name in names]
     nothing = F.lit(None).cast("string")

@@ -509,7 +509,7 @@ def test_mapping_reaches_into_structs_and_json() -> None:
             "exif": ['{"model": {"first name": "z"}}'],
         }
     )
-    json_text = raw.schema.field("exif").with_metadata({IS_JSON: b"true"})
+    json_text = raw.schema.field("exif").with_metadata(IS_JSON)
     raw = raw.cast(raw.schema.set(raw.schema.get_field_index("exif"), json_text))
     mapping = {
         "town": "address.township",
