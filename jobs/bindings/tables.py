@@ -7,7 +7,6 @@ from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
 
 from catalog.bindings import LISTING_SCHEMA
 from catalog.lake import Row
@@ -17,9 +16,9 @@ from jobs.bindings.work import Seen, Work, whole, without
 from jobs.indexing.rows import take_in_source
 from jobs.indexing.storing import SAME_FILE
 from jobs.places.locating import refresh_file_places
+from jobs.runtime.by_bucket import ByBucket, Rows, collect, count
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.kernels import apply_kernel, apply_to_rows
-from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
 from jobs.sources.intake import add_bucket
 from jobs.sources.sources import find_source
@@ -67,7 +66,7 @@ def _rows_gone(run: Run, good: Rows, binding: Row) -> tuple[int, pa.Array]:
     whose = dict(zip(DATASET_KEY, (bucket_of(project, dataset, lake.settings.buckets), project, dataset), strict=True))
     ours = pa.Table.from_pylist([whose], lake.schema_of(FILES, DATASET_KEY))
     of_dataset = partial(semi_join, keys=ours, on=DATASET_KEY)
-    rows = apply_to_rows(of_dataset, add_bucket(lake, good))
+    rows = apply_to_rows(of_dataset, add_bucket(lake, collect(good) if isinstance(good, ByBucket) else good))
     files = lake.fetch(
         FILES,
         lake.version(FILES),
@@ -77,5 +76,4 @@ def _rows_gone(run: Run, good: Rows, binding: Row) -> tuple[int, pa.Array]:
     find = partial(files_gone, source=binding["source"])
     schema = pa.schema([("uri", pa.string())])
     gone: Rows = apply_kernel(lake, find, schema=schema, unit=SAME_FILE, files=files, rows=rows)
-    count = rows.count() if isinstance(rows, DataFrame) else len(rows)
-    return count, whole((gone.toArrow() if isinstance(gone, DataFrame) else gone)["uri"])
+    return count(rows), whole(collect(gone)["uri"])

@@ -2,43 +2,68 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from jobs.indexing.judging import arrow_columns, arrow_schema, judge_rows
+from jobs.indexing.judging import arrow_columns, arrow_schema, judge_by_bucket, judge_rows
 from jobs.indexing.options import IndexFiles
 from jobs.indexing.storing import store_rows
+from jobs.runtime.by_bucket import Rows as JudgedRows
 from jobs.runtime.kernels import apply_to_rows
 from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
-from jobs.runtime.session import FEW_ROWS, planned_for
-from jobs.sources.sources import Source, load_source, read_source
+from jobs.runtime.session import FEW_ROWS, has_executors, planned_for
+from jobs.sources.delta_tables import NotReadHere
+from jobs.sources.sources import Source, open_source, read_source
 from schemas.file_features import FILE_FEATURES
 from transforms.sources.columns import untold_columns
 from transforms.sources.imm import figures_from_imm, from_imm
 from transforms.tables.frames import from_frame
 
+log = logging.getLogger("lakealbum")
+
 READ_HERE = 2
-"""As many rows, times `driver_rows`, of a source this process reads and judges: some 2 GB of them."""
+"""As many rows, times `driver_rows`, of a source this process has in memory: some 2 GB of them."""
 READ_BYTES = 1 << 30
 """Bytes of files up to which it does: with pixels and embeddings rows are larger."""
 
 
-def take_in_source(run: Run, config: IndexFiles, source: Source, *, stage: int) -> Rows:
+def take_in_source(run: Run, config: IndexFiles, source: Source, *, stage: int) -> JudgedRows:
     """Reads the rows of a source, judges them, and stores what they say; `stage` is how far the run is then, percent.
 
-    Returns the accepted ones, as store_rows does.
+    Many rows are read by tasks where these are of other machines. Returns the accepted ones, as store_rows does.
     """
-    is_small = source.rows < READ_HERE * run.lake.driver_rows and sum(source.files.values()) <= READ_BYTES
-    if source.is_loadable and is_small:
-        raw = load_source(source)
-        return take_in(run, config, _translate(run, config, source, raw), source.uri, stage=stage)
+    try:
+        if (judged := _judge_here(run, config, source)) is not None:
+            return _store(run, config, *judged, source.uri, stage=stage)
+    except NotReadHere as error:
+        log.info("%s: read by Spark, as delta-rs can't: %s", source.uri, error)
     with planned_for(run.lake.spark, rows=source.rows):
         frame = run.lake.frame(_translate(run, config, source, read_source(run.lake.spark, source)))
         return take_in_frame(run, config, frame, source.uri, rows=source.rows, stage=stage)
+
+
+def _judge_here(run: Run, config: IndexFiles, source: Source) -> tuple[JudgedRows, pa.Schema] | None:
+    """The rows of a source judged by this process, and its columns: in memory where they are few, else bit by bit.
+
+    None where Spark is to read it.
+    """
+    lake = run.lake
+    if not source.is_loadable:
+        return None
+    if source.rows < READ_HERE * lake.driver_rows and sum(source.files.values()) <= READ_BYTES:
+        raw = _translate(run, config, source, open_source(source).read_all())
+        return judge_rows(run, config, raw, source.uri), raw.schema
+    fits_buckets = source.rows < lake.settings.buckets * lake.bucket_rows
+    if not (source.is_streamed and fits_buckets) or has_executors(lambda: lake.spark):
+        return None
+    rows = open_source(source)
+    judged = judge_by_bucket(run, config, rows, source.uri)
+    return None if judged is None else (judged, rows.schema)
 
 
 def _translate(run: Run, config: IndexFiles, source: Source, raw: Rows) -> Rows:
@@ -51,7 +76,7 @@ def _translate(run: Run, config: IndexFiles, source: Source, raw: Rows) -> Rows:
     return apply_to_rows(translate, raw, schema=translate(schema.empty_table()).schema)
 
 
-def take_in_frame(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, rows: int, stage: int) -> Rows:
+def take_in_frame(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, rows: int, stage: int) -> JudgedRows:
     """The same of rows that Spark reads, about so many: few of them as a table."""
     raw = arrow_columns(raw)
     features = [name for name in FILE_FEATURES.names if name in raw.columns]
@@ -59,11 +84,14 @@ def take_in_frame(run: Run, config: IndexFiles, raw: DataFrame, uri: str, *, row
     return take_in(run, config, from_frame(raw) if is_few else raw, uri, stage=stage)
 
 
-def take_in(run: Run, config: IndexFiles, raw: Rows, uri: str, *, stage: int) -> Rows:
+def take_in(run: Run, config: IndexFiles, raw: Rows, uri: str, *, stage: int) -> JudgedRows:
     """The same of the rows of the source at `uri` as they are."""
     schema = raw.schema if isinstance(raw, pa.Table) else arrow_schema(raw)
-    judged = judge_rows(run, config, raw, uri)
+    return _store(run, config, judge_rows(run, config, raw, uri), schema, uri, stage=stage)
+
+
+def _store(run: Run, config: IndexFiles, judged: JudgedRows, source: pa.Schema, uri: str, *, stage: int) -> JudgedRows:
     run.progress.stage(f"storing {uri}", stage)
-    are_pictures = "content_identifier" in schema.names  # photos and videos that we opened
-    untold = untold_columns(schema, config.map)
+    are_pictures = "content_identifier" in source.names  # photos and videos that we opened
+    untold = untold_columns(source, config.map)
     return store_rows(run, config, judged, uri, untold=untold, are_pictures=are_pictures)

@@ -1,6 +1,6 @@
 """Judged rows of a source, stored: the refused ones, datasets, and files with their features, or figures.
 
-Judged rows are a table where they are few, and all is done by this process then; else a frame.
+Judged rows are a table where they are few, and all is done by this process then; more are by bucket, or a frame.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from pyspark.sql import DataFrame
 from jobs.indexing.options import IndexFiles
 from jobs.people.erasures import without_erased
 from jobs.people.waiting import WAITING, count_waiting
-from jobs.runtime.by_bucket import ByBucket, fetch_keys
-from jobs.runtime.by_bucket import Rows as AnyRows
+from jobs.runtime.by_bucket import ByBucket, Rows, collect, column_names, fetch_keys
 from jobs.runtime.kernels import apply_kernel, apply_to_rows
-from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
 from jobs.sources.intake import Settle, add_bucket, count_verdicts, put
 from schemas.contract import Contract
@@ -68,7 +66,10 @@ def store_rows(
         rows = _make_rows(refused, bad, computed(REJECTED), needs=REFUSAL, **told)
         put(run, REJECTED, rows, count=verdicts.refused, compare=())
     names = _make_rows(dataset_rows, judged, computed(DATASETS), now=run.now)
-    names = names.distinct() if isinstance(names, DataFrame) else names  # tasks have told each their own
+    if isinstance(names, DataFrame):
+        names = names.distinct()  # tasks have told each their own
+    elif isinstance(names, ByBucket):
+        names = collect(names)
     put(run, DATASETS, names, count=verdicts.datasets, compare=())
     if config.rows == "files":
         _store_files(run, judged, count=count, untold=untold, keeps_hashes=are_pictures and not config.hashes)
@@ -83,7 +84,7 @@ def _make_rows(
     kernel: Callable[..., pa.Table], judged: Rows, schema: pa.Schema, *, needs: Sequence[str] = (), **how: Any
 ) -> Rows:
     """What a kernel makes of judged rows, with the columns of `schema`, of those and the columns that it `needs`."""
-    there = set(judged.columns if isinstance(judged, DataFrame) else judged.column_names)
+    there = set(column_names(judged))
     told = judged.select([name for name in dict.fromkeys(("reason", *schema.names, *needs)) if name in there])
     return apply_to_rows(partial(kernel, **how), told, schema=schema)
 
@@ -108,7 +109,7 @@ def _store_features(run: Run, judged: Rows, *, count: int, untold: frozenset[str
 def _with_current(run: Run, contract: Contract, kernel: Callable[..., pa.Table]) -> Settle:
     """What a kernel makes of rows of files, and of what the table has of the same files."""
 
-    def settle(rows: Rows, current: AnyRows) -> AnyRows:
+    def settle(rows: Rows, current: Rows) -> Rows:
         if isinstance(rows, DataFrame):
             current = keep_keys(run.lake.frame(current), keys=rows, on=contract.key)
         schema = run.lake.schema_of(contract, contract.names)
@@ -120,7 +121,7 @@ def _with_current(run: Run, contract: Contract, kernel: Callable[..., pa.Table])
 def _store_figures(run: Run, judged: Rows, *, count: int, project: str, untold: frozenset[str]) -> None:
     figures = _make_rows(figure_rows, judged, computed(FIGURES), now=run.now)
 
-    def settle(rows: Rows, _: AnyRows) -> AnyRows:
+    def settle(rows: Rows, _: Rows) -> Rows:
         return without_erased(run, rows, project=project)
 
     compare = [name for name in FIGURES.names if name not in NO_CHANGE]
@@ -134,6 +135,5 @@ def _count_waiting(run: Run, figures: Rows) -> None:
     files = fetch_keys(run.lake, FILES, run.lake.version(FILES), figures, on=FILE_KEY, columns=columns)
     schema = pa.schema([("uri", pa.string())])
     waiting = apply_kernel(run.lake, without_files, schema=schema, unit=SAME_FILE, faces=figures, files=files)
-    if isinstance(waiting, ByBucket):
-        waiting = pa.concat_tables(waiting.tables())
+    waiting = collect(waiting) if isinstance(waiting, ByBucket) else waiting
     count_waiting(run, waiting, before=run.ledger.row_counts.get(WAITING, 0))

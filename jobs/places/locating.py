@@ -16,6 +16,7 @@ from jobs.runtime.commits import Committed, Mark, Step, replace_rows, retry_conf
 from jobs.runtime.kernels import apply_kernel
 from jobs.runtime.lake import Lake, spark_schema
 from jobs.runtime.runs import Run
+from jobs.runtime.session import has_executors
 from schemas.area_index import AREA_INDEX
 from schemas.areas import AREAS
 from schemas.contract import Contract
@@ -42,7 +43,7 @@ from transforms.places.located_frames import map_points
 from transforms.tables import keyed
 
 LOCATED_HERE = 4
-"""As many rows, times `driver_rows`, this process locates, bucket by bucket, before Spark's tasks could start: it takes
+"""As many rows, times `driver_rows`, this process locates by bucket before tasks could start elsewhere: it takes
 5 microseconds a row."""
 _KEYS = pa.schema([FILES.arrow_schema.field(name) for name in FILES.key])
 
@@ -75,10 +76,10 @@ def refresh_file_places(run: Run) -> None:
     if consumed == until and touched is None:
         return
     locator = locator_of(run)
-    changes = _changes(lake, consumed, until)
+    changes = _changes(lake, consumed, until, locator)
     if changes is None:
-        files = _fetch(lake, FILES, until, COLUMNS)
-        current = _fetch(lake, FILE_PLACES, step.base, FILE_PLACES.names)
+        files = _fetch(lake, FILES, until, COLUMNS, locator)
+        current = _fetch(lake, FILE_PLACES, step.base, FILE_PLACES.names, locator)
     else:
         nothing = lake.schema_of(FILES, COLUMNS).empty_table()
         inputs = {"changes": run.cache(changes), "touched": nothing if touched is None else touched}
@@ -89,26 +90,29 @@ def refresh_file_places(run: Run) -> None:
     run.ledger.wrote(FILE_PLACES, _place(run, step, files, current, locator, edited))
 
 
-def _changes(lake: Lake, consumed: int | None, until: int) -> Rows | None:
+def _changes(lake: Lake, consumed: int | None, until: int, locator: Locator) -> Rows | None:
     """What has changed in `files`; None where all is to be compared."""
     if consumed is None:
         return None
     if consumed == until:
         return lake.feed_schema(FILES, COLUMNS).empty_table()
-    if _is_located_here(lake, lake.rows_written(FILES, consumed, until)):
+    if _is_located_here(lake, lake.rows_written(FILES, consumed, until), locator):
         return by_bucket.fetch_changes(lake, FILES, consumed, until, COLUMNS)
     return lake.fetch_changes(FILES, consumed, until, COLUMNS)
 
 
-def _fetch(lake: Lake, contract: Contract, version: int, columns: Sequence[str]) -> Rows:
+def _fetch(lake: Lake, contract: Contract, version: int, columns: Sequence[str], locator: Locator) -> Rows:
     """Columns of a table: of this process, or by bucket, where it locates so many rows, else of Spark."""
-    if _is_located_here(lake, lake.rows(contract)):
+    if _is_located_here(lake, lake.rows(contract), locator):
         return by_bucket.fetch(lake, contract, version, columns)
     return lake.read(contract, version).select(*columns)
 
 
-def _is_located_here(lake: Lake, rows: int) -> bool:
-    return rows < LOCATED_HERE * lake.driver_rows
+def _is_located_here(lake: Lake, rows: int, locator: Locator) -> bool:
+    if rows < LOCATED_HERE * lake.driver_rows:
+        return True
+    has_parts = len(locator.first_tiles) > 1  # of which each bucket needs all, and tasks one each
+    return not has_parts and not has_executors(lambda: lake.spark)
 
 
 def _edited_files(run: Run, version: int, edits_version: int, *, after: int) -> Rows | None:
@@ -134,9 +138,9 @@ def relocate_files(run: Run) -> None:
     step = Step.pin(lake, FILE_PLACES, run.run_id, dry_run=run.dry_run)
     locator = locator_of(run)
     newest = newest_builds(lake) if locator.keyed_by_codes else None
-    files, corrections = _corrections(run, _fetch(lake, FILES, until, COLUMNS), edited)
+    files, corrections = _corrections(run, _fetch(lake, FILES, until, COLUMNS, locator), edited)
     find = partial(outdated_keys, corrections=corrections, version=locator.version, newest=newest)
-    places = _fetch(lake, FILE_PLACES, step.base, LOCATED_COLUMNS)
+    places = _fetch(lake, FILE_PLACES, step.base, LOCATED_COLUMNS, locator)
     keys = apply_kernel(lake, find, schema=_KEYS, unit=FILES.key, files=files, places=places)
     keys = run.count_keys(keys, "files.to_relocate")
     files = by_bucket.fetch_keys(lake, FILES, until, keys, on=FILES.key, columns=COLUMNS)

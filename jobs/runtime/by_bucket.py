@@ -7,11 +7,11 @@ where Spark has executors, a task each. Where a bucket is too large, too, rows a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -20,6 +20,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from catalog.sql import all_of, equals
 from schemas.contract import Contract
 from transforms.tables.arrow_tables import ArrowBatches, gather_tables
+from transforms.tables.frames import from_frame
 from transforms.tables.grouped import is_equal
 from transforms.tables.keyed import keep_rows, with_columns
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from jobs.runtime.lake import Lake
 
 AT_ONCE = 2
-"""Buckets that are computed at the same time: kernels and delta-rs leave Python's lock to each other."""
+"""Buckets, or pieces, that are computed at the same time: kernels and delta-rs leave Python's lock to each other."""
 FEW = 100_000
 """Rows up to which all at once are sooner read, and computed with, than bucket by bucket."""
 FEW_OF = 10
@@ -37,6 +38,8 @@ ROWS_AT_ONCE = 500_000
 PIECES = 10
 """As many rows, times `bucket_rows`, a bucket may have whose rows are handed to a kernel piece by piece."""
 ByName = Mapping[str, "pa.Table | ByBucket"]
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,18 +70,7 @@ class ByBucket:
 
     def tables(self) -> Iterator[pa.Table]:
         """The rows of each bucket in order, computed by threads, at most AT_ONCE buckets ahead."""
-        with ThreadPoolExecutor(AT_ONCE, "bucket") as threads:
-            ahead: list[Future[pa.Table]] = []
-            try:
-                numbers = iter(range(self.buckets))
-                ahead += (threads.submit(self.table, number) for number in islice(numbers, AT_ONCE))
-                while ahead:
-                    rows = ahead.pop(0).result()
-                    ahead += (threads.submit(self.table, number) for number in islice(numbers, 1))
-                    yield rows
-            finally:
-                for waiting in ahead:
-                    waiting.cancel()
+        return map_ahead(self.table, range(self.buckets))
 
     def few(self, most: int) -> pa.Table | None:
         """All rows, computed by this process; None where they turn out to be more than `most`."""
@@ -115,8 +107,43 @@ class ByBucket:
         return numbers.mapInArrow(compute, from_arrow_schema(self.schema, prefer_timestamp_ntz=True))
 
 
+def map_ahead(function: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """What a function makes of each item, in order, by AT_ONCE threads that are as many items ahead."""
+    with ThreadPoolExecutor(AT_ONCE, "ahead") as threads:
+        ahead: list[Future[Made]] = []
+        rest = iter(items)
+        try:
+            ahead += (threads.submit(function, item) for item in islice(rest, AT_ONCE))
+            while ahead:
+                made = ahead.pop(0).result()
+                ahead += (threads.submit(function, item) for item in islice(rest, 1))
+                yield made
+        finally:
+            for waiting in ahead:
+                waiting.cancel()
+
+
 Rows: TypeAlias = "pa.Table | ByBucket | DataFrame"
 """Rows for kernels and commits: of this process, to be read a bucket at a time, or of Spark."""
+
+
+def collect(rows: Rows) -> pa.Table:
+    """All rows, in this process, which must be little."""
+    if isinstance(rows, ByBucket):
+        return pa.concat_tables([*rows.tables(), rows.schema.empty_table()])
+    return from_frame(rows) if isinstance(rows, DataFrame) else rows
+
+
+def count(rows: Rows) -> int:
+    """How many they are: they are computed for it."""
+    if isinstance(rows, ByBucket):
+        return sum(map(len, rows.tables()))
+    return rows.count() if isinstance(rows, DataFrame) else len(rows)
+
+
+def column_names(rows: Rows) -> list[str]:
+    """The columns of rows."""
+    return [*(rows.columns if isinstance(rows, DataFrame) else rows.schema.names)]
 
 
 def _of_bucket(rows: pa.Table, bucket: int) -> pa.Table:

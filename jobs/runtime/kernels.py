@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
+from typing import overload
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +17,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
-from jobs.runtime.by_bucket import ROWS_AT_ONCE, Rows, kernel_of
+from jobs.runtime.by_bucket import ROWS_AT_ONCE, ByBucket, Rows, kernel_of
 from jobs.runtime.lake import Lake
 from schemas.keys import DATASET_KEY
 from transforms.tables.arrow_tables import ArrowBatches, gather_tables, whole_datasets
@@ -60,17 +61,19 @@ def apply_kernel(
     return together.mapInArrow(run, from_arrow_schema(schema, prefer_timestamp_ntz=True))
 
 
+@overload
 def apply_to_rows(
-    kernel: Callable[[pa.Table], pa.Table],
-    rows: pa.Table | DataFrame,
-    *,
-    schema: pa.Schema | None = None,
-    piece: int = PIECE,
-) -> pa.Table | DataFrame:
+    kernel: Kernel, rows: DataFrame, *, schema: pa.Schema | None = ..., piece: int = ...
+) -> DataFrame: ...
+@overload
+def apply_to_rows(kernel: Kernel, rows: Rows, *, schema: pa.Schema | None = ..., piece: int = ...) -> Rows: ...
+def apply_to_rows(kernel: Kernel, rows: Rows, *, schema: pa.Schema | None = None, piece: int = PIECE) -> Rows:
     """What a kernel to which no row matters but its own makes of rows: here, or by tasks, `piece` rows at a time.
 
     It has the columns of `schema`, or those of the rows.
     """
+    if isinstance(rows, ByBucket):
+        return ByBucket(schema or rows.schema, rows.buckets, rows.read, lambda _, *, rows: kernel(rows), {"rows": rows})
     if isinstance(rows, pa.Table):
         wanted = schema or rows.schema
         return kernel(rows).select(wanted.names).cast(wanted)

@@ -24,7 +24,7 @@ from catalog.lake import Lake as CatalogLake
 from catalog.notifications import notifying
 from catalog.tasks import append_task_state, put_run, refuse_repeated_run
 from jobs.cli.options import JobConfig
-from jobs.runtime.by_bucket import ByBucket, Rows
+from jobs.runtime.by_bucket import ByBucket, Rows, count
 from jobs.runtime.cancellation import Cancellation
 from jobs.runtime.commits import Ledger
 from jobs.runtime.failures import as_ours, reason_of
@@ -95,20 +95,16 @@ class Run:
     def cache_keys(self, keys: DataFrame, stage: str) -> DataFrame:
         """Keeps `keys`, counts them as `stage`, and marks them to be sent to every worker where they are few."""
         keys = self.cache(keys)
-        count = keys.count()
-        self.ledger.count(stage, count)
-        return F.broadcast(keys) if count <= BROADCAST_ROWS else keys
+        number = keys.count()
+        self.ledger.count(stage, number)
+        return F.broadcast(keys) if number <= BROADCAST_ROWS else keys
 
     def count_keys(self, keys: Rows, stage: str) -> Rows:
         """Counts `keys` as `stage`: computed now, and here where they are few enough."""
         if isinstance(keys, ByBucket):
             keys = keys if (few := keys.few(self.lake.driver_rows)) is None else few
         keys = self.cache(keys)
-        if isinstance(keys, ByBucket):
-            count = sum(map(len, keys.tables()))
-        else:
-            count = len(keys) if isinstance(keys, pa.Table) else keys.count()
-        self.ledger.count(stage, count)
+        self.ledger.count(stage, count(keys))
         return keys
 
 

@@ -1,4 +1,4 @@
-"""Reading CSV in this process, as an Arrow table of texts: records, fields and quotes as Spark's reader has them.
+"""Reading CSV in this process, as Arrow tables of texts: records, fields and quotes as Spark's reader has them.
 
 RFC 4180 leaves open what a quote means that is in no quoted field, or that more follows than the field's end. Files
 with such quotes are taken apart record by record, all others by Arrow.
@@ -46,25 +46,30 @@ _PLAIN_LINE = re.compile(rb'(?:(?:"(?:[^"]|"")*+"|[^",]*+),)++')
 _PLAIN_FIELD = re.compile(rb'(?:"((?:[^"]|"")*+)"|([^",]*+)),')
 
 
-def load_csv(files: Sequence[str]) -> pa.Table:
+def scan_csv(files: Sequence[str]) -> pa.RecordBatchReader:
     """One row per line of CSV files (RFC 4180; quoted fields may span lines): all columns text, blank ones null.
 
     A line with too many or too few fields has `REASON`, `MESSAGE` and, as `ROW`, its text; they are null elsewhere.
+    One file is in memory at a time.
 
-    Raises SourceError for a file without a header, or with another header than the first.
+    Raises SourceError for a file without a header, or, as it is read, with another header than the first.
     """
     first, *others = sorted(files)
     text = _open(first)
     names = [name.strip().removeprefix("\ufeff") for name in text.header]
     if not all(names) or len({name.lower() for name in names}) < len(names):
         raise SourceError(f"{first} has the columns {names}: each needs a name of its own in the first line")
-    tables = [_read(text, names)]
-    for file in others:
-        other = _open(file)
-        if other.header != text.header:
-            raise SourceError(f"{file} has the columns {other.header}, {first} has {text.header}: read them apart")
-        tables.append(_read(other, names))
-    return pa.concat_tables(tables)
+    header = text.header
+
+    def read(text: _Text) -> Iterator[pa.RecordBatch]:
+        for file in (first, *others):
+            text = text if file == first else _open(file)
+            if text.header != header:
+                raise SourceError(f"{file} has the columns {text.header}, {first} has {header}: read them apart")
+            for rows in _read(text, names):
+                yield from rows.to_batches()
+
+    return pa.RecordBatchReader.from_batches(_table([], names).schema, read(text))
 
 
 @dataclass(frozen=True)
@@ -100,23 +105,21 @@ def _as_utf8(content: bytes) -> bytes:
     return content
 
 
-def _read(text: _Text, names: list[str]) -> pa.Table:
-    """The rows after the header."""
+def _read(text: _Text, names: list[str]) -> Iterator[pa.Table]:
+    """The rows after the header, piece by piece."""
     rest, line_end = text.rest, text.line_end
-    tables = [_table([], names)]
     start = 0
-    with many_objects():
-        while start < len(rest):
-            end = rest.find(line_end, start + PIECE_BYTES)
-            end = end + len(line_end) if end >= 0 else len(rest)
-            piece = _plain_piece(rest[start:end], line_end)
-            if piece is None:
+    while start < len(rest):
+        end = rest.find(line_end, start + PIECE_BYTES)
+        end = end + len(line_end) if end >= 0 else len(rest)
+        piece = _plain_piece(rest[start:end], line_end)
+        if piece is None:
+            with many_objects():
                 records, end = _records_until(end, rest, line_end, start)
-                tables.append(_table(records, names))
-            elif piece.strip(b"\n"):
-                tables.append(_read_plain(piece, names, line_end))
-            start = end
-    return pa.concat_tables(tables)
+                yield _table(records, names)
+        elif piece.strip(b"\n"):
+            yield _read_plain(piece, names, line_end)
+        start = end
 
 
 def _plain_piece(piece: bytes, line_end: bytes) -> bytes | None:

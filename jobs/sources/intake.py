@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from jobs.runtime.by_bucket import Rows as AnyRows
-from jobs.runtime.by_bucket import fetch_keys
+from jobs.runtime.by_bucket import Rows, collect, column_names, fetch_keys
 from jobs.runtime.commits import Step, put_rows, retry_conflicts
 from jobs.runtime.kernels import apply_to_rows
-from jobs.runtime.lake import Lake, Rows
+from jobs.runtime.lake import Lake
 from jobs.runtime.runs import Run
 from schemas.contract import Contract
 from schemas.locations import absolute_uri
 from transforms.sources.verdicts import SUMMARY, summarize
 from transforms.tables.digests import with_bucket
-from transforms.tables.frames import from_frame
 
-Settle = Callable[[Rows, AnyRows], AnyRows]
+Settle = Callable[[Rows, Rows], Rows]
 
 NOT_TAKEN = "not_taken."
 """Begins the names of stages that count files that were not taken in, by their suffix."""
@@ -66,11 +65,11 @@ def count_verdicts(run: Run, judged: Rows, *, sources: Sequence[str], suffixes: 
 
 def _summary(judged: Rows, *, suffixes: bool) -> list[dict[str, Any]]:
     """The verdicts (SUMMARY) of all rows, or of those of each piece that a task of Spark counts."""
-    there = judged.columns if isinstance(judged, DataFrame) else judged.column_names
-    told = judged.select([name for name in ("reason", "message", "dataset_name", "uri") if name in there])
-    counted = apply_to_rows(partial(summarize, suffixes=suffixes), told, schema=SUMMARY)
-    found = from_frame(counted) if isinstance(counted, DataFrame) else counted
-    verdicts: list[dict[str, Any]] = found.to_pylist()
+    wanted = {"reason", "message", "dataset_name", "uri"}
+    told = judged.select([name for name in column_names(judged) if name in wanted])
+    verdicts: list[dict[str, Any]] = collect(
+        apply_to_rows(partial(summarize, suffixes=suffixes), told, schema=SUMMARY)
+    ).to_pylist()
     return verdicts
 
 
@@ -98,8 +97,8 @@ def put(
     the table once it is pinned, those that go in.
     """
     rows = run.stamp(rows) if "run_id" in contract.names else rows
-    if isinstance(rows, DataFrame) and run.lake.is_few(contract, count, contract.names):
-        rows = from_frame(rows)
+    if run.lake.is_few(contract, count, contract.names):
+        rows = collect(rows)
     if "bucket" in contract.names:
         rows = add_bucket(run.lake, rows)
     kept = [name for name in contract.names if name in untold]
@@ -120,10 +119,11 @@ def add_bucket(lake: Lake, rows: Rows) -> Rows:
     """The rows with their bucket."""
     if isinstance(rows, DataFrame):
         return rows.withColumn("bucket", lake.bucket())
-    return with_bucket(rows, lake.settings.buckets)
+    schema = rows.schema.append(pa.field("bucket", pa.int32()))
+    return apply_to_rows(partial(with_bucket, buckets=lake.settings.buckets), rows, schema=schema)
 
 
-def _current(step: Step, rows: Rows) -> AnyRows:
+def _current(step: Step, rows: Rows) -> Rows:
     """The rows of the same keys, as pinned; of many all rows, which the comparison joins."""
     if isinstance(rows, DataFrame):
         return step.current()

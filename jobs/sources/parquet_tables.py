@@ -20,6 +20,8 @@ from jobs.sources.partition_columns import MOST_DIGITS, partition_columns
 from schemas.errors import SourceError
 
 FOOTERS_AT_ONCE = 4
+ROWS_AT_ONCE = 100_000
+"""Rows that are read together: 100 MB, where they have pixels and embeddings."""
 INSTANT, WALL_CLOCK = pa.timestamp("us", "UTC"), pa.timestamp("us")
 NANOSECONDS = 1000
 """In a microsecond."""
@@ -41,27 +43,33 @@ _PLAIN = {
 """Arrow's types that stand for another here."""
 
 
-def load_parquet(files: Sequence[str], *, uri: str, roots: Sequence[str] = ()) -> pa.Table:
-    """The rows of Parquet files of the source at `uri`, in the order of the files' names.
+def scan_parquet(files: Sequence[str], *, uri: str, roots: Sequence[str] = ()) -> pa.RecordBatchReader:
+    """The rows of Parquet files of the source at `uri`, in the order of the files' names, read bit by bit.
 
     A column that a file lacks is null there. Folders `name=value` below `roots` are columns (`partition_columns`).
     Unsigned numbers are wider signed ones. Times have microseconds, those of a zone or of 96 bits are instants;
     nanoseconds are cut to them, but below the top they are whole numbers.
 
-    Raises SourceError for a file that is broken or has a type that is not read, and for a column of several types.
+    Raises SourceError for a file that is broken, now or as it is read, or has a type that is not read, and for a column
+    of several types.
     """
     files = sorted(files)
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
         schemas = [*pool.map(_read_schema, files)]
     merged = _merge_all(schemas, uri)
     partitions = partition_columns(files, roots, uri=uri)
-    tables = []
-    for number, file in enumerate(files):
-        table = _read_file(file, merged)
-        for name, values in partitions.items():
-            table = _set_column(table, name, pa.repeat(values[number], table.num_rows))
-        tables.append(table)
-    return pa.concat_tables(tables)
+    schema = merged
+    for name, values in partitions.items():
+        schema = _set_column(schema.empty_table(), name, pa.array([], values.type)).schema
+
+    def read() -> Iterator[pa.RecordBatch]:
+        for number, file in enumerate(files):
+            for rows in _read_file(file, merged):
+                for name, values in partitions.items():
+                    rows = _set_column(rows, name, pa.repeat(values[number], len(rows)))
+                yield from pa.Table.from_arrays(rows.columns, schema=schema).to_batches()
+
+    return pa.RecordBatchReader.from_batches(schema, read())
 
 
 def count_rows(files: Sequence[str]) -> int:
@@ -182,17 +190,19 @@ def _names(kind: pa.DataType) -> Iterator[list[str]]:
     yield from chain.from_iterable(_names(kind.field(number).type) for number in range(kind.num_fields))
 
 
-def _read_file(file: str, schema: pa.Schema) -> pa.Table:
+def _read_file(file: str, schema: pa.Schema) -> Iterator[pa.Table]:
     """The rows of a file, with all columns of `schema`."""
     try:
         with open_file(file) as opened:
-            table = pq.ParquetFile(opened, coerce_int96_timestamp_unit="us").read()
-        there = {*table.column_names}
-        columns = [
-            _as(table[field.name], field.type) if field.name in there else pa.nulls(table.num_rows, field.type)
-            for field in schema
-        ]
-        return pa.table(columns, schema=schema)
+            parquet = pq.ParquetFile(opened, coerce_int96_timestamp_unit="us")
+            there = {*parquet.schema_arrow.names}
+            for batch in parquet.iter_batches(ROWS_AT_ONCE):
+                rows = pa.Table.from_batches([batch])
+                columns = [
+                    _as(rows[field.name], field.type) if field.name in there else pa.nulls(len(rows), field.type)
+                    for field in schema
+                ]
+                yield pa.table(columns, schema=schema)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{file} can't be read as parquet: {error}") from error
 

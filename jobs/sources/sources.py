@@ -1,6 +1,6 @@
 """A source of rows: where it lies, which format and which files it has, and its rows as they are.
 
-A source is looked at once (`find_source`), and read from then on: in this process (`load_source`) or by Spark
+A source is looked at once (`find_source`), and read from then on: in this process (`open_source`) or by Spark
 (`read_source`). What can't be read at all is a SourceError before anything is computed; a row that can't be read is a
 row with a reason (columns `transforms.tables.source_columns.REASON` and `MESSAGE`), refused later with the others.
 """
@@ -23,11 +23,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from catalog.storage import storage_options, store_reason
+from catalog.storage import store_reason
 from jobs.runtime.failures import reason_of
 from jobs.runtime.session import has_executors
 from jobs.sources import files_here, spark_files
-from jobs.sources.csv_tables import load_csv
+from jobs.sources.csv_tables import scan_csv
+from jobs.sources.delta_tables import open_delta, scan_delta
 from jobs.sources.files_here import (
     FILE,
     PATTERN,
@@ -41,7 +42,7 @@ from jobs.sources.files_here import (
 )
 from jobs.sources.json_tables import load_json
 from jobs.sources.parquet_sources import MOST_FOOTERS, read_parquet
-from jobs.sources.parquet_tables import count_rows, load_parquet
+from jobs.sources.parquet_tables import count_rows, scan_parquet
 from jobs.sources.partition_columns import partition_columns
 from jobs.sources.text_sources import read_csv, read_json
 from schemas.errors import SourceError, UsageError
@@ -69,8 +70,10 @@ SUFFIXES: dict[str, Format] = {
     **dict.fromkeys(MEDIA_SUFFIXES, "photos"),
 }
 COMPRESSIONS = ("gz", "bz2", "zst", "lz4", "snappy")
-LOADED: tuple[Format, ...] = ("parquet", "csv", "json", "imm")
+LOADED: tuple[Format, ...] = ("parquet", "delta", "csv", "json", "imm")
 """Formats that this process reads by itself."""
+STREAMED_CSV = 1 << 30
+"""Bytes of a CSV file up to which it is read here, where all files are not read at once: it takes thrice as much."""
 HEAD_BYTES = 65_536
 ROW_BYTES = 256
 PACKED_ROW_BYTES = 32
@@ -101,12 +104,20 @@ class Source:
 
     @property
     def is_loadable(self) -> bool:
-        """Whether `load_source` reads it."""
+        """Whether `open_source` reads it."""
         if not self.is_here or self.format not in LOADED:
             return False
-        return self.format == "parquet" or all(
-            (suffix := compression_of(file)) not in COMPRESSIONS or suffix in READ_HERE for file in self.files
+        return all(
+            (suffix := compression_of(file)) not in COMPRESSIONS or suffix in READ_HERE or self.format == "parquet"
+            for file in self.files
         )
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether `open_source` reads it bit by bit: JSON tells its columns at its end, CSV is read file by file."""
+        if self.format == "csv":
+            return max(self.files.values()) <= STREAMED_CSV
+        return self.format in ("parquet", "delta")
 
     @property
     def spark_uri(self) -> str:
@@ -136,7 +147,7 @@ def find_source(uri: str, *, format: Format | None = None, start_spark: Callable
         return Source(uri, format, rows=0, is_here=is_local(uri))
     here = _is_here(uri, start_spark)
     if format == "delta" or (format is None and _has_delta_log(uri, here, start_spark)):
-        return Source(uri, "delta", rows=_delta_bytes(uri, here, start_spark) // PACKED_ROW_BYTES, is_here=here)
+        return _find_delta(uri, here, start_spark)
     listing = _list_files(uri, here, start_spark)
     if format is None:
         format = _detect_format(uri, [*listing.files], partial(_read_head, here=here, start_spark=start_spark))
@@ -148,19 +159,23 @@ def find_source(uri: str, *, format: Format | None = None, start_spark: Callable
     return Source(uri, format, rows=rows, is_here=here, files=files, roots=listing.roots)
 
 
-def load_source(source: Source) -> pa.Table:
-    """The rows of a source that `is_loadable`, read by this process, in its own columns; all of them in memory.
+def open_source(source: Source) -> pa.RecordBatchReader:
+    """The rows of a source that `is_loadable`, read by this process, in its own columns; bit by bit if `is_streamed`.
 
     CSV and JSON give text columns only, and `REASON`, `MESSAGE` and `ROW`: they are null unless the row can't be read,
     but for JSON's `ROW`, which is its text. `imm` gives IMM's columns, for `transforms.sources.imm`.
 
-    Raises SourceError, naming the thing and what is accepted, for a source that is unreadable.
+    Raises SourceError, naming the thing and what is accepted, for a source that is unreadable, and NotReadHere for a
+    Delta table that Spark may read; both perhaps as the rows are read.
     """
-    if source.format == "csv":
-        return load_csv([*source.files])
-    if source.format != "parquet":
-        return load_json(source.files, imm=source.format == "imm")
-    return load_parquet([*source.files], uri=source.uri, roots=source.roots)
+    match source.format:
+        case "delta":
+            return scan_delta(source.uri)
+        case "csv":
+            return scan_csv([*source.files])
+        case "parquet":
+            return scan_parquet([*source.files], uri=source.uri, roots=source.roots)
+    return load_json(source.files, imm=source.format == "imm").to_reader()
 
 
 def read_source(spark: SparkSession, source: Source) -> DataFrame:
@@ -262,17 +277,29 @@ def _has_delta_log(uri: str, here: bool, start_spark: Callable[[], SparkSession]
         raise SourceError(f"{uri} can't be opened: {error}. {ACCEPTED}") from error
 
 
-def _delta_bytes(uri: str, here: bool, start_spark: Callable[[], SparkSession]) -> int:
+def _find_delta(uri: str, here: bool, start_spark: Callable[[], SparkSession]) -> Source:
+    """The Delta table at `uri`. It is not here if delta-rs does not know all that it has."""
     try:
-        if not here:
-            return spark_files.delta_bytes(start_spark(), uri)
-        place = local_path(uri) if is_local(uri) else uri
-        files = pa.table(DeltaTable(place, storage_options=storage_options(place)).get_add_actions())
-        return sum(files["size_bytes"].to_pylist())
+        if here:
+            table = open_delta(uri)
+            return Source(uri, "delta", rows=_rows_of_delta(table), is_here=True)
     except (OSError, TableNotFoundError) as error:
         raise SourceError(f"{uri} can't be read as delta: {store_reason(error)}") from error
-    except DeltaError:  # delta-rs does not know all that tables may have
-        return _delta_bytes(FILE + local_path(uri) if is_local(uri) else uri, False, start_spark)
+    except DeltaError:
+        uri = FILE + local_path(uri) if is_local(uri) else uri
+    try:
+        size = spark_files.delta_bytes(start_spark(), uri)
+    except OSError as error:
+        raise SourceError(f"{uri} can't be read as delta: {store_reason(error)}") from error
+    return Source(uri, "delta", rows=size // PACKED_ROW_BYTES, is_here=False)
+
+
+def _rows_of_delta(table: DeltaTable) -> int:
+    """How many rows a table's files have, by its log, or by their bytes where it does not tell."""
+    files = pa.table(table.get_add_actions())
+    told = files["num_records"].to_pylist() if "num_records" in files.column_names else [None] * len(files)
+    sizes = files["size_bytes"].to_pylist()
+    return sum(size // PACKED_ROW_BYTES if rows is None else rows for rows, size in zip(told, sizes, strict=True))
 
 
 def _list_files(uri: str, here: bool, start_spark: Callable[[], SparkSession]) -> Listing:

@@ -12,7 +12,7 @@ import pytest
 from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
-from jobs.sources.sources import find_source, load_source
+from jobs.sources.sources import find_source, open_source
 from schemas.errors import SourceError
 from tests.s3.server import Server
 from transforms.pictures.locations import _filesystem
@@ -44,13 +44,13 @@ def test_parquet_and_text(bucket: Path) -> None:
     source = find_source("s3://lake/in", start_spark=start_spark)
     assert (source.format, source.rows, source.is_here) == ("parquet", 2, True)
     assert [*source.spark_files] == ["s3://lake/in/day=1/a.parquet", "s3://lake/in/day=2/b%20c.parquet"]
-    assert load_source(source).to_pylist() == [
+    assert open_source(source).read_all().to_pylist() == [
         {"uri": "day=1/a.parquet", "day": 1},
         {"uri": "day=2/b%20c.parquet", "day": 2},
     ]
     (bucket / "a.csv.gz").write_bytes(gzip.compress(b"uri\na.jpg\n"))
     source = find_source("s3://lake/in/a.csv.gz", start_spark=start_spark)
-    assert load_source(source)["uri"].to_pylist() == ["a.jpg"]
+    assert open_source(source).read_all()["uri"].to_pylist() == ["a.jpg"]
 
 
 def test_delta(bucket: Path) -> None:

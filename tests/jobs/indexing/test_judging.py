@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.indexing import judging
-from jobs.indexing.judging import arrow_columns, arrow_schema, judge_rows
+from jobs.indexing.judging import arrow_columns, arrow_schema, judge_by_bucket, judge_rows
 from jobs.indexing.options import IndexFiles
+from jobs.runtime.by_bucket import collect
 from jobs.runtime.session import keep
-from transforms.tables.frames import from_frame, to_frame
+from schemas.settings import LakeSettings
+from transforms.tables.frames import to_frame
 from transforms.tables.source_columns import IS_JSON, JSON_TEXT, MESSAGE, REASON, ROW
 
 ROWS: list[dict[str, Any]] = [
@@ -32,22 +35,31 @@ NAMES = ("uri", "title", "size", "labels", "embedding", "produce_time", "latitud
 
 
 def judged(raw: Any) -> list[dict[str, Any]]:
-    run: Any = SimpleNamespace(cache=keep)
+    lake = SimpleNamespace(settings=LakeSettings())
+    run: Any = SimpleNamespace(
+        cache=keep, lake=lake, progress=SimpleNamespace(percent=5, stage=lambda what, percent: None)
+    )
     config = IndexFiles(lake="lake", project="p", dataset=("d",), source=("s.csv",))
-    found = judge_rows(run, config, raw, "s3://b/s.csv")
-    table = found if isinstance(found, pa.Table) else from_frame(found)
-    return sorted(table.to_pylist(), key=lambda row: (row["row"], row["ordinal"], str(row["reason"])))
+    judge = judge_by_bucket if isinstance(raw, pa.RecordBatchReader) else judge_rows
+    found = judge(run, config, raw, "s3://b/s.csv")
+    assert found is not None
+    return sorted(collect(found).to_pylist(), key=str)
+
+
+def in_table() -> pa.Table:
+    """ROWS as a reader of texts gives them."""
+    rows = [{ROW: str({k: v for k, v in row.items() if k in NAMES})} | row for row in ROWS]
+    return pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in (*NAMES, ROW, REASON, MESSAGE)]))
 
 
 @pytest.mark.parametrize("doubtful", [0, 100], ids=["all are sorted", "those in doubt are sorted"])
 def test_frames_are_judged_as_tables_are(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, doubtful: int) -> None:
     monkeypatch.setattr(judging, "MOST_DOUBTFUL", doubtful)
-    rows = [{ROW: str({k: v for k, v in row.items() if k in NAMES})} | row for row in ROWS]
-    table = pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in (*NAMES, ROW, REASON, MESSAGE)]))
+    table = in_table()
     frame = to_frame(spark, table, "string, ".join(f"`{name}` " for name in table.column_names) + "string")
     here, by_spark = judged(table), judged(frame.repartition(3))
     assert here == by_spark
-    assert len(here) == len(rows)
+    assert len(here) == len(ROWS)
     reasons = [row["reason"] for row in here if row["reason"]]
     assert sorted(reasons) == [
         "csv_malformed",
@@ -58,6 +70,23 @@ def test_frames_are_judged_as_tables_are(spark: SparkSession, monkeypatch: pytes
         "size_invalid",
         "uri_missing",
     ]
+
+
+@pytest.mark.parametrize("columns", [[*NAMES, ROW, REASON, MESSAGE], NAMES], ids=["texts", "columns alone"])
+def test_rows_that_come_bit_by_bit_are_judged_as_tables_are(
+    monkeypatch: pytest.MonkeyPatch, columns: Sequence[str]
+) -> None:
+    monkeypatch.setattr(judging, "JUDGED_AT_ONCE", 4)
+    table = in_table().select(columns)
+    assert judged(table.to_reader(max_chunksize=3)) == judged(table)
+    nothing = table.slice(0, 0)
+    assert judged(nothing.to_reader()) == judged(nothing) == []
+
+
+def test_a_bucket_that_is_too_large_is_judged_by_spark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "BUCKET_BYTES", 10_000)
+    with pytest.raises(AssertionError):
+        judged(in_table().to_reader())
 
 
 def test_columns_that_arrow_lacks_are_left_out_and_json_is_marked(spark: SparkSession) -> None:

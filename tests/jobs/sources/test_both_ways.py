@@ -17,7 +17,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.sources import text_sources
-from jobs.sources.sources import Format, find_source, load_source, read_source
+from jobs.sources.delta_tables import NotReadHere
+from jobs.sources.sources import Format, find_source, open_source, read_source
 from schemas.errors import SourceError
 from transforms.tables.frames import from_frame
 from transforms.tables.source_columns import MESSAGE, REASON, ROW
@@ -28,7 +29,7 @@ ALPHABETS = ['a,"\n', 'a,,"""\n', 'ab, "\n\t', "a,,\n\n", 'ü,\u2028"\n\x85\ufef
 def both(spark: SparkSession, uri: Path | str) -> tuple[pa.Table, pa.Table]:
     """The rows as this process reads them, and as Spark does."""
     source = find_source(str(uri), start_spark=lambda: spark)
-    return load_source(source), from_frame(read_source(spark, source))
+    return open_source(source).read_all(), from_frame(read_source(spark, source))
 
 
 def test_odd_csv(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +150,7 @@ def test_odd_json(spark: SparkSession, tmp_path: Path, format: Format) -> None:
     for number, line in enumerate(lines[2_900:]):
         (tmp_path / f"{number}.json").write_bytes(line.replace(b",", b",\n").replace(b":", b":\r\n"))
     source = find_source(str(tmp_path), format=format, start_spark=lambda: spark)
-    here, by_spark = load_source(source), from_frame(read_source(spark, source))
+    here, by_spark = open_source(source).read_all(), from_frame(read_source(spark, source))
     assert here.column_names == by_spark.column_names
     assert here.num_rows > 3_000
     columns = here.column_names
@@ -268,9 +269,39 @@ def test_parquet_types_that_neither_reads(spark: SparkSession, tmp_path: Path, c
     pq.write_table(pa.table({"uri": ["a"], "x": column}), tmp_path / "a.parquet")
     source = find_source(str(tmp_path), start_spark=lambda: spark)
     with pytest.raises(SourceError, match=r"a.parquet can't be read as parquet: column x .*; it is accepted as text"):
-        load_source(source)
+        open_source(source).read_all()
     with pytest.raises(SourceError, match="can't be read as parquet"):
         read_source(spark, source)
+
+
+def test_delta_tables(spark: SparkSession, tmp_path: Path) -> None:
+    """With all types, rows deleted by vectors, a column that was renamed, folders of partitions, and later columns."""
+    path = str(tmp_path / "delta")
+    rows = spark.sql(
+        """SELECT concat(id, '.jpg') AS uri, id AS i, timestamp'2020-01-01 10:00:00' AS t,
+        timestamp_ntz'2020-01-01 10:00:00' AS n, cast(3 AS byte) AS b, cast(4 AS short) AS s, 0.5f AS f,
+        cast(1.25 AS decimal(10, 2)) AS d, array('x', NULL) AS l, map('k', 'v') AS m, X'00ff' AS bin,
+        named_struct('country', 'F') AS address, date'2020-01-02' AS day, concat('a%/ b', id % 2) AS dataset_name,
+        id > 3 AS late FROM range(10)"""
+    )
+    options = {"delta.enableDeletionVectors": "true", "delta.columnMapping.mode": "name"}
+    rows.write.format("delta").options(**options).partitionBy("dataset_name").save(path)
+    spark.sql(f"DELETE FROM delta.`{path}` WHERE i = 7")
+    spark.sql(f"ALTER TABLE delta.`{path}` RENAME COLUMN late TO is_late")
+    more = spark.sql("SELECT '11.jpg' AS uri, 'ada' AS dataset_name, 'new' AS title")
+    more.write.format("delta").mode("append").option("mergeSchema", "true").save(path)
+    here, by_spark = both(spark, path)
+    assert here.num_rows == 10
+    _are_same(here, by_spark)
+
+
+def test_delta_tables_that_delta_rs_does_not_read(spark: SparkSession, tmp_path: Path) -> None:
+    path = str(tmp_path / "delta")
+    spark.sql("SELECT cast(X'ff41' AS string) AS uri").write.format("delta").save(path)
+    source = find_source(path, start_spark=lambda: spark)
+    with pytest.raises(NotReadHere, match="UTF-8"):
+        open_source(source).read_all()
+    assert read_source(spark, source).count() == 1
 
 
 def _are_same(here: pa.Table, by_spark: pa.Table) -> None:

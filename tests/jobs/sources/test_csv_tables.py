@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from jobs.sources import csv_tables
-from jobs.sources.csv_tables import load_csv
+from jobs.sources.csv_tables import scan_csv
 from schemas.errors import SourceError
 from transforms.tables.source_columns import MESSAGE, REASON, ROW
 
@@ -23,7 +23,7 @@ HEADER = b"a,b,c\n"
 
 def rows_of(folder: Path, text: bytes) -> list[dict[str, Any]]:
     (folder / "a.csv").write_bytes(text)
-    return load_csv([str(folder / "a.csv")]).to_pylist()
+    return scan_csv([str(folder / "a.csv")]).read_all().to_pylist()
 
 
 def fields_of(folder: Path, text: bytes) -> list[Fields]:
@@ -96,7 +96,7 @@ def test_a_row_as_json_has_the_escapes_that_spark_writes(tmp_path: Path) -> None
 def test_a_header_alone(tmp_path: Path) -> None:
     assert rows_of(tmp_path, b"a,b,c") == rows_of(tmp_path, HEADER) == rows_of(tmp_path, HEADER + b"\n\n") == []
     (tmp_path / "a.csv").write_bytes(b'\n"a", b\n')
-    assert load_csv([str(tmp_path / "a.csv")]).column_names == ["a", "b", ROW, REASON, MESSAGE]
+    assert scan_csv([str(tmp_path / "a.csv")]).read_all().column_names == ["a", "b", ROW, REASON, MESSAGE]
 
 
 def test_one_column(tmp_path: Path) -> None:
@@ -107,10 +107,10 @@ def test_several_files(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"a,b\n1,2\n")
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"a,b\n3,4\n"))
     files = [str(tmp_path / name) for name in ("b.csv.gz", "a.csv")]
-    assert load_csv(files).select(["a", "b"]).to_pylist() == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
+    assert scan_csv(files).read_all().select(["a", "b"]).to_pylist() == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"b,a\n3,4\n"))
     with pytest.raises(SourceError, match=r"b.csv.gz has the columns \['b', 'a'\], .*a.csv has .*: read them apart"):
-        load_csv(files)
+        scan_csv(files).read_all()
 
 
 def test_an_odd_quote_among_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
 from jobs.sources import sources
-from jobs.sources.sources import FORMATS, Source, find_source, load_source
+from jobs.sources.sources import FORMATS, Source, find_source, open_source
 from schemas.errors import SourceError, UsageError
 
 
@@ -37,8 +37,7 @@ def test_rows_are_counted_in_footers_and_guessed_by_bytes(tmp_path: Path) -> Non
     (tmp_path / "b.csv.gz").write_bytes(b"x" * 320)
     assert find(tmp_path / "[ab].csv*").rows == 20
     write_deltalake(str(tmp_path / "delta"), pa.table({"uri": ["a"]}))
-    size = sum(file.stat().st_size for file in (tmp_path / "delta").glob("*.parquet"))
-    assert (find(tmp_path / "delta").format, find(tmp_path / "delta").rows) == ("delta", size // 32)
+    assert (find(tmp_path / "delta").format, find(tmp_path / "delta").rows) == ("delta", 1)
 
 
 def test_what_names_the_files(tmp_path: Path) -> None:
@@ -131,7 +130,7 @@ def test_broken_parquet_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.parquet").write_bytes(content)
     source = find(tmp_path)
     with pytest.raises(SourceError, match=r"/b.parquet can't be read as parquet"):
-        load_source(source)
+        open_source(source).read_all()
     (tmp_path / "c.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(SourceError, match=r"/c.parquet can't be read as parquet"):
         find(tmp_path)

@@ -28,7 +28,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from bench.make_malformed import write as write_malformed
 from jobs.index_files import command
 from jobs.indexing.judging import arrow_columns, arrow_schema
-from jobs.sources.sources import Format, find_source, list_photos, load_source, read_photos, read_source
+from jobs.sources.sources import Format, find_source, list_photos, open_source, read_photos, read_source
 from schemas.errors import SourceError, UsageError
 from schemas.file_features import PIXEL_FEATURES
 from transforms.pictures.files import Reading
@@ -57,7 +57,7 @@ def read(spark: SparkSession, uri: Path | str, how: str = BY_SPARK, *, format: F
     if how == BY_SPARK:
         return read_source(spark, source)
     assert source.is_loadable
-    return as_frame(spark, load_source(source))
+    return as_frame(spark, open_source(source).read_all())
 
 
 def no_spark() -> SparkSession:

@@ -1,0 +1,68 @@
+"""Rows on this machine's disk, while a job works on more of them than memory holds: written bit by bit, read by bucket.
+
+They are in the folder for temporary files (TMPDIR), compressed, and go with the object that wrote them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+
+from jobs.runtime.by_bucket import ByBucket
+from transforms.tables.keyed import Ints
+
+COMPRESSION = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
+class Spool:
+    """Rows of a schema, of all buckets from 0 to `buckets`. It is written inside a `with`, and read after it.
+
+    `sizes` are the bytes that the rows of each bucket take in memory, int64 (buckets,).
+    """
+
+    def __init__(self, schema: pa.Schema, *, buckets: int) -> None:
+        folder = tempfile.mkdtemp(prefix="lakealbum-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.schema = schema
+        self.rows = 0
+        self.sizes: Ints = np.zeros(buckets, np.int64)
+        self._file = os.path.join(folder, "rows.arrow")
+        self._batches: list[list[int]] = [[] for _ in range(buckets)]
+        self._written = 0
+        self._writer: pa.ipc.RecordBatchFileWriter | None = None
+
+    def __enter__(self) -> Spool:
+        self._writer = pa.ipc.new_file(self._file, self.schema, options=COMPRESSION)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        assert self._writer is not None
+        self._writer.close()
+        self._writer = None  # a task of Spark gets a copy of this object
+
+    def write(self, rows: pa.Table, bucket: int) -> None:
+        """Adds rows of a bucket."""
+        assert self._writer is not None, "a spool is written inside its `with`"
+        for batch in rows.to_batches():
+            self._writer.write_batch(batch)
+            self._batches[bucket].append(self._written)
+            self._written += 1
+        self.rows += len(rows)
+        self.sizes[bucket] += rows.nbytes
+
+    def read(self, bucket: int) -> pa.Table:
+        """The rows of a bucket, in the order in which they were written."""
+        with pa.ipc.open_file(self._file) as reader:
+            return pa.Table.from_batches([reader.get_batch(number) for number in self._batches[bucket]], self.schema)
+
+    def by_bucket(self) -> ByBucket:
+        """All rows, for kernels and commits."""
+        return ByBucket(self.schema, len(self._batches), self.rows, self.read)

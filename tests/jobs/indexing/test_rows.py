@@ -1,0 +1,83 @@
+"""A source is stored alike in memory and bit by bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as csv
+import pyarrow.parquet as pq
+import pytest
+from deltalake import write_deltalake
+
+from jobs.index_files import index_files
+from jobs.indexing import judging, rows
+from jobs.indexing.options import IndexFiles
+from jobs.runtime import by_bucket
+from jobs.runtime.lake import Lake
+from jobs.runtime.runs import run_job
+from schemas.datasets import DATASETS
+from schemas.file_features import FILE_FEATURES
+from schemas.file_places import FILE_PLACES
+from schemas.files import FILES
+from schemas.rejected import REJECTED
+from tests.jobs.deliveries import no_spark
+
+OF_RUN = {"run_id", "create_time", "update_time", "reject_time", "source", "reject_id"}
+FILES_OF = 3
+"""Datasets, in buckets of their own."""
+
+
+def delivery(first: int, last: int, *, title: str) -> pa.Table:
+    numbers = range(first, last)
+    return pa.table(
+        {
+            "dataset_name": [f"d{number % FILES_OF}" for number in numbers],
+            "uri": [f"s3://b/{number - number % 5 % 2 * 3}.jpg" for number in numbers],  # some twice
+            "produce_time": ["2020-01-01T10:00:00+02:00" if number % 7 else "no time" for number in numbers],
+            "latitude": [48.8 + number / 1e4 for number in numbers],
+            "longitude": [2.3 for _ in numbers],
+            "perceptual_hash": [f"{number:064x}" for number in numbers],
+            "title": [title for _ in numbers],
+        }
+    )
+
+
+def write(table: pa.Table, target: Path, format: str) -> None:
+    if format == "delta":
+        write_deltalake(str(target), table, mode="overwrite")
+        return
+    target.mkdir(exist_ok=True)
+    half = table.num_rows // 2
+    for name, part in {"a": table.slice(0, half), "b": table.slice(half)}.items():
+        (csv.write_csv if format == "csv" else pq.write_table)(part, target / f"{name}.{format}")
+
+
+def index(lake: Path, source: Path) -> dict[str, list[dict[str, Any]]]:
+    config = IndexFiles(lake=str(lake), project="p", source=(str(source),))
+    with run_job(config, job="index-files", task_type="FileIndexing", create=config.settings) as run:
+        index_files(run, config)
+    opened = Lake.open(str(lake), start_spark=no_spark)
+    found = {}
+    for contract in (FILES, FILE_PLACES, FILE_FEATURES, REJECTED, DATASETS):
+        kept = [name for name in contract.names if name not in OF_RUN]
+        found[contract.name] = sorted(map(str, opened.load(contract, opened.version(contract), kept).to_pylist()))
+    return found
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv", "delta"])
+def test_sources_are_stored_alike_in_memory_and_bit_by_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    """Made, then delivered again with changes; the second lake as one of many rows is treated."""
+    source = tmp_path / "source"
+    for table in (delivery(0, 300, title="old"), delivery(100, 400, title="new")):
+        write(table, source, format)
+        in_memory = index(tmp_path / "lake", source)
+        with monkeypatch.context() as patched:
+            patched.setattr(rows, "READ_HERE", 0)
+            patched.setattr(judging, "JUDGED_AT_ONCE", 37)
+            patched.setattr(by_bucket, "FEW", 1)
+            assert index(tmp_path / "large", source) == in_memory
+        assert all(in_memory.values())

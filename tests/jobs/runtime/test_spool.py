@@ -1,0 +1,45 @@
+"""Rows on disk, read by bucket."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from jobs.runtime.by_bucket import collect
+from jobs.runtime.spool import Spool
+
+SCHEMA = pa.schema([("bucket", pa.int32()), ("text", pa.string())])
+
+
+def rows(bucket: int, *texts: str) -> pa.Table:
+    return pa.table({"bucket": pa.repeat(pa.scalar(bucket, pa.int32()), len(texts)), "text": [*texts]}, SCHEMA)
+
+
+def test_rows_are_read_by_bucket_and_go_with_their_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with Spool(SCHEMA, buckets=3) as spool:
+        for some in (rows(2, "a", "b"), rows(0, "c"), rows(2, "d"), rows(1)):
+            spool.write(some, some["bucket"][0].as_py() if len(some) else 1)
+    assert (spool.rows, (spool.sizes > 0).tolist()) == (4, [True, False, True])
+    assert [spool.read(bucket)["text"].to_pylist() for bucket in range(3)] == [["c"], [], ["a", "b", "d"]]
+    in_task = pickle.loads(pickle.dumps(spool))
+    assert collect(in_task.by_bucket())["text"].to_pylist() == ["c", "a", "b", "d"]
+    del in_task
+    gc.collect()
+    assert [*tmp_path.iterdir()], "a copy has no rows of its own"
+    del spool
+    gc.collect()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_job_that_fails_leaves_no_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(ZeroDivisionError), Spool(SCHEMA, buckets=1) as spool:
+        spool.write(rows(0, "a"), 1 // 0)
+    del spool
+    gc.collect()
+    assert not [*tmp_path.iterdir()]
