@@ -37,7 +37,7 @@ def _nothing_moves(root: str) -> None:
     """Of a version that only has more columns, checks and tables: `repair_table` and `ensure_lake` add them."""
 
 
-MIGRATIONS: dict[int, Callable[[str], None]] = {1: _nothing_moves}
+MIGRATIONS: dict[int, Callable[[str], None]] = {1: _nothing_moves, 2: _nothing_moves}
 """Contract version -> what moves the rows of the lake at a root on to the next one; it can be repeated after a kill."""
 
 

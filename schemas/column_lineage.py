@@ -162,6 +162,7 @@ _FILES = TableLineage(
         "time_is": transformation(SOURCE, "time_is", "produce_time"),
         "utc_offset": transformation(SOURCE, "utc_offset", "produce_time"),
         **made("where the source is", "source"),
+        **made("all columns of the source, and how `index` was asked to read them", "source_digest"),
         **made(CLOCK, "create_time", "update_time"),
         **made(f"{CLOCK}, when the file is removed or moved", "deleted_time"),
         **made("where `sync` finds the content again", "moved_to"),

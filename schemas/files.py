@@ -83,6 +83,11 @@ FILES = Contract(
             "What else the source says, a JSON object: of IMM's Files every field without a column of its own",
         ),
         Column("source", pa.string(), "The source that the row came from", nullable=False),
+        Column(
+            "source_digest",
+            pa.int64(),
+            "Digest of the row as the source had it, and of how it was read: one that comes again is not judged again",
+        ),
         Column("create_time", TIMESTAMP, "When the row first came into the lake", nullable=False),
         Column("update_time", TIMESTAMP, "When the row last changed", nullable=False),
         Column("deleted_time", TIMESTAMP, "When the file was removed; such a row is a tombstone"),

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema, to_arrow_type
 from pyspark.sql.types import DataType
 
+from catalog.sql import all_of, equals
 from jobs.indexing.options import IndexFiles
 from jobs.people.erasures import read_erased
 from jobs.runtime.by_bucket import ByBucket, map_ahead
@@ -23,14 +24,18 @@ from jobs.runtime.kernels import apply_to_rows
 from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
 from jobs.runtime.spool import Spool
+from schemas.file_features import FEATURES
+from schemas.files import FILES
 from schemas.locations import absolute_uri
 from transforms.people.erased import refuse_erased
+from transforms.sources.columns import untold_columns
 from transforms.sources.duplicates import ORDINAL, Duplicates
 from transforms.sources.rows import judge_figures, judge_files
 from transforms.sources.validation import Judge
+from transforms.sources.verdicts import UNCHANGED
 from transforms.tables.arrow_tables import ArrowBatches, gather_tables
 from transforms.tables.digests import with_bucket
-from transforms.tables.keyed import Ints
+from transforms.tables.keyed import Bools, Ints, is_among, key_codes, with_columns
 from transforms.tables.source_columns import IS_JSON, JSON_TEXT
 from transforms.tables.source_frames import quoted
 
@@ -38,8 +43,8 @@ JUDGED_AT_ONCE = 50_000
 """Rows that a task, or a thread, judges together: with pixels and embeddings some 200 MB."""
 TOLD_EVERY = 20
 """Pieces after which it is told how many rows are judged: every 10 to 20 seconds."""
-BUCKET_BYTES = 2 << 30
-"""What the rows of a bucket may take, judged and as the source has them: some three million with an address."""
+BUCKET_BYTES = 1 << 30
+"""What the rows of a bucket may take as the source has them: some six million with an address."""
 MOST_DOUBTFUL = 100_000
 """Keys that repeat, up to which they are sent to every worker."""
 TASK_MEMORY = "1GB"
@@ -57,15 +62,15 @@ class Rules:
     refuse: Callable[[pa.Table], pa.Table]
     duplicates: Duplicates
 
+    def apply(self, raw: pa.Table, *, threads: int | None = None) -> pa.Table:
+        """The result for rows as the source has them, all those of the same key among them."""
+        judged = self.refuse(self.judge(raw, threads=threads))
+        return self.duplicates.refuse(judged, texts=lambda positions: self.judge.texts(raw.take(positions)))
+
     @property
     def schema(self) -> pa.Schema:
         """The columns of the result."""
         return pa.schema([*(column for column in self.judge.schema if column.name != "seen_time"), ORDINAL])
-
-    def settle(self, judged: pa.Table, raw: pa.Table) -> pa.Table:
-        """The result for rows that were judged one by one, all those of the same key among them; `raw` are the same
-        rows as the source has them."""
-        return self.duplicates.refuse(judged, texts=lambda positions: self.judge.texts(raw.take(positions)))
 
 
 def rules_of(run: Run, config: IndexFiles, source: pa.Schema, uri: str) -> Rules:
@@ -84,47 +89,88 @@ def rules_of(run: Run, config: IndexFiles, source: pa.Schema, uri: str) -> Rules
 def judge_rows(run: Run, config: IndexFiles, raw: Rows, uri: str) -> Rows:
     """Rows of the source at `uri`, judged: one of those that repeat a key is accepted."""
     rules = rules_of(run, config, raw.schema if isinstance(raw, pa.Table) else arrow_schema(raw), uri)
-    judge, refuse = rules.judge, rules.refuse
     if isinstance(raw, pa.Table):
-        return rules.settle(refuse(judge(raw)), raw)
+        return rules.apply(raw)
+    judge, refuse = rules.judge, rules.refuse
     judged = apply_to_rows(lambda rows: refuse(judge(rows, threads=1)), raw, schema=judge.schema, piece=JUDGED_AT_ONCE)
     return _refuse_duplicates(judged, rules.duplicates, keep=run.cache)
 
 
 def judge_by_bucket(run: Run, config: IndexFiles, raw: pa.RecordBatchReader, uri: str) -> ByBucket | None:
-    """The same of rows that come bit by bit, as many as the disk holds; None where a bucket has more than memory does.
+    """The same of rows that come bit by bit, as many as the disk holds, with UNCHANGED; None where a bucket has more
+    than memory does.
 
-    They are judged as they come, and put on disk with the rows as the source has them; then those that repeat a key
-    are refused, bucket by bucket.
+    Rows are put on disk by bucket. Then each bucket's are judged, but for those that `files` has as they came.
     """
     buckets = run.lake.settings.buckets
     rules = rules_of(run, config, raw.schema, uri)
     names = [f"raw_{number}" for number in range(len(raw.schema))]
-    own = pa.schema([field.with_name(name) for field, name in zip(raw.schema, names, strict=True)])
+    own = [field.with_name(name) for field, name in zip(raw.schema, names, strict=True)]
+    current = _known_rows(run, config, raw.schema)
 
-    def judge(rows: pa.Table) -> pa.Table:
-        judged = rules.refuse(rules.judge(rows, threads=1))
+    def find_keys(rows: pa.Table) -> list[tuple[int, pa.Table]]:
+        keys = rules.judge.keys(rows, threads=1)
         for field, column in zip(own, rows.columns, strict=True):
-            judged = judged.append_column(field, column)
-        return _split(judged, with_bucket(judged, buckets)["bucket"].to_numpy())
+            keys = keys.append_column(field, column)
+        return _split(keys, with_bucket(keys, buckets)["bucket"].to_numpy())
 
-    def settle(bucket: int) -> pa.Table:
-        rows = judged.read(bucket)
-        columns = rows.select(names).columns
-        return rules.settle(rows.select(rules.judge.schema.names), pa.Table.from_arrays(columns, schema=raw.schema))
+    def judge(bucket: int) -> pa.Table:
+        rows = came.read(bucket)
+        found = pa.Table.from_arrays(rows.select(names).columns, schema=raw.schema)
+        if current is None:
+            return with_columns(rules.apply(found, threads=1), {UNCHANGED.name: pa.scalar(False)})
+        known = _is_known(rows, current(bucket), key=rules.duplicates.key)
+        judged = with_columns(
+            rules.apply(found.filter(pa.array(~known)), threads=1), {UNCHANGED.name: pa.scalar(False)}
+        )
+        return pa.concat_tables([judged, _unchanged(rows.filter(pa.array(known)), schema)])
 
-    with Spool(pa.schema([*rules.judge.schema, *own]), buckets=buckets) as judged:
-        for piece, rows in enumerate(map_ahead(judge, gather_tables(raw, JUDGED_AT_ONCE))):
+    schema = rules.schema.append(UNCHANGED)
+    with Spool(pa.schema([*rules.judge.keys_schema, *own]), buckets=buckets) as came:
+        for piece, rows in enumerate(map_ahead(find_keys, gather_tables(raw, JUDGED_AT_ONCE))):
             if piece % TOLD_EVERY == 0:
-                run.progress.stage(f"judging {uri}: {judged.rows:,} rows so far", run.progress.percent)
+                run.progress.stage(f"reading {uri}: {came.rows:,} rows so far", run.progress.percent)
             for bucket, some in rows:
-                judged.write(some, bucket)
-    if judged.sizes.max() > BUCKET_BYTES:
+                came.write(some, bucket)
+    if came.sizes.max() > BUCKET_BYTES:
         return None
-    with Spool(rules.schema, buckets=buckets) as settled:
-        for bucket, some in enumerate(map_ahead(settle, range(buckets))):
-            settled.write(some.cast(rules.schema), bucket)
-    return settled.by_bucket()
+    run.progress.stage(f"judging {uri}: {came.rows:,} rows", run.progress.percent)
+    with Spool(schema, buckets=buckets) as judged:
+        for bucket, some in enumerate(map_ahead(judge, range(buckets))):
+            judged.write(some.select(schema.names).cast(schema), bucket)
+    return judged.by_bucket()
+
+
+def _known_rows(run: Run, config: IndexFiles, source: pa.Schema) -> Callable[[int], pa.Table] | None:
+    """What gives the files of a bucket that are there, with the digests of the rows that they came of; None where there
+    are none yet, and where rows tell features, which are stored after files."""
+    lake, version = run.lake, run.lake.version(FILES)
+    tells_features = not untold_columns(source, config.map).issuperset(FEATURES)
+    if config.rows == "figures" or tells_features or not lake.rows(FILES):
+        return None
+    there = (equals("project_name", config.project), "deleted_time IS NULL", "source_digest IS NOT NULL")
+
+    def load(bucket: int) -> pa.Table:
+        condition = all_of([equals("bucket", bucket), *there])
+        return lake.load(FILES, version, ("dataset_name", "uri", "source_digest"), condition=condition)
+
+    return load
+
+
+def _is_known(rows: pa.Table, files: pa.Table, *, key: str) -> Bools:
+    """Which rows repeat no key of others, and are, by their digest, as the file of that key has come."""
+    (codes,) = key_codes(rows, key=("dataset_name", key))
+    is_single = np.bincount(codes, minlength=1)[codes] == 1
+    known: Bools = is_single & is_among(rows, files, on=("dataset_name", key, "source_digest"))
+    return known
+
+
+def _unchanged(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Rows that come as before, as accepted ones that tell their file alone."""
+    told = {"project_name", "dataset_name", "uri"}
+    values = {field.name: pa.nulls(len(rows), field.type) for field in schema if field.name not in told}
+    unchanged = with_columns(rows, {**values, UNCHANGED.name: pa.scalar(True)})
+    return unchanged.select(schema.names).cast(schema)
 
 
 def _split(rows: pa.Table, numbers: Ints) -> list[tuple[int, pa.Table]]:

@@ -32,6 +32,7 @@ from transforms.pictures.perceptual_hashes import settle_features
 from transforms.sources.verdicts import (
     FEATURE_ROWS,
     REFUSAL,
+    UNCHANGED,
     accepted,
     computed,
     dataset_rows,
@@ -42,7 +43,7 @@ from transforms.sources.verdicts import (
 )
 from transforms.tables.changes import keep_keys
 
-NO_CHANGE = frozenset({"object_id", "source", "create_time", "update_time", "run_id"})
+NO_CHANGE = frozenset({"object_id", "source", "source_digest", "create_time", "update_time", "run_id"})
 """Columns of a file in which a difference alone is no change."""
 SAME_FILE = ("bucket", "xxhash64(project_name, dataset_name, uri)")
 """Rows that go to one task where rows are joined by file."""
@@ -90,7 +91,7 @@ def _make_rows(
 
 
 def _store_files(run: Run, judged: Rows, *, count: int, untold: frozenset[str], keeps_hashes: bool) -> None:
-    files = _make_rows(file_rows, judged, computed(FILES), now=run.now)
+    files = _make_rows(file_rows, judged, computed(FILES), needs=[UNCHANGED.name], now=run.now)
     compare = [name for name in FILES.names if name not in NO_CHANGE]
     settle = _with_current(run, FILES, keep_hashes) if keeps_hashes else None
     put(

@@ -40,6 +40,9 @@ from transforms.sources.values import (
 )
 from transforms.tables.source_columns import ANGLES, BOX_SIDES
 
+RULES = 1
+"""The number of these rules. Where they come to tell another thing of some row, they get the next one: rows that a lake
+has are judged again then, as they come again."""
 CONTROL = r"\p{Cc}"
 """A control character."""
 LONGEST_URI = 4096
@@ -109,7 +112,8 @@ def judge_files(
     _read_place(judgement)
     _read_facts(judgement)
     _read_features(judgement)
-    return judgement.judge(FILE_SCHEMA, source=source, project=project)
+    how = repr((RULES, sorted((mapping or {}).items()), time_is, media_type))
+    return judgement.judge(FILE_SCHEMA, key="uri", how=how, source=source, project=project)
 
 
 def judge_figures(
@@ -144,7 +148,8 @@ def judge_figures(
     judgement.require("embedding", read_embedding, "FLOAT[]", "a list of finite 32-bit numbers")
     judgement.add(DERIVED, boundary=_struct_or_null({side: f"side_{side}" for side in BOX_SIDES}))
     judgement.add(DERIVED, head_pose=_struct_or_null({angle: angle for angle in ANGLES}))
-    return judgement.judge(FIGURE_SCHEMA, source=source, project=project)
+    how = repr((RULES, sorted((mapping or {}).items())))
+    return judgement.judge(FIGURE_SCHEMA, key="figure_id", how=how, source=source, project=project)
 
 
 def _read_dataset(judgement: Judgement, dataset: str | None) -> None:

@@ -34,10 +34,20 @@ class Judge:
     source: pa.Schema
     schema: pa.Schema
     sql: str
+    keys_sql: str
 
     def __call__(self, rows: pa.Table, *, threads: int | None = None) -> pa.Table:
         """Judges rows of the source, by so many threads, all cores' if none are given."""
         return query(self.sql, rows.select(self.source.names), threads=threads).cast(self.schema)
+
+    def keys(self, rows: pa.Table, *, threads: int | None = None) -> pa.Table:
+        """What rows of the source are known by: their project, dataset, key (uri or figure_id) and digest."""
+        return query(self.keys_sql, rows.select(self.source.names), threads=threads)
+
+    @property
+    def keys_schema(self) -> pa.Schema:
+        """The columns of `keys`."""
+        return self.keys(self.source.empty_table()).schema
 
     def texts(self, rows: pa.Table) -> pa.ChunkedArray:
         """Rows of the source as JSON, as their reader has it, else made of their columns."""
@@ -134,8 +144,9 @@ class Judgement:
             self.refuse(f"NOT {is_clean(text)}", "text_not_utf8", name, "valid UTF-8", shown=text)
             self.refuse(f"strlen({text}) > {longest}", "text_too_long", name, f"up to {longest:,} bytes", shown=text)
 
-    def judge(self, contract: pa.Schema, *, source: str, project: str) -> Judge:
-        """The kernel. `contract` has the columns of the result but for project, source, verdict and row.
+    def judge(self, contract: pa.Schema, *, key: str, how: str, source: str, project: str) -> Judge:
+        """The kernel. `contract` has the columns of the result but for project, source, verdict and row. `how` is what
+        else than the source tells what becomes of a row.
 
         Raises SourceError where types of columns can't hold their fields.
         """
@@ -143,6 +154,7 @@ class Judgement:
             raise SourceError(f"{source} can't be taken in: " + "; ".join(self.unfit))
         self.add_layers(GIVEN, self._update_time())
         self.add(GIVEN, source_reason=_added(self.schema, REASON))
+        self.add(GIVEN, source_digest=self._digest(how))
         broken = _verdict("source_reason", f"coalesce({_added(self.schema, MESSAGE)}, source_reason)")
         row = f"CASE WHEN verdict IS NOT NULL THEN {_row_text(self.schema)} ELSE {_added(self.schema, ROW)} END"
         rows = "rows"
@@ -160,7 +172,16 @@ class Judgement:
         }
         columns = ", ".join(f'{sql} AS "{name}"' for name, sql in given.items())
         schema = pa.schema([*contract, *((name, pa.string()) for name in given if name not in contract.names)])
-        return Judge(self.schema, schema, f"SELECT {columns} FROM (SELECT *, {verdict} AS verdict FROM {rows})")
+        keys = f"{literal(project)} AS project_name, dataset_name, {key}, source_digest"
+        judging = f"SELECT {columns} FROM (SELECT *, {verdict} AS verdict FROM {rows})"
+        return Judge(self.schema, schema, judging, f"SELECT {keys} FROM {rows}")
+
+    def _digest(self, how: str) -> str:
+        """63 bits of the row as it came, of its columns, and of how it is read."""
+        numbers = {name: f"_{number}" for number, name in enumerate(self.schema.names)}
+        given = (numbers[name] for name in data_columns(self.schema))
+        salt = literal(f"{how} {self.schema.to_string(show_schema_metadata=False)}")
+        return f"CAST(hash({', '.join((salt, *given))}) >> 1 AS BIGINT)"
 
     def _update_time(self) -> Layers:
         """When the source says that a row was last changed; null where it doesn't say so in a way we can read."""

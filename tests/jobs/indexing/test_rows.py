@@ -13,7 +13,9 @@ from deltalake import write_deltalake
 
 from jobs.index_files import index_files
 from jobs.indexing import judging, rows
+from jobs.indexing.judging import Rules
 from jobs.indexing.options import IndexFiles
+from jobs.remove_files import RemoveFiles, remove_files
 from jobs.runtime import by_bucket
 from jobs.runtime.lake import Lake
 from jobs.runtime.runs import run_job
@@ -24,7 +26,7 @@ from schemas.files import FILES
 from schemas.rejected import REJECTED
 from tests.jobs.deliveries import no_spark
 
-OF_RUN = {"run_id", "create_time", "update_time", "reject_time", "source", "reject_id"}
+OF_RUN = {"run_id", "create_time", "update_time", "reject_time"}
 FILES_OF = 3
 """Datasets, in buckets of their own."""
 
@@ -81,3 +83,80 @@ def test_sources_are_stored_alike_in_memory_and_bit_by_bit(
             patched.setattr(by_bucket, "FEW", 1)
             assert index(tmp_path / "large", source) == in_memory
         assert all(in_memory.values())
+
+
+GIVEN = pa.schema([(name, pa.string()) for name in ("uri", "produce_time", "title", "perceptual_hash")])
+
+
+class Deliveries:
+    """A lake that takes sources bit by bit; `judged` has the uris of the rows that the last one had judged."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.judged = folder, [""]
+        apply = Rules.apply
+
+        def noting(rules: Rules, raw: pa.Table, *, threads: int | None = None) -> pa.Table:
+            self.judged += raw["uri"].to_pylist()
+            return apply(rules, raw, threads=threads)
+
+        monkeypatch.setattr(Rules, "apply", noting)
+        monkeypatch.setattr(rows, "READ_HERE", 0)
+        monkeypatch.setattr(by_bucket, "FEW", 1)
+
+    def put(self, *files: dict[str, Any], **options: Any) -> dict[str, dict[str, Any]]:
+        """Delivers rows; gives the files by uri."""
+        told = {name for file in files for name in file} | {"title"}
+        schema = pa.schema([field for field in GIVEN if field.name in told])
+        pq.write_table(pa.Table.from_pylist([*files], schema), self.folder / "s")
+        config = IndexFiles(
+            lake=str(self.folder / "lake"), project="p", dataset=("d",), source=(str(self.folder / "s"),), **options
+        )
+        self.judged.clear()
+        with run_job(config, job="index-files", task_type="FileIndexing", create=config.settings) as run:
+            index_files(run, config)
+            assert run.ledger.row_counts["input"] == len(files)
+        lake = Lake.open(str(self.folder / "lake"), start_spark=no_spark)
+        return {row["uri"]: row for row in lake.load(FILES, lake.version(FILES)).to_pylist()}
+
+
+def test_rows_that_come_again_are_not_judged_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = Deliveries(tmp_path, monkeypatch)
+    a, b, c = ({"uri": f"{name}.jpg"} for name in "abc")
+    first = lake.put(a, b, c)
+    assert (sorted(lake.judged), len(first)) == (["a.jpg", "b.jpg", "c.jpg"], 3)
+    assert (lake.put(a, b, c), lake.judged) == (first, [])
+    second = lake.put(a, {**b, "title": "new"}, c)
+    assert (lake.judged, second["b.jpg"]["title"], second["a.jpg"]) == (["b.jpg"], "new", first["a.jpg"])
+    assert (lake.put(a, b, c)["b.jpg"]["title"], lake.judged) == (None, ["b.jpg"])
+
+
+def test_rows_of_before_are_judged_where_that_may_tell_another_thing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Deliveries(tmp_path, monkeypatch)
+    a, b = ({"uri": f"{name}.jpg", "produce_time": "2020-01-01T10:00:00"} for name in "ab")
+    lake.put(a, b)
+    local = lake.put(a, b, time_is="instant")
+    assert (sorted(lake.judged), local["a.jpg"]["time_is"]) == (["a.jpg", "b.jpg"], "instant")
+    lake.put(a, a, b, time_is="instant")
+    assert lake.judged == ["a.jpg", "a.jpg"], "of two rows one is refused"
+    lake.put(a, b, time_is="instant", map={"title": "description"})
+    assert sorted(lake.judged) == ["a.jpg", "b.jpg"]
+    remove_lake_files(lake.folder / "lake", "a.jpg")
+    back = lake.put(a, b, time_is="instant")
+    assert (lake.judged, back["a.jpg"]["deleted_time"]) == (["a.jpg"], None)
+
+
+def remove_lake_files(lake: Path, uri: str) -> None:
+    config = RemoveFiles(lake=str(lake), project="p", dataset=("d",), uri=(uri,))
+    with run_job(config, job="remove-files", task_type="FileRemoval") as run:
+        remove_files(run, config)
+
+
+def test_rows_with_features_are_judged_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run that was killed after it had stored files would else leave out."""
+    lake = Deliveries(tmp_path, monkeypatch)
+    row = {"uri": "a.jpg", "perceptual_hash": "0" * 64}
+    for _ in range(2):
+        lake.put(row)
+        assert lake.judged == ["a.jpg"]
