@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from jobs.indexing.judging import arrow_columns, arrow_schema, judge_by_bucket, judge_rows
 from jobs.indexing.options import IndexFiles
 from jobs.indexing.storing import store_rows
+from jobs.runtime import by_bucket
 from jobs.runtime.by_bucket import Rows as JudgedRows
 from jobs.runtime.kernels import apply_to_rows
 from jobs.runtime.lake import Rows
@@ -27,7 +28,7 @@ from transforms.tables.frames import from_frame
 log = logging.getLogger("lakealbum")
 
 READ_HERE = 2
-"""As many rows, times `driver_rows`, of a source this process has in memory: some 2 GB of them."""
+"""As many rows, times `driver_rows`, of a source this process reads, wherever tasks run: some 2 GB, in memory."""
 READ_BYTES = 1 << 30
 """Bytes of files up to which it does: with pixels and embeddings rows are larger."""
 
@@ -48,22 +49,27 @@ def take_in_source(run: Run, config: IndexFiles, source: Source, *, stage: int) 
 
 
 def _judge_here(run: Run, config: IndexFiles, source: Source) -> tuple[JudgedRows, pa.Schema] | None:
-    """The rows of a source judged by this process, and its columns: in memory where they are few, else bit by bit.
+    """The rows of a source judged by this process, and its columns; few in memory, more bit by bit.
 
     None where Spark is to read it.
     """
     lake = run.lake
     if not source.is_loadable:
         return None
-    if source.rows < READ_HERE * lake.driver_rows and sum(source.files.values()) <= READ_BYTES:
-        raw = _translate(run, config, source, open_source(source).read_all())
-        return judge_rows(run, config, raw, source.uri), raw.schema
+    size = sum(source.files.values())
+    is_few = source.rows < min(by_bucket.FEW, lake.driver_rows) and size <= READ_BYTES
+    is_little_work = source.rows < READ_HERE * lake.driver_rows and size <= READ_BYTES
     fits_buckets = source.rows < lake.settings.buckets * lake.bucket_rows
-    if not (source.is_streamed and fits_buckets) or has_executors(lambda: lake.spark):
+    is_worth_it = fits_buckets and (is_little_work or not has_executors(lambda: lake.spark))
+    if source.is_streamed and not is_few and is_worth_it:
+        rows = open_source(source)
+        judged = judge_by_bucket(run, config, rows, source.uri)
+        if judged is not None:
+            return judged, rows.schema
+    if not is_little_work:
         return None
-    rows = open_source(source)
-    judged = judge_by_bucket(run, config, rows, source.uri)
-    return None if judged is None else (judged, rows.schema)
+    raw = _translate(run, config, source, open_source(source).read_all())
+    return judge_rows(run, config, raw, source.uri), raw.schema
 
 
 def _translate(run: Run, config: IndexFiles, source: Source, raw: Rows) -> Rows:

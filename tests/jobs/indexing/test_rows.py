@@ -12,7 +12,7 @@ import pytest
 from deltalake import write_deltalake
 
 from jobs.index_files import index_files
-from jobs.indexing import judging, rows
+from jobs.indexing import judging
 from jobs.indexing.judging import Rules
 from jobs.indexing.options import IndexFiles
 from jobs.remove_files import RemoveFiles, remove_files
@@ -78,7 +78,6 @@ def test_sources_are_stored_alike_in_memory_and_bit_by_bit(
         write(table, source, format)
         in_memory = index(tmp_path / "lake", source)
         with monkeypatch.context() as patched:
-            patched.setattr(rows, "READ_HERE", 0)
             patched.setattr(judging, "JUDGED_AT_ONCE", 37)
             patched.setattr(by_bucket, "FEW", 1)
             assert index(tmp_path / "large", source) == in_memory
@@ -100,7 +99,6 @@ class Deliveries:
             return apply(rules, raw, threads=threads)
 
         monkeypatch.setattr(Rules, "apply", noting)
-        monkeypatch.setattr(rows, "READ_HERE", 0)
         monkeypatch.setattr(by_bucket, "FEW", 1)
 
     def put(self, *files: dict[str, Any], **options: Any) -> dict[str, dict[str, Any]]:
