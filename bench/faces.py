@@ -20,7 +20,7 @@ import pyarrow as pa
 from PIL import Image, ImageChops
 
 from jobs.people.face_models import DEFAULT_FAMILY
-from jobs.people.finding import recipe_here
+from jobs.people.finding import recipe
 from transforms.pictures.face_alignment import align
 from transforms.pictures.face_detection import find_faces
 from transforms.pictures.face_networks import Detector, Embedder, FaceRecipe
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--models", default=DEFAULT_FAMILY)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     asked = parser.parse_args()
-    looks = replace(recipe_here(asked.models), device=asked.device)
+    looks = replace(recipe(asked.models), device=asked.device)
     detector, embedder = (
         made(part, device=looks.device) for made, part in ((Detector, looks.detector), (Embedder, looks.embedder))
     )

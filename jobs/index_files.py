@@ -22,9 +22,8 @@ from jobs.indexing.rows import take_in_source
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
-from jobs.runtime.session import FEW_ROWS
 from jobs.sources.intake import count_not_taken
-from jobs.sources.sources import find_source, list_photos, rows_on_disk
+from jobs.sources.sources import find_source, list_photos
 from transforms.pictures.listings import Listing
 
 UNMATCHED = "sidecars.unmatched"
@@ -106,12 +105,7 @@ def command(given: dict[str, Any], as_json: bool, mapping: tuple[str, ...], **ow
     own["map"] = pairs("--map", mapping) or None
     config = build_config(IndexFiles, given, own)
 
-    def is_little() -> bool:
-        return rows_on_disk(config.source, at_most=FEW_ROWS) is not None
-
-    with run_job(
-        config, job="index-files", task_type="FileIndexing", create=config.settings, is_little=is_little
-    ) as run:
+    with run_job(config, job="index-files", task_type="FileIndexing", create=config.settings) as run:
         unmatched = index_files(run, config)
     print_result(run, as_json=as_json, **({"UnmatchedSidecars": unmatched} if as_json and unmatched else {}))
 

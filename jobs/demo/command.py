@@ -27,7 +27,6 @@ from jobs.index_files import index_files
 from jobs.indexing.options import IndexFiles
 from jobs.runtime.progress import configure_logging
 from jobs.runtime.runs import Run, run_job
-from jobs.runtime.session import start_quickly
 from schemas.errors import UsageError
 from schemas.lake import NAME_PATTERN
 from transforms.demo.library import TRAVELLERS, library_lines
@@ -94,7 +93,6 @@ def demo(lake: str, photos: Path | None, as_json: bool) -> None:
     configure_logging()
     if photos is None:
         source, scope, kind = Path(f"{lake.rstrip('/')}-source"), Scope("demo"), "json"
-        start_quickly()
         with _timed(f"making up the pictures of {len(TRAVELLERS)} travellers: {source}"):
             write_library(source)
     else:

@@ -7,7 +7,6 @@ again, and its faces have the ids that they had.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +19,7 @@ from catalog.lake import Scope
 from catalog.sql import all_of, equals
 from jobs.people.face_models import installed, read_family
 from jobs.runtime.commits import Step, apply_changes, put_rows, retry_conflicts
+from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run, user_name
 from schemas.contract import TIMESTAMP
 from schemas.datasets import DATASETS
@@ -46,19 +46,14 @@ LOOKS = ("uri", "content_hash", "perceptual_hash", "perceptual_hash_quality", "f
 """Columns of pictures that were looked at."""
 
 
-def recipe(spark: SparkSession, family: str, *, threads: int, device: Device) -> FaceRecipe:
-    """How workers look for faces by a family. Raises UsageError where its files are missing, or were altered.
-
-    Workers that do not see this machine's files are sent them by Spark, each once.
-    """
-    found = recipe_here(family)
-    for part in (found.detector, found.embedder):
+def send_models(spark: SparkSession, looks: FaceRecipe) -> None:
+    """Sends workers that do not see this machine's files the models by which they look for faces, each once."""
+    for part in (looks.detector, looks.embedder):
         spark.sparkContext.addFile(part.path)
-    return replace(found, threads=threads, device=device)
 
 
-def recipe_here(family: str) -> FaceRecipe:
-    """How this machine looks for faces by a family, in one thread. Raises as `recipe` does."""
+def recipe(family: str, *, threads: int = 1, device: Device = "cpu") -> FaceRecipe:
+    """How this machine looks for faces by a family. Raises UsageError where its files are missing, or were altered."""
     model = read_family(family)
     detector, embedder = model.detector, model.embedder
     paths = [str(installed(family, file)) for file in model.files.both]
@@ -70,6 +65,8 @@ def recipe_here(family: str) -> FaceRecipe:
         ),
         embedder=EmbedderRecipe(paths[1], digests[1], embedder.colours, embedder.mean, embedder.deviation),
         length=embedder.length,
+        threads=threads,
+        device=device,
     )
 
 
@@ -121,8 +118,11 @@ def with_known(run: Run, pictures: pa.Table, *, project: str, dataset: str, mode
     return with_columns(pictures, {KNOWN: pa.array(values, pa.string())})
 
 
-def fetch_looks(pictures: DataFrame) -> pa.Table:
+def fetch_looks(pictures: Rows) -> pa.Table:
     """What `store_faces` wants of pictures (rows of read_photos), those that could be read."""
+    if not isinstance(pictures, DataFrame):
+        readable = pc.and_(pc.is_null(pictures[REASON]), pc.equal(pictures["media_type"], "image"))
+        return pictures.filter(readable).select(LOOKS)
     readable = pictures.where(F.col(REASON).isNull() & (F.col("media_type") == "image"))
     return from_frame(readable.select(*LOOKS))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.people.finding import recipe_here
+from jobs.people.finding import recipe
 from schemas.errors import NotFound, UsageError
 from transforms.pictures.faces import FACE
 from transforms.pictures.files import Reading, read_batches
@@ -19,7 +19,7 @@ def faces_of_picture(uri: str, family: str) -> list[dict[str, Any]]:
     can be had, and for a family whose models are not installed.
     """
     asked = pa.RecordBatch.from_pylist([{"uri": uri}])
-    (batch,) = read_batches([asked], Reading(name_times=False, faces=recipe_here(family)))
+    (batch,) = read_batches([asked], Reading(name_times=False, faces=recipe(family)))
     (row,) = batch.to_pylist()
     if row["error_code"] == "file_unreadable":
         raise NotFound(row["error_message"])

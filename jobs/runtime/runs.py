@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,14 +28,13 @@ from jobs.runtime.by_bucket import ByBucket, Rows, count
 from jobs.runtime.cancellation import Cancellation
 from jobs.runtime.commits import Ledger
 from jobs.runtime.failures import as_ours, reason_of
-from jobs.runtime.lake import SCANNED, Lake
+from jobs.runtime.lake import Lake
 from jobs.runtime.lineage.reporting import Reporter
 from jobs.runtime.lineage.states import RunState
 from jobs.runtime.progress import Progress, configure_logging
-from jobs.runtime.session import keep, open_session, start_quickly
+from jobs.runtime.session import keep, open_session
 from jobs.runtime.stores import check_spark_reaches, needs_s3
 from schemas.errors import Cancelled, LakeAlbumError
-from schemas.files import FILES
 from schemas.locations import redact
 from schemas.settings import LakeSettings
 from schemas.version import full_version
@@ -139,15 +138,12 @@ def run_job(
     task_name: str | None = None,
     create: LakeSettings | None = None,
     geometry: bool = False,
-    is_little: Callable[[], bool] = lambda: False,
     asked: Mapping[str, object] | None = None,
 ) -> Iterator[Run]:
     """Opens the lake, and keeps the run's task and lineage row in step with what happens inside.
 
-    `task_name` is what the task's id begins with, where that is not its type. `is_little` is asked where Spark is to
-    start: whether the process ends with the run, and few rows come in, so that it starts quickly if the lake is not
-    large. `asked` are columns of the task of a request that was accepted before (serve.worker): its ids and when it was
-    asked.
+    `task_name` is what the task's id begins with, where that is not its type. `asked` are columns of the task of a
+    request that was accepted before (serve.worker): its ids and when it was asked.
 
     A failure is written to both, with the kind of error and its innermost cause, and raised again, what a worker raised
     as the error that it was; SIGTERM and SIGINT are one (Cancelled). The id of a run that ended, or is under way, is
@@ -178,8 +174,6 @@ def run_job(
 
         def start_spark() -> SparkSession:
             progress.stage("starting Spark", progress.percent)
-            if is_little() and lake.rows(FILES) < SCANNED * lake.driver_rows:
-                start_quickly()
             s3 = needs_s3([config.lake, *getattr(config, "source", ())])
             session = open_session(f"lakealbum {job}", geometry=geometry, s3=s3)
             cancellation.listen()

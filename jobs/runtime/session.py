@@ -64,14 +64,6 @@ SUBMITTED = "PYSPARK_GATEWAY_PORT"
 """Variable that the Python process has which spark-submit starts."""
 
 
-def start_quickly() -> None:
-    """Has the JVM, if it is still to start, compile code by its quick compiler alone, for a process of a minute.
-
-    `index` of one row takes 38 CPU seconds so, 64 otherwise; of a million rows, 211 seconds, 163 otherwise.
-    """
-    os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
-
-
 def open_session(app_name: str, *, geometry: bool = False, s3: bool = False) -> SparkSession:
     """The session of this process, made if there is none; `geometry`: with what `use_geometry` needs, `s3`: with what
     files on S3 need, else UsageError.

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Literal, get_args
 
 import pyarrow as pa
@@ -50,7 +50,10 @@ from schemas.file_features import PIXEL_FEATURES
 from transforms.pictures import listings
 from transforms.pictures.files import Reading, list_pictures, read_pictures
 from transforms.pictures.formats import MEDIA_SUFFIXES
+from transforms.pictures.reader_processes import read_by_processes
 from transforms.pictures.sidecars import is_sidecar
+from transforms.sources.columns import row_json as json_of_row
+from transforms.sources.engine import query
 from transforms.tables.source_columns import MESSAGE, REASON, ROW
 from transforms.tables.source_frames import row_json
 
@@ -234,24 +237,18 @@ def read_photos(spark: SparkSession, pictures: pa.Table, reading: Reading, *, ro
     return rows.withColumnsRenamed({"error_code": REASON, "error_message": MESSAGE})
 
 
-def rows_on_disk(uris: Iterable[str], *, at_most: int) -> int | None:
-    """About how many rows sources have, without Spark; None where they are more, or not on this machine's disk."""
-    rows = 0
-    for uri in uris:
-        root = Path(uri.removeprefix("file://"))
-        if not os.path.exists(root):
-            return None
-        folders = [(str(root.parent), [], [root.name])] if root.is_file() else os.walk(root)
-        for folder, _, names in folders:
-            rows += sum(_rows_of_file(os.path.join(folder, name)) for name in names)
-            if rows > at_most:
-                return None
-    return rows
-
-
-def _rows_of_file(file: str) -> int:
-    size = os.path.getsize(file) if os.path.exists(file) else 0
-    return _guess_rows(file, size, _format_by_suffix(file))
+def load_photos(pictures: pa.Table, reading: Reading, *, root: str | None = None) -> pa.Table:
+    """The same, read by processes of this machine."""
+    read = read_by_processes(pictures, reading, root=root)
+    told = read.drop_columns([*PIXEL_FEATURES, *FACES])
+    texts = query(f"SELECT {json_of_row(told.schema)} AS row FROM rows", told)["row"]
+    lacking = [
+        *(() if reading.hashes else PIXEL_FEATURES),
+        *(() if reading.turned or not reading.hashes else ["turned_hashes"]),
+        *(() if reading.faces else FACES),
+    ]
+    rows = read.drop_columns(lacking).append_column(ROW, texts)
+    return rows.rename_columns({"error_code": REASON, "error_message": MESSAGE})
 
 
 def _guess_rows(file: str, size: int, format: Format | None) -> int:

@@ -17,7 +17,7 @@ from catalog.lake import Lake, Scope
 from jobs.bindings.work import lacks_faces
 from jobs.indexing.options import IndexFiles
 from jobs.indexing.pictures import choose_faces
-from jobs.people.finding import ERASED, LOOKED, LOOKS, portions, recipe_here, store_faces, switch_faces, with_known
+from jobs.people.finding import ERASED, LOOKED, LOOKS, portions, recipe, store_faces, switch_faces, with_known
 from jobs.remove_files import RemoveFiles
 from jobs.runtime.commits import InjectedFailure
 from jobs.runtime.runs import Run, run_job
@@ -45,7 +45,7 @@ def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Album:
 def find(album: Album, folder: str = "pictures", model: str | None = None) -> Run:
     """Reads a folder's pictures, and stores files and faces."""
     listing = list_pictures(str(album.root / folder)).pictures
-    looks = recipe_here("yunet-sface")
+    looks = recipe("yunet-sface")
     files = pa.Table.from_batches(read_batches(listing.to_batches(), Reading())).to_pylist()
     kept = ("uri", "media_type", "content_hash", "image_width", "image_height", "perceptual_hash")
     rows = [{name: row[name] for name in (*kept, "perceptual_hash_quality")} for row in files]

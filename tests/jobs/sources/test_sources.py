@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import struct
+import sys
 import zlib
 from collections import Counter
 from datetime import UTC, datetime
@@ -28,9 +29,18 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from bench.make_malformed import write as write_malformed
 from jobs.index_files import command
 from jobs.indexing.judging import arrow_columns, arrow_schema
-from jobs.sources.sources import Format, find_source, list_photos, open_source, read_photos, read_source
+from jobs.sources.sources import (
+    Format,
+    find_source,
+    list_photos,
+    load_photos,
+    open_source,
+    read_photos,
+    read_source,
+)
 from schemas.errors import SourceError, UsageError
 from schemas.file_features import PIXEL_FEATURES
+from transforms.pictures import reader_processes
 from transforms.pictures.files import Reading
 from transforms.pictures.listings import Listing
 from transforms.pictures.perceptual_hashes import MIN_HASH_QUALITY
@@ -424,6 +434,43 @@ def test_photos(spark: SparkSession, tmp_path: Path) -> None:
     os.remove(tmp_path / "b.jpg")
     with pytest.raises(SourceError, match="no photo or video"):
         list_photos(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "reading", [Reading(), Reading(turned=True), Reading(hashes=False)], ids=["hashes", "turned", "headers"]
+)
+def test_photos_are_read_alike_by_processes_and_by_tasks(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reading: Reading
+) -> None:
+    monkeypatch.setattr(reader_processes, "LEAST_SHARE", 1)
+    picture = Image.radial_gradient("L").resize((90, 70)).rotate(20)
+    for name in ("IMG_1.JPG", "IMG_1.DNG", "IMG_2.JPG", "b.png", "ü '\"\\.jpg"):
+        picture.save(tmp_path / name, format="PNG" if name.endswith("png") else "JPEG")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    listed = list_photos(str(tmp_path))
+    here = load_photos(listed, reading, root=str(tmp_path)).sort_by("uri")
+    by_spark = (
+        from_frame(read_photos(spark, listed, reading, root=str(tmp_path))).sort_by("uri").select(here.column_names)
+    )
+    assert here.drop_columns([ROW]).to_pylist() == by_spark.drop_columns([ROW]).to_pylist()
+    texts, texts_by_spark = ([json.loads(text) for text in rows[ROW].to_pylist()] for rows in (here, by_spark))
+    assert texts == texts_by_spark
+    assert here.num_rows == 6
+
+
+def test_a_process_that_dies_of_pictures_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("L", (8, 6)).save(tmp_path / "a.jpg")
+    monkeypatch.setattr(reader_processes, "COMMAND", (sys.executable, "-c", "import os; os._exit(9)"))
+    with pytest.raises(SourceError, match=r"read 1 files, from .*a.jpg to .*a.jpg, ended with 9; one of them may be"):
+        load_photos(list_photos(str(tmp_path)), Reading())
+
+
+def test_processes_raise_what_reading_raises(tmp_path: Path) -> None:
+    Image.new("L", (8, 6)).save(tmp_path / "a.jpg")
+    listed = list_photos(str(tmp_path))
+    shutil.rmtree(tmp_path)
+    with pytest.raises(SourceError):
+        load_photos(listed, Reading(), root=str(tmp_path))
 
 
 def index(lake: Path, source: Path, *options: str) -> None:

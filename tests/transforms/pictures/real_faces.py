@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from jobs.people.face_models import DEFAULT_FAMILY
-from jobs.people.finding import recipe_here
+from jobs.people.finding import recipe
 from transforms.pictures.face_networks import FaceRecipe
 
 SHARED = Path(__file__).parents[3].parent / "shared"
@@ -31,7 +31,7 @@ def yunet_sface(monkeypatch: pytest.MonkeyPatch) -> FaceRecipe:
     """The default family, from the shared folder."""
     with monkeypatch.context() as here:
         here.setenv("LAKEALBUM_MODELS", str(MODELS))
-        return recipe_here(DEFAULT_FAMILY)
+        return recipe(DEFAULT_FAMILY)
 
 
 def colours(path: Path) -> Image.Image:
