@@ -35,6 +35,12 @@ class SourceError(LakeAlbumError):
     code = "InvalidSource"
 
 
+class DiskError(LakeAlbumError):
+    """What a job works on does not fit the folder for temporary files."""
+
+    code = "DiskError"
+
+
 class SchemaMismatch(LakeAlbumError):
     """A frame or table differs from its contract; the message lists every difference."""
 

@@ -9,12 +9,15 @@ import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
 
 from jobs.runtime.by_bucket import ByBucket
+from schemas.errors import DiskError
 from transforms.tables.keyed import Ints
 
 COMPRESSION = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -45,18 +48,30 @@ class Spool:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         assert self._writer is not None
-        self._writer.close()
-        self._writer = None  # a task of Spark gets a copy of this object
+        writer, self._writer = self._writer, None  # a task of Spark gets a copy of this object
+        with self._as_ours():
+            writer.close()
 
     def write(self, rows: pa.Table, bucket: int) -> None:
-        """Adds rows of a bucket."""
+        """Adds rows of a bucket. Raises DiskError where they can't be written."""
         assert self._writer is not None, "a spool is written inside its `with`"
         for batch in rows.to_batches():
-            self._writer.write_batch(batch)
+            with self._as_ours():
+                self._writer.write_batch(batch)
             self._batches[bucket].append(self._written)
             self._written += 1
         self.rows += len(rows)
         self.sizes[bucket] += rows.nbytes
+
+    @contextmanager
+    def _as_ours(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DiskError(
+                f"{os.path.dirname(self._file)} takes no more rows, after {self.rows:,}: {error}. TMPDIR names another "
+                "folder for temporary files"
+            ) from error
 
     def read(self, bucket: int) -> pa.Table:
         """The rows of a bucket, in the order in which they were written."""

@@ -11,6 +11,7 @@ import pytest
 
 from jobs.runtime.by_bucket import collect
 from jobs.runtime.spool import Spool
+from schemas.errors import DiskError
 
 SCHEMA = pa.schema([("bucket", pa.int32()), ("text", pa.string())])
 
@@ -43,3 +44,16 @@ def test_a_job_that_fails_leaves_no_rows(tmp_path: Path, monkeypatch: pytest.Mon
     del spool
     gc.collect()
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_disk_that_is_full_is_told() -> None:
+    spool = Spool(SCHEMA, buckets=1)
+    spool._file = "/dev/full"
+    with pytest.raises(DiskError, match=r"no more rows, after .*No space left on device. TMPDIR names another folder"):
+        fill(spool)
+
+
+def fill(spool: Spool) -> None:
+    with spool:
+        for _ in range(100):
+            spool.write(rows(0, *map(str, range(10_000))), 0)
