@@ -20,6 +20,7 @@ from jobs.runtime import by_bucket
 from jobs.runtime.lake import Lake
 from jobs.runtime.runs import run_job
 from schemas.datasets import DATASETS
+from schemas.figures import FIGURES
 from schemas.file_features import FILE_FEATURES
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
@@ -56,13 +57,13 @@ def write(table: pa.Table, target: Path, format: str) -> None:
         (csv.write_csv if format == "csv" else pq.write_table)(part, target / f"{name}.{format}")
 
 
-def index(lake: Path, source: Path) -> dict[str, list[dict[str, Any]]]:
-    config = IndexFiles(lake=str(lake), project="p", source=(str(source),))
+def index(lake: Path, source: Path, **options: Any) -> dict[str, list[dict[str, Any]]]:
+    config = IndexFiles(lake=str(lake), project="p", source=(str(source),), **options)
     with run_job(config, job="index-files", task_type="FileIndexing", create=config.settings) as run:
         index_files(run, config)
     opened = Lake.open(str(lake), start_spark=no_spark)
     found = {}
-    for contract in (FILES, FILE_PLACES, FILE_FEATURES, REJECTED, DATASETS):
+    for contract in (FILES, FILE_PLACES, FILE_FEATURES, FIGURES, REJECTED, DATASETS):
         kept = [name for name in contract.names if name not in OF_RUN]
         found[contract.name] = sorted(map(str, opened.load(contract, opened.version(contract), kept).to_pylist()))
     return found
@@ -81,7 +82,29 @@ def test_sources_are_stored_alike_in_memory_and_bit_by_bit(
             patched.setattr(judging, "JUDGED_AT_ONCE", 37)
             patched.setattr(by_bucket, "FEW", 1)
             assert index(tmp_path / "large", source) == in_memory
-        assert all(in_memory.values())
+        assert all(rows for name, rows in in_memory.items() if name != "figures")
+
+
+def test_figures_are_stored_alike_in_memory_and_bit_by_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, few = tmp_path / "source.parquet", by_bucket.FEW
+    faces = pa.table(
+        {
+            "dataset_name": [f"d{number % FILES_OF}" for number in range(60)],
+            "figure_id": [f"f{number % 50}" for number in range(60)],
+            "uri": [f"{number}.jpg" for number in range(60)],
+            "face_quality": [number / 50 for number in range(60)],
+            "embedding": [[number / 7, 1.0] for number in range(60)],
+        }
+    )
+    for table in (faces, faces.slice(7)):
+        pq.write_table(table, source)
+        lakes = []
+        for name, limit in (("lake", few), ("large", 1)):
+            monkeypatch.setattr(by_bucket, "FEW", limit)
+            lakes.append(index(tmp_path / name, source, rows="figures"))
+        assert lakes[0] == lakes[1]
+        assert lakes[0]["figures"]
+        assert lakes[0]["rejected"]
 
 
 GIVEN = pa.schema([(name, pa.string()) for name in ("uri", "produce_time", "title", "perceptual_hash")])
