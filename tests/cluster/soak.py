@@ -52,7 +52,7 @@ def drive(work: Path, dataset: str, until: float) -> None:
         if time.time() > until:
             return
         rows = [
-            photo(f"2026-{1 + turn % 12:02d}-{1 + n // 2:02d}", CITIES[turn % 3], dataset=dataset, n=turn)
+            photo(f"2026-{1 + turn % 12:02d}-{1 + n // 2:02d}", CITIES[turn % 3], dataset=dataset, n=FILES * turn + n)
             for n in range(FILES)
         ]
         source = work / f"{dataset}-{turn}.jsonl"
