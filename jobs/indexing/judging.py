@@ -26,16 +26,16 @@ from jobs.runtime.runs import Run
 from jobs.runtime.spool import Spool
 from schemas.file_features import FEATURES
 from schemas.files import FILES
+from schemas.keys import FILE_KEY
 from schemas.locations import absolute_uri
 from transforms.people.erased import refuse_erased
 from transforms.sources.columns import untold_columns
 from transforms.sources.duplicates import ORDINAL, Duplicates
 from transforms.sources.rows import judge_figures, judge_files
 from transforms.sources.validation import Judge
-from transforms.sources.verdicts import UNCHANGED
 from transforms.tables.arrow_tables import ArrowBatches, gather_tables
 from transforms.tables.digests import with_bucket
-from transforms.tables.keyed import Bools, Ints, is_among, key_codes, with_columns
+from transforms.tables.keyed import Bools, Ints, is_among, key_codes
 from transforms.tables.source_columns import IS_JSON, JSON_TEXT
 from transforms.tables.source_frames import quoted
 
@@ -47,6 +47,8 @@ BUCKET_BYTES = 1 << 30
 """What the rows of a bucket may take as the source has them: some six million with an address."""
 MOST_DOUBTFUL = 100_000
 """Keys that repeat, up to which they are sent to every worker."""
+OBJECT = pa.schema([(name, pa.string()) for name in FILE_KEY[1:]])
+"""What a file is known by: its project, its dataset and its uri."""
 TASK_MEMORY = "1GB"
 """What sorting takes of a task's memory; the rest it does on disk."""
 
@@ -96,14 +98,17 @@ def judge_rows(run: Run, config: IndexFiles, raw: Rows, uri: str) -> Rows:
     return _refuse_duplicates(judged, rules.duplicates, keep=run.cache)
 
 
-def judge_by_bucket(run: Run, config: IndexFiles, raw: pa.RecordBatchReader, uri: str) -> ByBucket | None:
-    """The same of rows that come bit by bit, as many as the disk holds, with UNCHANGED; None where a bucket has more
-    than memory does.
+def judge_by_bucket(
+    run: Run, config: IndexFiles, raw: pa.RecordBatchReader, uri: str
+) -> tuple[ByBucket, ByBucket] | None:
+    """The same of rows that come bit by bit, as many as the disk holds; None where a bucket has more than memory does.
 
-    Rows are put on disk by bucket. Then each bucket's are judged, but for those that `files` has as they came.
+    Rows are put on disk by bucket. Then each bucket's are judged, but for those that `files` has as they came: of
+    these the files are given (OBJECT), as the second.
     """
     buckets = run.lake.settings.buckets
     rules = rules_of(run, config, raw.schema, uri)
+    keys_schema = rules.judge.keys_schema
     names = [f"raw_{number}" for number in range(len(raw.schema))]
     own = [field.with_name(name) for field, name in zip(raw.schema, names, strict=True)]
     current = _known_rows(run, config, raw.schema)
@@ -114,19 +119,19 @@ def judge_by_bucket(run: Run, config: IndexFiles, raw: pa.RecordBatchReader, uri
             keys = keys.append_column(field, column)
         return _split(keys, with_bucket(keys, buckets)["bucket"].to_numpy())
 
-    def judge(bucket: int) -> pa.Table:
-        rows = came.read(bucket)
-        found = pa.Table.from_arrays(rows.select(names).columns, schema=raw.schema)
-        if current is None:
-            return with_columns(rules.apply(found, threads=1), {UNCHANGED.name: pa.scalar(False)})
-        known = _is_known(rows, current(bucket), key=rules.duplicates.key)
-        judged = with_columns(
-            rules.apply(found.filter(pa.array(~known)), threads=1), {UNCHANGED.name: pa.scalar(False)}
-        )
-        return pa.concat_tables([judged, _unchanged(rows.filter(pa.array(known)), schema)])
+    def judge(bucket: int) -> tuple[pa.Table, pa.Table]:
+        keys = came.read(bucket, keys_schema.names)
+        known = np.zeros(len(keys), np.bool_)
+        if current is not None:
+            known = _is_known(keys, current(bucket), key=rules.duplicates.key)
+        others = rules.schema.empty_table()
+        if not known.all():
+            rows = came.read(bucket, names).filter(pa.array(~known))
+            found = rules.apply(pa.Table.from_arrays(rows.columns, schema=raw.schema), threads=1)
+            others = found.select(rules.schema.names).cast(rules.schema)
+        return others, keys.filter(pa.array(known)).select(OBJECT.names).cast(OBJECT)
 
-    schema = rules.schema.append(UNCHANGED)
-    with Spool(pa.schema([*rules.judge.keys_schema, *own]), buckets=buckets) as came:
+    with Spool(pa.schema([*keys_schema, *own]), buckets=buckets) as came:
         for piece, rows in enumerate(map_ahead(find_keys, gather_tables(raw, JUDGED_AT_ONCE))):
             if piece % TOLD_EVERY == 0:
                 run.progress.stage(f"reading {uri}: {came.rows:,} rows so far", run.progress.percent)
@@ -135,10 +140,11 @@ def judge_by_bucket(run: Run, config: IndexFiles, raw: pa.RecordBatchReader, uri
     if came.sizes.max() > BUCKET_BYTES:
         return None
     run.progress.stage(f"judging {uri}: {came.rows:,} rows", run.progress.percent)
-    with Spool(schema, buckets=buckets) as judged:
-        for bucket, some in enumerate(map_ahead(judge, range(buckets))):
-            judged.write(some.select(schema.names).cast(schema), bucket)
-    return judged.by_bucket()
+    with Spool(rules.schema, buckets=buckets) as judged, Spool(OBJECT, buckets=buckets) as unchanged:
+        for bucket, (some, known) in enumerate(map_ahead(judge, range(buckets))):
+            judged.write(some, bucket)
+            unchanged.write(known, bucket)
+    return judged.by_bucket(), unchanged.by_bucket()
 
 
 def _known_rows(run: Run, config: IndexFiles, source: pa.Schema) -> Callable[[int], pa.Table] | None:
@@ -163,14 +169,6 @@ def _is_known(rows: pa.Table, files: pa.Table, *, key: str) -> Bools:
     is_single = np.bincount(codes, minlength=1)[codes] == 1
     known: Bools = is_single & is_among(rows, files, on=("dataset_name", key, "source_digest"))
     return known
-
-
-def _unchanged(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Rows that come as before, as accepted ones that tell their file alone."""
-    told = {"project_name", "dataset_name", "uri"}
-    values = {field.name: pa.nulls(len(rows), field.type) for field in schema if field.name not in told}
-    unchanged = with_columns(rows, {**values, UNCHANGED.name: pa.scalar(True)})
-    return unchanged.select(schema.names).cast(schema)
 
 
 def _split(rows: pa.Table, numbers: Ints) -> list[tuple[int, pa.Table]]:

@@ -39,8 +39,8 @@ def take_in_source(run: Run, config: IndexFiles, source: Source, *, stage: int) 
     Many rows are read by tasks where these are of other machines. Returns the accepted ones, as store_rows does.
     """
     try:
-        if (judged := _judge_here(run, config, source)) is not None:
-            return _store(run, config, *judged, source.uri, stage=stage)
+        if (stored := _take_in_here(run, config, source, stage=stage)) is not None:
+            return stored
     except NotReadHere as error:
         log.info("%s: read by Spark, as delta-rs can't: %s", source.uri, error)
     with planned_for(run.lake.spark, rows=source.rows):
@@ -48,11 +48,8 @@ def take_in_source(run: Run, config: IndexFiles, source: Source, *, stage: int) 
         return take_in_frame(run, config, frame, source.uri, rows=source.rows, stage=stage)
 
 
-def _judge_here(run: Run, config: IndexFiles, source: Source) -> tuple[JudgedRows, pa.Schema] | None:
-    """The rows of a source judged by this process, and its columns; few in memory, more bit by bit.
-
-    None where Spark is to read it.
-    """
+def _take_in_here(run: Run, config: IndexFiles, source: Source, *, stage: int) -> JudgedRows | None:
+    """The same by this process: few rows in memory, more bit by bit. None where Spark is to read the source."""
     lake = run.lake
     if not source.is_loadable:
         return None
@@ -63,13 +60,14 @@ def _judge_here(run: Run, config: IndexFiles, source: Source) -> tuple[JudgedRow
     is_worth_it = fits_buckets and (is_little_work or not has_executors(lambda: lake.spark))
     if source.is_streamed and not is_few and is_worth_it:
         rows = open_source(source)
-        judged = judge_by_bucket(run, config, rows, source.uri)
-        if judged is not None:
-            return judged, rows.schema
+        found = judge_by_bucket(run, config, rows, source.uri)
+        if found is not None:
+            judged, unchanged = found
+            return _store(run, config, judged, rows.schema, source.uri, stage=stage, unchanged=unchanged)
     if not is_little_work:
         return None
     raw = _translate(run, config, source, open_source(source).read_all())
-    return judge_rows(run, config, raw, source.uri), raw.schema
+    return take_in(run, config, raw, source.uri, stage=stage)
 
 
 def _translate(run: Run, config: IndexFiles, source: Source, raw: Rows) -> Rows:
@@ -96,8 +94,17 @@ def take_in(run: Run, config: IndexFiles, raw: Rows, uri: str, *, stage: int) ->
     return _store(run, config, judge_rows(run, config, raw, uri), schema, uri, stage=stage)
 
 
-def _store(run: Run, config: IndexFiles, judged: JudgedRows, source: pa.Schema, uri: str, *, stage: int) -> JudgedRows:
+def _store(
+    run: Run,
+    config: IndexFiles,
+    judged: JudgedRows,
+    source: pa.Schema,
+    uri: str,
+    *,
+    stage: int,
+    unchanged: by_bucket.ByBucket | None = None,
+) -> JudgedRows:
     run.progress.stage(f"storing {uri}", stage)
     are_pictures = "content_identifier" in source.names  # photos and videos that we opened
     untold = untold_columns(source, config.map)
-    return store_rows(run, config, judged, uri, untold=untold, are_pictures=are_pictures)
+    return store_rows(run, config, judged, uri, untold=untold, are_pictures=are_pictures, unchanged=unchanged)

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
+from jobs.indexing.judging import OBJECT
 from jobs.indexing.options import IndexFiles
 from jobs.people.erasures import without_erased
 from jobs.people.waiting import WAITING, count_waiting
@@ -32,7 +33,6 @@ from transforms.pictures.perceptual_hashes import settle_features
 from transforms.sources.verdicts import (
     FEATURE_ROWS,
     REFUSAL,
-    UNCHANGED,
     accepted,
     computed,
     dataset_rows,
@@ -47,20 +47,29 @@ NO_CHANGE = frozenset({"object_id", "source", "source_digest", "create_time", "u
 """Columns of a file in which a difference alone is no change."""
 SAME_FILE = ("bucket", "xxhash64(project_name, dataset_name, uri)")
 """Rows that go to one task where rows are joined by file."""
-OBJECT = pa.schema([(name, pa.string()) for name in FILE_KEY[1:]])
-"""What store_rows returns of accepted rows."""
 
 
 def store_rows(
-    run: Run, config: IndexFiles, judged: Rows, uri: str, *, untold: frozenset[str], are_pictures: bool
+    run: Run,
+    config: IndexFiles,
+    judged: Rows,
+    uri: str,
+    *,
+    untold: frozenset[str],
+    are_pictures: bool,
+    unchanged: ByBucket | None = None,
 ) -> Rows:
     """Stores what judged rows of the source at `uri` say; of `untold` columns the source says nothing.
 
-    `are_pictures`: they are of photos and videos that we opened. Returns the accepted ones, with the columns OBJECT.
+    `are_pictures`: they are of photos and videos that we opened. `unchanged`: rows that are accepted as they are there
+    (OBJECT). Returns the accepted ones, with the columns OBJECT.
     """
-    verdicts = count_verdicts(run, judged, sources=(uri,), suffixes=are_pictures)
-    count = verdicts.accepted
+    known = unchanged.read if unchanged else 0
+    verdicts = count_verdicts(run, judged, sources=(uri,), suffixes=are_pictures, known=known)
+    count = verdicts.accepted - known
     good = _make_rows(accepted, judged, OBJECT)
+    if unchanged:
+        good = apply_kernel(run.lake, _both, schema=OBJECT, judged=good, unchanged=unchanged)
     if verdicts.refused:
         bad = judged.where("reason IS NOT NULL") if isinstance(judged, DataFrame) else judged
         told = {"dataset": config.only_dataset, "now": run.now}
@@ -81,6 +90,10 @@ def store_rows(
     return good
 
 
+def _both(judged: pa.Table, unchanged: pa.Table) -> pa.Table:
+    return pa.concat_tables([judged, unchanged])
+
+
 def _make_rows(
     kernel: Callable[..., pa.Table], judged: Rows, schema: pa.Schema, *, needs: Sequence[str] = (), **how: Any
 ) -> Rows:
@@ -91,7 +104,7 @@ def _make_rows(
 
 
 def _store_files(run: Run, judged: Rows, *, count: int, untold: frozenset[str], keeps_hashes: bool) -> None:
-    files = _make_rows(file_rows, judged, computed(FILES), needs=[UNCHANGED.name], now=run.now)
+    files = _make_rows(file_rows, judged, computed(FILES), now=run.now)
     compare = [name for name in FILES.names if name not in NO_CHANGE]
     settle = _with_current(run, FILES, keep_hashes) if keeps_hashes else None
     put(

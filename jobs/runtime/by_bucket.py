@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -45,7 +46,8 @@ Made = TypeVar("Made")
 @dataclass(frozen=True, eq=False)
 class ByBucket:
     """Rows of a schema, of all buckets from 0 to `buckets`: those of one are `function(bucket, **inputs)`, where each
-    input has its own rows of that bucket. About `read` rows are read for all of them.
+    input has its own rows of that bucket. About `read` rows are read for all of them. `columns_of` reads some columns
+    of a bucket alone, where that is less work.
     """
 
     schema: pa.Schema
@@ -53,6 +55,7 @@ class ByBucket:
     read: int
     function: Callable[..., pa.Table]
     inputs: ByName = field(default_factory=dict)
+    columns_of: Callable[[int, Sequence[str]], pa.Table] | None = None
 
     def table(self, bucket: int) -> pa.Table:
         """The rows of a bucket, computed now."""
@@ -93,6 +96,8 @@ class ByBucket:
     def select(self, names: Sequence[str]) -> ByBucket:
         """With these columns alone, in this order."""
         schema = pa.schema([self.schema.field(name) for name in names])
+        if self.columns_of is not None:
+            return ByBucket(schema, self.buckets, self.read, partial(_read_columns, self.columns_of, names))
         return ByBucket(schema, self.buckets, self.read, lambda bucket, *, rows: rows, {"rows": self})
 
     def frame(self, lake: Lake) -> DataFrame:
@@ -144,6 +149,10 @@ def count(rows: Rows) -> int:
 def column_names(rows: Rows) -> list[str]:
     """The columns of rows."""
     return [*(rows.columns if isinstance(rows, DataFrame) else rows.schema.names)]
+
+
+def _read_columns(read: Callable[[int, Sequence[str]], pa.Table], names: Sequence[str], bucket: int) -> pa.Table:
+    return read(bucket, names)
 
 
 def _of_bucket(rows: pa.Table, bucket: int) -> pa.Table:

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -73,11 +73,18 @@ class Spool:
                 "folder for temporary files"
             ) from error
 
-    def read(self, bucket: int) -> pa.Table:
-        """The rows of a bucket, in the order in which they were written."""
-        with pa.ipc.open_file(self._file) as reader:
-            return pa.Table.from_batches([reader.get_batch(number) for number in self._batches[bucket]], self.schema)
+    def read(self, bucket: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of a bucket, or some columns of them, in the order in which they were written."""
+        names = self.schema.names if columns is None else columns
+        options = pa.ipc.IpcReadOptions(included_fields=[self.schema.names.index(name) for name in names])
+        with pa.ipc.open_file(self._file, options=options) as reader:
+            batches = [reader.get_batch(number) for number in self._batches[bucket]]
+        return pa.Table.from_batches([batch.select(names) for batch in batches], _select(self.schema, names))
 
     def by_bucket(self) -> ByBucket:
         """All rows, for kernels and commits."""
-        return ByBucket(self.schema, len(self._batches), self.rows, self.read)
+        return ByBucket(self.schema, len(self._batches), self.rows, self.read, columns_of=self.read)
+
+
+def _select(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
+    return pa.schema([schema.field(name) for name in names])

@@ -36,13 +36,15 @@ class Verdicts:
     datasets: int
 
 
-def count_verdicts(run: Run, judged: Rows, *, sources: Sequence[str], suffixes: bool = False) -> Verdicts:
+def count_verdicts(
+    run: Run, judged: Rows, *, sources: Sequence[str], suffixes: bool = False, known: int = 0
+) -> Verdicts:
     """Counts judged rows (`reason` null where accepted, else with a `message`) in the run's ledger, by verdict.
 
-    `sources` is where they came from.
+    `sources` is where they came from. `known` are how many more were accepted, as they had come before.
     With `suffixes`, the refused are counted by the suffix of their uri too, beside files that were passed over.
     """
-    rows: Counter[str | None] = Counter()
+    rows: Counter[str | None] = Counter({None: known} if known else {})
     examples: dict[str, str] = {}
     datasets = 0
     for verdict in _summary(judged, suffixes=suffixes):

@@ -41,7 +41,7 @@ class Judge:
         return query(self.sql, rows.select(self.source.names), threads=threads).cast(self.schema)
 
     def keys(self, rows: pa.Table, *, threads: int | None = None) -> pa.Table:
-        """What rows of the source are known by: their project, dataset, key (uri or figure_id) and digest."""
+        """What rows of the source are known by: their project, dataset, uri, key where it is another, and digest."""
         return query(self.keys_sql, rows.select(self.source.names), threads=threads)
 
     @property
@@ -172,9 +172,9 @@ class Judgement:
         }
         columns = ", ".join(f'{sql} AS "{name}"' for name, sql in given.items())
         schema = pa.schema([*contract, *((name, pa.string()) for name in given if name not in contract.names)])
-        keys = f"{literal(project)} AS project_name, dataset_name, {key}, source_digest"
+        known_by = ", ".join(dict.fromkeys(("dataset_name", "uri", key, "source_digest")))
         judging = f"SELECT {columns} FROM (SELECT *, {verdict} AS verdict FROM {rows})"
-        return Judge(self.schema, schema, judging, f"SELECT {keys} FROM {rows}")
+        return Judge(self.schema, schema, judging, f"SELECT {literal(project)} AS project_name, {known_by} FROM {rows}")
 
     def _digest(self, how: str) -> str:
         """63 bits of the row as it came, of its columns, and of how it is read."""

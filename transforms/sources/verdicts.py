@@ -33,8 +33,6 @@ SUMMARY = pa.schema(
 messages, and of accepted ones in how many datasets they are."""
 REFUSAL = ("project_name", "dataset_name", "source", "reason", "message", "row", "ordinal")
 """Columns of judged rows that tell why they are refused."""
-UNCHANGED = pa.field("is_unchanged", pa.bool_())
-"""A column that judged rows may have: whether one came as it had come before, and tells nothing but its file."""
 _SUFFIX = r"\.(?P<suffix>[^./?#]{1,20})(?:\?.*)?$"
 
 
@@ -97,11 +95,8 @@ def dataset_rows(judged: pa.Table, *, now: datetime) -> pa.Table:
 
 
 def file_rows(judged: pa.Table, *, now: datetime) -> pa.Table:
-    """The accepted rows as new ones in table `files`, without those that are UNCHANGED."""
-    files = accepted(judged)
-    if UNCHANGED.name in files.column_names:
-        files = files.filter(pc.invert(files[UNCHANGED.name])).drop_columns([UNCHANGED.name])
-    files = _with_object_id(files)
+    """The accepted rows as new ones in table `files`."""
+    files = _with_object_id(accepted(judged))
     return _with_values(files, FILES, create_time=now, update_time=now, deleted_time=None, moved_to=None)
 
 

@@ -40,13 +40,14 @@ def judged(raw: Any) -> list[dict[str, Any]]:
         cache=keep, lake=lake, progress=SimpleNamespace(percent=5, stage=lambda what, percent: None)
     )
     config = IndexFiles(lake="lake", project="p", dataset=("d",), source=("s.csv",))
-    judge = judge_by_bucket if isinstance(raw, pa.RecordBatchReader) else judge_rows
-    found = judge(run, config, raw, "s3://b/s.csv")
-    assert found is not None
-    table = collect(found)
-    return sorted(
-        table.drop_columns([name for name in ("is_unchanged",) if name in table.column_names]).to_pylist(), key=str
-    )
+    if isinstance(raw, pa.RecordBatchReader):
+        by_bucket = judge_by_bucket(run, config, raw, "s3://b/s.csv")
+        assert by_bucket is not None
+        found, unchanged = map(collect, by_bucket)
+        assert not len(unchanged)
+    else:
+        found = collect(judge_rows(run, config, raw, "s3://b/s.csv"))
+    return sorted(found.to_pylist(), key=str)
 
 
 def in_table() -> pa.Table:

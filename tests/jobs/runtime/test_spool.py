@@ -27,6 +27,8 @@ def test_rows_are_read_by_bucket_and_go_with_their_spool(tmp_path: Path, monkeyp
             spool.write(some, some["bucket"][0].as_py() if len(some) else 1)
     assert (spool.rows, (spool.sizes > 0).tolist()) == (4, [True, False, True])
     assert [spool.read(bucket)["text"].to_pylist() for bucket in range(3)] == [["c"], [], ["a", "b", "d"]]
+    assert spool.read(2, ["text", "bucket"]).column_names == ["text", "bucket"]
+    assert collect(spool.by_bucket().select(["text"])).to_pylist() == [{"text": text} for text in "cabd"]
     in_task = pickle.loads(pickle.dumps(spool))
     assert collect(in_task.by_bucket())["text"].to_pylist() == ["c", "a", "b", "d"]
     del in_task
