@@ -32,7 +32,7 @@ from jobs.runtime.lake import Lake
 from jobs.runtime.lineage.reporting import Reporter
 from jobs.runtime.lineage.states import RunState
 from jobs.runtime.progress import Progress, configure_logging
-from jobs.runtime.session import keep, open_session
+from jobs.runtime.session import is_driver_on_yarn, keep, open_session
 from jobs.runtime.stores import check_spark_reaches, needs_s3
 from schemas.errors import Cancelled, LakeAlbumError
 from schemas.locations import redact
@@ -198,6 +198,8 @@ def run_job(
         with closing(run.lineage), notifying(config.lake, task, config.notify), record.heartbeat():
             try:
                 cancellation.begin()
+                if is_driver_on_yarn():
+                    _ = lake.spark
                 yield run
             except BaseException as error:
                 cancellation.end()

@@ -62,6 +62,8 @@ _MASTER = re.compile(r"^(?:.*--master[= ]|.*--conf[= ]spark\.master=|spark\.mast
 
 SUBMITTED = "PYSPARK_GATEWAY_PORT"
 """Variable that the Python process has which spark-submit starts."""
+YARN_CONTAINER = "CONTAINER_ID"
+"""Variable of processes that YARN starts."""
 
 
 def open_session(app_name: str, *, geometry: bool = False, s3: bool = False) -> SparkSession:
@@ -156,6 +158,13 @@ def keep(rows: DataFrame) -> DataFrame:
     """
     level = StorageLevel.DISK_ONLY_2 if _is_remote(rows.sparkSession.sparkContext.master) else StorageLevel.DISK_ONLY
     return rows.localCheckpoint(eager=True, storageLevel=level)
+
+
+def is_driver_on_yarn() -> bool:
+    """Whether YARN has started this driver (deploy mode cluster): it fails one that makes no session, whatever it does
+    else.
+    """
+    return SUBMITTED in os.environ and YARN_CONTAINER in os.environ
 
 
 def has_executors(start_spark: Callable[[], SparkSession]) -> bool:

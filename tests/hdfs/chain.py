@@ -78,8 +78,8 @@ def _wait_for(file: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.2)
 
 
-def submit(hadoop: Hadoop, work: Path, job: Job, lake: str) -> None:
-    """Runs a job on YARN. Raises RuntimeError where it fails."""
+def submit(hadoop: Hadoop, work: Path, job: Job, lake: str, *, mode: str = "client") -> None:
+    """Runs a job on YARN, its driver here or, in `mode` cluster, there. Raises RuntimeError where it fails."""
     settings = {
         "spark.jars": jar_settings(geometry=False)["spark.jars"],
         "spark.yarn.jars": f"local:{SPARK_JARS}/*",
@@ -87,12 +87,14 @@ def submit(hadoop: Hadoop, work: Path, job: Job, lake: str) -> None:
         "spark.executor.instances": "2",
         "spark.executor.memory": "1g",
         "spark.driver.memory": "1g",
-        "spark.driver.host": "localhost",
+        "spark.yarn.appMasterEnv.PYSPARK_PYTHON": sys.executable,
+        **({"spark.driver.host": "localhost"} if mode == "client" else {}),
     }
-    command = [spark_program("spark-submit"), "--master", "yarn", "--py-files", str(work / "lakealbum.zip")]
+    command = [spark_program("spark-submit"), "--master", "yarn", "--deploy-mode", mode]
+    command += ["--py-files", str(work / "lakealbum.zip")]
     command += [part for key, value in settings.items() for part in ("--conf", f"{key}={value}")]
     command += ["--properties-file", str(ROOT / "conf/spark-defaults.conf"), str(ROOT / "jobs" / job.file)]
-    command += [*job.options, "--lake", lake, "--set", "driver_rows=0"]
+    command += [*job.options, "--lake", lake, *(("--set", "driver_rows=0") if mode == "client" else ())]
     known = environment(
         HADOOP_CONF_DIR=str(hadoop.folder),
         PYSPARK_PYTHON=sys.executable,
@@ -121,6 +123,7 @@ def main(work: Path, jars: Path) -> int:
         )
         for job in steps:
             submit(hadoop, work, job, lake)
+        submit(hadoop, work, TRIPS, lake, mode="cluster")  # nothing is new, and no row needs Spark
         here = str(work / "lake")
         run_here(here, *steps)
         return compare(here, lake)

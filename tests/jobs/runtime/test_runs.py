@@ -10,6 +10,8 @@ import pytest
 
 from catalog.tasks import STALE_AFTER
 from jobs.cli.main import lakealbum, run
+from jobs.runtime.session import SUBMITTED, YARN_CONTAINER
+from schemas.errors import UsageError
 from tests.catalog.conftest import LakeMaker
 from tests.jobs.albums import Album, photo
 
@@ -79,3 +81,18 @@ def test_tags_tell_the_task_of_airflow_unless_others_are_given(album: Album, mon
     assert cluster(album, "--tag", "airflow.task_id=mine", "--tag", "who=ada") == 0
     tags = {"airflow.dag_id": "nightly", "airflow.task_id": "mine", "who": "ada"}
     assert [dict(row["tags"]) for row in album.rows("tasks")] == [tags, tags]
+
+
+def test_a_driver_that_yarn_started_makes_a_session_though_no_row_needs_it(
+    album: Album, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def start(*_: object, **__: object) -> None:
+        raise UsageError("a session is made")
+
+    monkeypatch.setattr("jobs.runtime.runs.open_session", start)
+    monkeypatch.setenv(YARN_CONTAINER, "container_1")
+    assert cluster(album) == 0
+    monkeypatch.setenv(SUBMITTED, "40001")
+    assert cluster(album) == 2
+    assert "a session is made" in capsys.readouterr().err
+    assert sorted(row["status"] for row in album.rows("runs")) == ["Failed", "Succeeded"]
