@@ -56,8 +56,8 @@ def test_parquet_and_text(bucket: Path) -> None:
 def test_delta(bucket: Path) -> None:
     write_deltalake(str(bucket / "table"), pa.table({"uri": ["a"]}))
     source = find_source("s3://lake/in/table", start_spark=start_spark)
-    assert (source.format, source.is_loadable) == ("delta", False)
-    assert source.rows > 0
+    assert (source.format, source.is_loadable, source.rows) == ("delta", True, 1)
+    assert open_source(source).read_all().to_pylist() == [{"uri": "a"}]
 
 
 def test_what_is_not_there_and_what_is_left_to_spark(bucket: Path) -> None:
