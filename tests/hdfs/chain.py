@@ -115,15 +115,16 @@ def main(work: Path, jars: Path) -> int:
     with start_hadoop(work / "hadoop", jars) as hadoop:
         hadoop.shell("-put", str(work / "files"), f"{hadoop.root}/files")
         lake, source = f"{hadoop.root}/lake", f"{hadoop.root}/files"
+        groups = Job("cluster_similar_images.py", ("cluster", "similar-images"), ())
         steps = (
             Job("index_files.py", ("index",), (source,)),
             TRIPS,
-            Job("cluster_similar_images.py", ("cluster", "similar-images"), ()),
+            groups,
             Job("maintain.py", ("maintain",), ()),
         )
         for job in steps:
             submit(hadoop, work, job, lake)
-        submit(hadoop, work, TRIPS, lake, mode="cluster")  # nothing is new, and no row needs Spark
+        submit(hadoop, work, groups, lake, mode="cluster")  # nothing is new, and no row needs Spark
         here = str(work / "lake")
         run_here(here, *steps)
         return compare(here, lake)
