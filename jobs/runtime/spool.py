@@ -1,12 +1,12 @@
 """Rows on this machine's disk, while a job works on more of them than memory holds: written bit by bit, read by bucket.
 
-They are in the folder for temporary files (TMPDIR), compressed, and go with the object that wrote them.
+They are in the folder for temporary files (TMPDIR), compressed, and go with the object that wrote them; on Linux with
+its process, too, if that is killed.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
@@ -20,6 +20,8 @@ from jobs.runtime.by_bucket import ByBucket
 from schemas.errors import DiskError
 from transforms.tables.keyed import Ints
 
+OPEN_FILES = "/proc/self/fd"
+"""Where Linux has the files that a process has open, by number."""
 COMPRESSION = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -30,12 +32,17 @@ class Spool:
     """
 
     def __init__(self, schema: pa.Schema, *, buckets: int) -> None:
-        folder = tempfile.mkdtemp(prefix="lakealbum-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        opened, self._file = tempfile.mkstemp(prefix="lakealbum-")
+        self._folder = os.path.dirname(self._file)
+        weakref.finalize(self, os.close, opened)
+        if os.path.isdir(OPEN_FILES):  # a file without a name goes with the process, however that ends
+            os.unlink(self._file)
+            self._file = f"/proc/{os.getpid()}/fd/{opened}"
+        else:
+            weakref.finalize(self, os.unlink, self._file)
         self.schema = schema
         self.rows = 0
         self.sizes: Ints = np.zeros(buckets, np.int64)
-        self._file = os.path.join(folder, "rows.arrow")
         self._batches: list[list[int]] = [[] for _ in range(buckets)]
         self._written = 0
         self._writer: pa.ipc.RecordBatchFileWriter | None = None
@@ -69,7 +76,7 @@ class Spool:
             yield
         except OSError as error:
             raise DiskError(
-                f"{os.path.dirname(self._file)} takes no more rows, after {self.rows:,}: {error}. TMPDIR names another "
+                f"{self._folder} takes no more rows, after {self.rows:,}: {error}. TMPDIR names another "
                 "folder for temporary files"
             ) from error
 

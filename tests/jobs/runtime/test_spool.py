@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from jobs.runtime import spool as spool_module
 from jobs.runtime.by_bucket import collect
 from jobs.runtime.spool import Spool
 from schemas.errors import DiskError
@@ -20,8 +22,12 @@ def rows(bucket: int, *texts: str) -> pa.Table:
     return pa.table({"bucket": pa.repeat(pa.scalar(bucket, pa.int32()), len(texts)), "text": [*texts]}, SCHEMA)
 
 
-def test_rows_are_read_by_bucket_and_go_with_their_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["/proc/self/fd", "/nowhere"], ids=["without a name", "by a name"])
+def test_rows_are_read_by_bucket_and_go_with_their_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(spool_module, "OPEN_FILES", where)
     with Spool(SCHEMA, buckets=3) as spool:
         for some in (rows(2, "a", "b"), rows(0, "c"), rows(2, "d"), rows(1)):
             spool.write(some, some["bucket"][0].as_py() if len(some) else 1)
@@ -33,7 +39,8 @@ def test_rows_are_read_by_bucket_and_go_with_their_spool(tmp_path: Path, monkeyp
     assert collect(in_task.by_bucket())["text"].to_pylist() == ["c", "a", "b", "d"]
     del in_task
     gc.collect()
-    assert [*tmp_path.iterdir()], "a copy has no rows of its own"
+    assert bool([*tmp_path.iterdir()]) == (where == "/nowhere" or not os.path.isdir(where))
+    assert len(spool.read(0)) == 1, "a copy has no rows of its own"
     del spool
     gc.collect()
     assert not [*tmp_path.iterdir()]
