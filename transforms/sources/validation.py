@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from schemas.contract import plain
 from schemas.errors import SourceError, UsageError
 from transforms.sources.columns import Field, data_columns, literal, row_json, type_name
 from transforms.sources.engine import query
@@ -178,10 +179,10 @@ class Judgement:
 
     def _digest(self, how: str) -> str:
         """63 bits of the row as it came, of its columns, and of how it is read."""
-        numbers = {name: f"_{number}" for number, name in enumerate(self.schema.names)}
-        given = (numbers[name] for name in data_columns(self.schema))
-        salt = literal(f"{how} {self.schema.to_string(show_schema_metadata=False)}")
-        return f"CAST(hash({', '.join((salt, *given))}) >> 1 AS BIGINT)"
+        columns = [(f"_{n}", field) for n, field in enumerate(self.schema) if field.name not in (ROW, REASON, MESSAGE)]
+        types = [(field.name, plain(field.type)) for _, field in columns]
+        given = (sql for sql, _ in columns)
+        return f"CAST(hash({', '.join((literal(f'{how} {types}'), *given))}) >> 1 AS BIGINT)"
 
     def _update_time(self) -> Layers:
         """When the source says that a row was last changed; null where it doesn't say so in a way we can read."""

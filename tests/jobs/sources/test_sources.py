@@ -453,7 +453,12 @@ def test_photos_are_read_alike_by_processes_and_by_tasks(
         from_frame(read_photos(spark, listed, reading, root=str(tmp_path))).sort_by("uri").select(here.column_names)
     )
     assert here.drop_columns([ROW]).to_pylist() == by_spark.drop_columns([ROW]).to_pylist()
-    texts, texts_by_spark = ([json.loads(text) for text in rows[ROW].to_pylist()] for rows in (here, by_spark))
+    digests, digests_by_spark = (
+        rows.judge_files(read.schema, source="s", project="p", dataset="d")(read)["source_digest"].to_pylist()
+        for read in (here, by_spark)
+    )
+    assert digests == digests_by_spark
+    texts, texts_by_spark = ([json.loads(text) for text in read[ROW].to_pylist()] for read in (here, by_spark))
     assert texts == texts_by_spark
     assert here.num_rows == 6
 
