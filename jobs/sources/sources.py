@@ -150,7 +150,7 @@ def find_source(uri: str, *, format: Format | None = None, start_spark: Callable
         return Source(uri, format, rows=0, is_here=is_local(uri))
     here = _is_here(uri, start_spark)
     if format == "delta" or (format is None and _has_delta_log(uri, here, start_spark)):
-        return _find_delta(uri, here, start_spark)
+        return Source(uri, "delta", rows=_delta_rows(uri, here, start_spark), is_here=here)
     listing = _list_files(uri, here, start_spark)
     if format is None:
         format = _detect_format(uri, [*listing.files], partial(_read_head, here=here, start_spark=start_spark))
@@ -274,21 +274,16 @@ def _has_delta_log(uri: str, here: bool, start_spark: Callable[[], SparkSession]
         raise SourceError(f"{uri} can't be opened: {error}. {ACCEPTED}") from error
 
 
-def _find_delta(uri: str, here: bool, start_spark: Callable[[], SparkSession]) -> Source:
-    """The Delta table at `uri`. It is not here if delta-rs does not know all that it has."""
+def _delta_rows(uri: str, here: bool, start_spark: Callable[[], SparkSession]) -> int:
+    """About how many rows a Delta table has."""
     try:
-        if here:
-            table = open_delta(uri)
-            return Source(uri, "delta", rows=_rows_of_delta(table), is_here=True)
+        if not here:
+            return spark_files.delta_bytes(start_spark(), uri) // PACKED_ROW_BYTES
+        return _rows_of_delta(open_delta(uri))
     except (OSError, TableNotFoundError) as error:
         raise SourceError(f"{uri} can't be read as delta: {store_reason(error)}") from error
-    except DeltaError:
-        uri = FILE + local_path(uri) if is_local(uri) else uri
-    try:
-        size = spark_files.delta_bytes(start_spark(), uri)
-    except OSError as error:
-        raise SourceError(f"{uri} can't be read as delta: {store_reason(error)}") from error
-    return Source(uri, "delta", rows=size // PACKED_ROW_BYTES, is_here=False)
+    except DeltaError:  # delta-rs does not know all that tables may have
+        return _delta_rows(FILE + local_path(uri) if is_local(uri) else uri, False, start_spark)
 
 
 def _rows_of_delta(table: DeltaTable) -> int:

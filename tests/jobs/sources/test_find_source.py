@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
+from deltalake.exceptions import DeltaError
 from pyspark.sql import SparkSession
 
-from jobs.sources import sources
+from jobs.sources import delta_tables, sources
 from jobs.sources.sources import FORMATS, Source, find_source, open_source
 from schemas.errors import SourceError, UsageError
 
@@ -134,3 +135,21 @@ def test_broken_parquet_is_named(tmp_path: Path) -> None:
     (tmp_path / "c.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(SourceError, match=r"/c.parquet can't be read as parquet"):
         find(tmp_path)
+
+
+def test_a_delta_table_that_delta_rs_cannot_open_keeps_its_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows tell by it what they came from: `sync` finds by it which files are gone."""
+    path = str(tmp_path / "delta")
+    write_deltalake(path, pa.table({"uri": ["a"]}))
+
+    def refuse(uri: str) -> None:
+        raise DeltaError("a feature that is not known")
+
+    for module in (sources, delta_tables):
+        monkeypatch.setattr(module, "open_delta", refuse)
+    asked: list[str] = []
+    monkeypatch.setattr(sources.spark_files, "delta_bytes", lambda spark, uri: asked.append(uri) or 320)
+    source = find_source(path, start_spark=lambda: None)
+    assert (source.uri, source.spark_uri, source.rows, asked) == (path, f"file://{path}", 10, [f"file://{path}"])
+    with pytest.raises(delta_tables.NotReadHere, match="a feature that is not known"):
+        open_source(source)
