@@ -104,7 +104,6 @@ def command(given: dict[str, Any], as_json: bool, mapping: tuple[str, ...], **ow
     """Bring files or figures (faces) from SOURCE... into the lake, and locate the files."""
     own["map"] = pairs("--map", mapping) or None
     config = build_config(IndexFiles, given, own)
-
     with run_job(config, job="index-files", task_type="FileIndexing", create=config.settings) as run:
         unmatched = index_files(run, config)
     print_result(run, as_json=as_json, **({"UnmatchedSidecars": unmatched} if as_json and unmatched else {}))

@@ -30,12 +30,12 @@ from schemas.keys import FILE_KEY
 from schemas.locations import absolute_uri
 from transforms.people.erased import refuse_erased
 from transforms.sources.columns import untold_columns
-from transforms.sources.duplicates import ORDINAL, Duplicates
+from transforms.sources.duplicates import ORDINAL, Duplicates, numbered_schema
 from transforms.sources.rows import judge_figures, judge_files
 from transforms.sources.validation import Judge
-from transforms.tables.arrow_tables import ArrowBatches, gather_tables
+from transforms.tables.arrow_tables import ArrowBatches, gather_tables, split_datasets
 from transforms.tables.digests import with_bucket
-from transforms.tables.keyed import Bools, Ints, is_among, key_codes
+from transforms.tables.keyed import Bools, is_among, key_codes
 from transforms.tables.source_columns import IS_JSON, JSON_TEXT
 from transforms.tables.source_frames import quoted
 
@@ -72,7 +72,7 @@ class Rules:
     @property
     def schema(self) -> pa.Schema:
         """The columns of the result."""
-        return pa.schema([*(column for column in self.judge.schema if column.name != "seen_time"), ORDINAL])
+        return numbered_schema(self.judge.schema)
 
 
 def rules_of(run: Run, config: IndexFiles, source: pa.Schema, uri: str) -> Rules:
@@ -113,11 +113,11 @@ def judge_by_bucket(
     own = [field.with_name(name) for field, name in zip(raw.schema, names, strict=True)]
     current = _known_rows(run, config, raw.schema)
 
-    def find_keys(rows: pa.Table) -> list[tuple[int, pa.Table]]:
+    def find_keys(rows: pa.Table) -> list[pa.Table]:
         keys = rules.judge.keys(rows, threads=1)
         for field, column in zip(own, rows.columns, strict=True):
             keys = keys.append_column(field, column)
-        return _split(keys, with_bucket(keys, buckets)["bucket"].to_numpy())
+        return [*split_datasets(with_bucket(keys, buckets).sort_by("bucket").combine_chunks(), key=["bucket"])]
 
     def judge(bucket: int) -> tuple[pa.Table, pa.Table]:
         keys = came.read(bucket, keys_schema.names)
@@ -135,8 +135,8 @@ def judge_by_bucket(
         for piece, rows in enumerate(map_ahead(find_keys, gather_tables(raw, JUDGED_AT_ONCE))):
             if piece % TOLD_EVERY == 0:
                 run.progress.stage(f"reading {uri}: {came.rows:,} rows so far", run.progress.percent)
-            for bucket, some in rows:
-                came.write(some, bucket)
+            for some in rows:
+                came.write(some.drop_columns(["bucket"]), some["bucket"][0].as_py())
     if came.sizes.max() > BUCKET_BYTES:
         return None
     run.progress.stage(f"judging {uri}: {came.rows:,} rows", run.progress.percent)
@@ -169,18 +169,6 @@ def _is_known(rows: pa.Table, files: pa.Table, *, key: str) -> Bools:
     is_single = np.bincount(codes, minlength=1)[codes] == 1
     known: Bools = is_single & is_among(rows, files, on=("dataset_name", key, "source_digest"))
     return known
-
-
-def _split(rows: pa.Table, numbers: Ints) -> list[tuple[int, pa.Table]]:
-    """The rows of each number that occurs."""
-    order = np.argsort(numbers, kind="stable")
-    begins = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-    sorted_rows = rows.take(pa.array(order)).combine_chunks()
-    ends = [*begins[1:], len(rows)]
-    return [
-        (int(numbers[order[begin]]), sorted_rows.slice(begin, end - begin))
-        for begin, end in zip(begins.tolist(), ends, strict=True)
-    ]
 
 
 def _refuse_none(judged: pa.Table) -> pa.Table:
@@ -221,8 +209,7 @@ def _number(judged: DataFrame, duplicates: Duplicates) -> DataFrame:
     def number(batches: ArrowBatches) -> Iterator[pa.RecordBatch]:
         yield from duplicates.number(pa.RecordBatchReader.from_batches(given, batches), settings=settings)
 
-    schema = pa.schema([*(column for column in given if column.name != "seen_time"), ORDINAL])
-    return judged.repartition(*group).mapInArrow(number, from_arrow_schema(schema))
+    return judged.repartition(*group).mapInArrow(number, from_arrow_schema(numbered_schema(given)))
 
 
 def arrow_columns(raw: DataFrame) -> DataFrame:

@@ -18,6 +18,7 @@ from jobs.indexing.options import IndexFiles
 from jobs.indexing.rows import take_in, take_in_frame
 from jobs.people.face_models import DEFAULT_FAMILY, check_installed
 from jobs.people.finding import fetch_looks, portions, recipe, send_models, store_faces, switch_faces, with_known
+from jobs.runtime.by_bucket import column_names
 from jobs.runtime.lake import Rows
 from jobs.runtime.runs import Run
 from jobs.runtime.session import has_executors, planned_for
@@ -133,7 +134,8 @@ def _looks(config: IndexFiles, family: str, readers: _Readers) -> FaceRecipe:
 
 def _take_in(run: Run, config: IndexFiles, raw: Rows, uri: str, *, rows: int, stage: int) -> None:
     """Stores what pictures say, but for their faces."""
+    raw = raw.select([name for name in column_names(raw) if name not in FACES])
     if isinstance(raw, DataFrame):
-        take_in_frame(run, config, raw.drop(*FACES), uri, rows=rows, stage=stage)
+        take_in_frame(run, config, raw, uri, rows=rows, stage=stage)
     else:
-        take_in(run, config, raw.select([name for name in raw.column_names if name not in FACES]), uri, stage=stage)
+        take_in(run, config, raw, uri, stage=stage)

@@ -31,6 +31,7 @@ from schemas.lake import bucket_of
 from transforms.people.found_faces import LOOKED_AT, flatten_faces, is_erased, name_faces
 from transforms.pictures.face_networks import DetectorRecipe, Device, EmbedderRecipe, FaceRecipe
 from transforms.pictures.files import KNOWN
+from transforms.pictures.listings import cut_listing
 from transforms.tables.frames import from_frame
 from transforms.tables.keyed import diff_rows, inner_join, left_join, semi_join, with_columns
 from transforms.tables.source_columns import REASON
@@ -95,16 +96,7 @@ def switch_faces(run: Run, *, project: str, dataset: str, family: str | None) ->
 
 def portions(pictures: pa.Table, *, parallelism: int) -> Iterator[pa.Table]:
     """Pictures (LISTING_SCHEMA) in portions, each committed before the next; files of a shot stay together."""
-    size = min(MOST_PICTURES, PICTURES_PER_TASK * parallelism)
-    ordered = pictures.sort_by([("shot_group", "ascending"), ("uri", "ascending")])
-    groups = ordered["shot_group"].to_pylist()
-    start = 0
-    while start < len(groups):
-        end = min(start + size, len(groups))
-        while end < len(groups) and groups[end] is not None and groups[end] == groups[end - 1]:
-            end += 1
-        yield ordered.slice(start, end - start)
-        start = end
+    return cut_listing(pictures, size=min(MOST_PICTURES, PICTURES_PER_TASK * parallelism))
 
 
 def with_known(run: Run, pictures: pa.Table, *, project: str, dataset: str, model: str) -> pa.Table:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -96,8 +95,8 @@ class ByBucket:
     def select(self, names: Sequence[str]) -> ByBucket:
         """With these columns alone, in this order."""
         schema = pa.schema([self.schema.field(name) for name in names])
-        if self.columns_of is not None:
-            return ByBucket(schema, self.buckets, self.read, partial(_read_columns, self.columns_of, names))
+        if (read := self.columns_of) is not None:
+            return ByBucket(schema, self.buckets, self.read, lambda bucket: read(bucket, names))
         return ByBucket(schema, self.buckets, self.read, lambda bucket, *, rows: rows, {"rows": self})
 
     def frame(self, lake: Lake) -> DataFrame:
@@ -149,10 +148,6 @@ def count(rows: Rows) -> int:
 def column_names(rows: Rows) -> list[str]:
     """The columns of rows."""
     return [*(rows.columns if isinstance(rows, DataFrame) else rows.schema.names)]
-
-
-def _read_columns(read: Callable[[int, Sequence[str]], pa.Table], names: Sequence[str], bucket: int) -> pa.Table:
-    return read(bucket, names)
 
 
 def _of_bucket(rows: pa.Table, bucket: int) -> pa.Table:

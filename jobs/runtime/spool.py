@@ -86,12 +86,9 @@ class Spool:
         options = pa.ipc.IpcReadOptions(included_fields=[self.schema.names.index(name) for name in names])
         with pa.ipc.open_file(self._file, options=options) as reader:
             batches = [reader.get_batch(number) for number in self._batches[bucket]]
-        return pa.Table.from_batches([batch.select(names) for batch in batches], _select(self.schema, names))
+        schema = pa.schema([self.schema.field(name) for name in names])
+        return pa.Table.from_batches([batch.select(names) for batch in batches], schema)
 
     def by_bucket(self) -> ByBucket:
         """All rows, for kernels and commits."""
         return ByBucket(self.schema, len(self._batches), self.rows, self.read, columns_of=self.read)
-
-
-def _select(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
-    return pa.schema([schema.field(name) for name in names])

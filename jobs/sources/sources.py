@@ -232,9 +232,7 @@ def read_photos(spark: SparkSession, pictures: pa.Table, reading: Reading, *, ro
     files = spark.createDataFrame(pictures).repartition(tasks, "shot_group").sortWithinPartitions("shot_group", "uri")
     read = read_pictures(files, reading, root=root)
     rows = read.withColumn(ROW, row_json(read.drop(*PIXEL_FEATURES, *FACES)))
-    rows = rows.drop(*(() if reading.hashes else PIXEL_FEATURES), *(() if reading.turned else ["turned_hashes"]))
-    rows = rows if reading.faces else rows.drop(*FACES)
-    return rows.withColumnsRenamed({"error_code": REASON, "error_message": MESSAGE})
+    return rows.drop(*_not_read(reading)).withColumnsRenamed({"error_code": REASON, "error_message": MESSAGE})
 
 
 def load_photos(pictures: pa.Table, reading: Reading, *, root: str | None = None) -> pa.Table:
@@ -242,13 +240,14 @@ def load_photos(pictures: pa.Table, reading: Reading, *, root: str | None = None
     read = read_by_processes(pictures, reading, root=root)
     told = read.drop_columns([*PIXEL_FEATURES, *FACES])
     texts = query(f"SELECT {json_of_row(told.schema)} AS row FROM rows", told)["row"]
-    lacking = [
-        *(() if reading.hashes else PIXEL_FEATURES),
-        *(() if reading.turned or not reading.hashes else ["turned_hashes"]),
-        *(() if reading.faces else FACES),
-    ]
-    rows = read.drop_columns(lacking).append_column(ROW, texts)
+    rows = read.drop_columns(_not_read(reading)).append_column(ROW, texts)
     return rows.rename_columns({"error_code": REASON, "error_message": MESSAGE})
+
+
+def _not_read(reading: Reading) -> list[str]:
+    """Columns of pictures that are not asked for: the source does not speak of them."""
+    features: tuple[str, ...] = () if reading.turned else ("turned_hashes",)
+    return [*(features if reading.hashes else PIXEL_FEATURES), *(() if reading.faces else FACES)]
 
 
 def _guess_rows(file: str, size: int, format: Format | None) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote, quote_from_bytes, unquote
 
@@ -114,6 +114,19 @@ def list_touched(uris: pa.ChunkedArray, *, changed: Collection[str], gone: Colle
         groups = {row[3] for row in (*listed, *before) if not touched.isdisjoint(row[:3])}
         rows += [row for row in listed if row[3] in groups]
     return _table(rows)
+
+
+def cut_listing(pictures: pa.Table, *, size: int) -> Iterator[pa.Table]:
+    """Files (LISTING_SCHEMA) in parts of `size` or little more, by shot: those of one stay together."""
+    ordered = pictures.sort_by([("shot_group", "ascending"), ("uri", "ascending")])
+    groups = ordered["shot_group"].to_pylist()
+    start = 0
+    while start < len(groups):
+        end = min(start + size, len(groups))
+        while end < len(groups) and groups[end] is not None and groups[end] == groups[end - 1]:
+            end += 1
+        yield ordered.slice(start, end - start)
+        start = end
 
 
 def _table(rows: list[ListedFile]) -> pa.Table:

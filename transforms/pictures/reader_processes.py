@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from schemas.errors import SourceError
 from transforms.pictures.files import PICTURE_SCHEMA, Reading, read_batches
+from transforms.pictures.listings import cut_listing
 
 LEAST_SHARE = 16
 """Files that are worth a process: they take as long as its start."""
@@ -30,8 +31,9 @@ def read_by_processes(pictures: pa.Table, reading: Reading, *, root: str | None 
 
     Files of one `shot_group` are read by one process. Raises SourceError as it does, and where a process dies.
     """
-    shares = _shares(pictures, most=os.cpu_count() or 1)
-    with ExitStack() as ending, ThreadPoolExecutor(len(shares)) as threads:
+    size = max(LEAST_SHARE, -(-len(pictures) // (os.cpu_count() or 1)))
+    shares = [*cut_listing(pictures, size=size)]
+    with ExitStack() as ending, ThreadPoolExecutor(max(1, len(shares))) as threads:
         children = [_start() for _ in shares]
         for child in children:
             ending.callback(_end, child)
@@ -41,21 +43,6 @@ def read_by_processes(pictures: pa.Table, reading: Reading, *, root: str | None 
         finally:
             for child in children:
                 child.kill()
-
-
-def _shares(pictures: pa.Table, *, most: int) -> list[pa.Table]:
-    """Files in order of their shots, in up to `most` parts of about the same size that cut no shot."""
-    ordered = pictures.sort_by([("shot_group", "ascending"), ("uri", "ascending")])
-    groups = ordered["shot_group"].to_pylist()
-    size = max(LEAST_SHARE, -(-len(groups) // most))
-    shares, start = [], 0
-    while start < len(groups):
-        end = min(start + size, len(groups))
-        while end < len(groups) and groups[end] is not None and groups[end] == groups[end - 1]:
-            end += 1
-        shares.append(ordered.slice(start, end - start))
-        start = end
-    return shares or [ordered]
 
 
 def _start() -> subprocess.Popen[bytes]:

@@ -19,6 +19,11 @@ ORDINAL = pa.field("ordinal", pa.int64())
 """The number of a row among equal ones."""
 
 
+def numbered_schema(judged: pa.Schema) -> pa.Schema:
+    """The columns that `Duplicates` gives of judged rows."""
+    return pa.schema([*(column for column in judged if column.name != "seen_time"), ORDINAL])
+
+
 @dataclass(frozen=True)
 class Duplicates:
     """Refuses, with a reason, all but one of the accepted rows with the same dataset and `key`.
@@ -64,7 +69,7 @@ class Duplicates:
         order = "seen_time DESC NULLS LAST, row DESC, embedding DESC NULLS LAST"
         columns = ", ".join(f"{sql} AS {name}" for name, sql in group.items())
         in_order = _query(f"SELECT *, {columns} FROM rows ORDER BY {', '.join(group)}, {order}", judged, settings)
-        schema = pa.schema([*(column for column in judged.schema if column.name != "seen_time"), ORDINAL])
+        schema = numbered_schema(judged.schema)
         places = _places(in_order, group=[*group], equal=("seen_time", "row", "embedding"))
         batches = (self._refused(*numbered).select(schema.names).cast(schema) for numbered in places)
         return pa.RecordBatchReader.from_batches(schema, (batch for table in batches for batch in table.to_batches()))
