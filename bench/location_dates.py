@@ -24,12 +24,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
-from deltalake import DeltaTable, QueryBuilder
+from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from bench.measuring import growth_exponent, new_run, put_frame
 from catalog.create import ensure_lake
+from catalog.selecting import select
 from jobs.cluster_location_dates import ClusterLocationDates, cluster_location_dates
 from jobs.places.locating import refresh_file_places
 from jobs.runtime.lake import Lake, bucket
@@ -145,7 +146,7 @@ def differences(lake: Lake, expected: Path) -> int:
     """Clusters that only one side has."""
     table = DeltaTable(lake.root + "/location_date_clusters")
     sql = "SELECT dataset_name, level, place_key, first_day, last_day, files, videos FROM c"
-    ours = QueryBuilder().register("c", table).execute(sql).read_all()
+    ours = select(sql, {"c": table}).read_all()
     connection = duckdb.connect()
     connection.register("ours", ours)
     both = (

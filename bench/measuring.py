@@ -18,11 +18,12 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from deltalake import DeltaTable, QueryBuilder
+from deltalake import DeltaTable
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from catalog.selecting import select
 from jobs.cli.options import JobConfig
 from jobs.runtime.commits import Step, put_rows
 from jobs.runtime.lake import Lake, spark_schema
@@ -85,10 +86,7 @@ def put_frame(run: Run, contract: Contract, rows: DataFrame, *, compare: Sequenc
 
 def read_tables(lake: Path, statement: str, *names: str) -> pa.Table:
     """What a statement selects from tables of a lake, without Spark. Text is plain text, which all of Arrow takes."""
-    session = QueryBuilder()
-    for name in names:
-        session = session.register(name, DeltaTable(str(lake / name)))
-    found = pa.table(session.execute(statement).read_all())
+    found = select(statement, {name: DeltaTable(str(lake / name)) for name in names}).read_all()
     plain = [field.with_type(pa.string()) if pa.types.is_string_view(field.type) else field for field in found.schema]
     return found.cast(pa.schema(plain))
 

@@ -6,11 +6,9 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
-from deltalake import QueryBuilder
-
 from catalog.commits import merge_rows, open_or_create, remove, until_committed
 from catalog.lake import Lake, Row, Scope, plain_rows
+from catalog.selecting import select
 from catalog.sql import all_of, equals, one_of
 from schemas.file_notes import FILE_NOTES
 
@@ -51,8 +49,8 @@ def note_files(lake: Lake, project: str, changes: Mapping[Key, Change], now: dat
 
     def write() -> None:
         table = open_or_create(lake.root, FILE_NOTES)
-        found = QueryBuilder().register("file_notes", table).execute(f"SELECT * FROM file_notes WHERE {where}")
-        old = {(row["dataset_name"], row["uri"]): row for row in plain_rows(pa.table(found.read_all()))}
+        found = select(f"SELECT * FROM file_notes WHERE {where}", {"file_notes": table}).read_all()
+        old = {(row["dataset_name"], row["uri"]): row for row in plain_rows(found)}
         rows = []
         for (dataset, uri), change in changes.items():
             row = change(old.get((dataset, uri)))

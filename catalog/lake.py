@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
-from deltalake import DeltaTable, QueryBuilder
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from catalog.log_watch import LogWatch
+from catalog.selecting import select
 from catalog.sql import all_of, equals, from_microseconds, one_of
 from catalog.storage import storage_options, store_reason
 from schemas.contract import TIMESTAMP, Contract
@@ -128,14 +129,14 @@ class Lake:
 
     def batches(self, statement: str, *tables: str) -> Iterator[pa.RecordBatch]:
         """The same rows as Arrow, a batch at a time: for more of them than should be in memory at once."""
-        session = QueryBuilder(self._session)
+        named = {}
         for name in tables:
             table = self.table(TABLES[name])
             if table is None:
                 return
-            session = session.register(name, table)
+            named[name] = table
         try:
-            yield from pa.RecordBatchReader.from_stream(session.execute(statement))
+            yield from select(statement, named, self._session)
         except Exception as error:  # what fails while a stream is read has no narrower type
             if self._past and "not found" in str(error).lower():
                 raise self._not_kept() from error

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import click
+import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
@@ -18,11 +19,11 @@ from catalog.storage import storage_options
 from catalog.upkeep import has_had_files, running_tasks
 from jobs.cli.main import run as run_command
 from jobs.runtime.commits import maintenance_of, reach_failure_point
-from jobs.runtime.lake import Lake, bucket
+from jobs.runtime.lake import Lake, bucket, select_rows
 from jobs.runtime.needs import need_of
 from jobs.runtime.session import open_session
 from jobs.runtime.stores import needs_s3
-from schemas.contract import Contract
+from schemas.contract import TIMESTAMP, Contract
 from schemas.datasets import DATASETS
 from schemas.errors import Conflict, LakeError, UsageError
 from schemas.lake import CONTRACT_VERSION, TABLES, table_uri
@@ -37,7 +38,33 @@ def _nothing_moves(root: str) -> None:
     """Of a version that only has more columns, checks and tables: `repair_table` and `ensure_lake` add them."""
 
 
-MIGRATIONS: dict[int, Callable[[str], None]] = {1: _nothing_moves, 2: _nothing_moves}
+def _rewrite_far_times(root: str) -> None:
+    """Writes rows anew that have a time before 1678 or after 2261, as microseconds.
+
+    Up to version 3 Spark wrote times as INT96. delta-rs takes that for nanoseconds where it reads change feeds or
+    writes files anew, and such times became others. Later steps see these rows as changed.
+    """
+    lake = Lake(root, LakeSettings(), lambda: open_session("migrate", s3=needs_s3([root])))
+    for contract in TABLES.values():
+        far = " OR ".join(f"date_part('year', {time}) NOT BETWEEN 1678 AND 2261" for time in _times(contract))
+        if not far or not has_had_files(root, contract) or not select_rows(lake.log(contract), ["1"], f"{far} LIMIT 1"):
+            continue
+        same = contract.names[0]
+        with maintenance_of(lake, contract):
+            lake.spark.sql(f"UPDATE {lake.sql_name(contract)} SET {same} = {same} WHERE {far}")
+        reach_failure_point(f"after:migrate.times.{contract.name}")
+
+
+def _times(contract: Contract) -> Iterator[str]:
+    """The times of a table, and those in structs, by names that Spark and delta-rs both know."""
+    for column in contract.columns:
+        if column.type == TIMESTAMP:
+            yield column.name
+        elif pa.types.is_struct(column.type):
+            yield from (f"{column.name}['{part.name}']" for part in column.type if part.type == TIMESTAMP)
+
+
+MIGRATIONS: dict[int, Callable[[str], None]] = {1: _nothing_moves, 2: _nothing_moves, 3: _rewrite_far_times}
 """Contract version -> what moves the rows of the lake at a root on to the next one; it can be repeated after a kill."""
 
 

@@ -11,7 +11,7 @@ from schemas.errors import SchemaMismatch
 
 Writer = Literal["jobs", "catalog"]
 
-CONTRACT_VERSION = 3
+CONTRACT_VERSION = 4
 """Of all contracts at once: a lake is of one version, and `lakealbum migrate` moves it on."""
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")

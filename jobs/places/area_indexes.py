@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, QueryBuilder
+from deltalake import DeltaTable
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from catalog.selecting import select
 from catalog.storage import storage_options
 from jobs.runtime.commits import Mark, Step, apply_changes
 from jobs.runtime.lake import Lake, sum_of_files
@@ -192,9 +193,7 @@ def read_addresses(lake: Lake, areas_version: int) -> pa.Table:
 def read_table(root: str, contract: Contract, version: int, statement: str) -> pa.Table:
     """What a statement selects from a version of a table, without Spark."""
     table = DeltaTable(table_uri(root, contract.name), version=version, storage_options=storage_options(root))
-    found = pa.RecordBatchReader.from_stream(
-        QueryBuilder().register(contract.name, table).execute(statement)
-    ).read_all()
+    found = select(statement, {contract.name: table}).read_all()
     return found.cast(pa.schema([field.with_type(_without_views(field.type)) for field in found.schema]))
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, QueryBuilder
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -25,6 +25,7 @@ from pyspark.sql.types import StructType
 
 from catalog.create import ensure_lake, is_lake
 from catalog.log_watch import LogWatch
+from catalog.selecting import select
 from catalog.sql import all_of, equals, one_of
 from catalog.storage import storage_options, store_reason
 from catalog.upkeep import commits_after, committed_at
@@ -478,7 +479,7 @@ def select_rows(table: DeltaTable, columns: Sequence[str], condition: str) -> li
 
 def _select(table: DeltaTable, columns: Iterable[str], condition: str) -> pa.RecordBatchReader:
     statement = f"SELECT {', '.join(columns)} FROM rows WHERE {condition}"
-    return pa.RecordBatchReader.from_stream(QueryBuilder().register("rows", table).execute(statement))
+    return select(statement, {"rows": table})
 
 
 def _batches(table: DeltaTable, schema: pa.Schema, condition: str = "TRUE") -> Iterator[pa.RecordBatch]:

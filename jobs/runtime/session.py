@@ -27,6 +27,8 @@ RESULTS_DEPEND_ON = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     # pandas writes nanoseconds, for which Spark has no type; jobs.sources.sources makes times of them.
     "spark.sql.legacy.parquet.nanosAsLong": "true",
+    # delta-rs takes Spark's own INT96 for nanoseconds: times before 1677 and after 2262 would become others.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # A pinned version may be any age; jobs.maintain sees to it that what is needed is kept.
     "spark.databricks.delta.vacuum.enforceTimeTravelWithinDeletedFileRetentionDuration": "false",
 }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pyarrow as pa
-from deltalake import DeltaTable, QueryBuilder
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from catalog.selecting import select
 from catalog.storage import storage_options
 from jobs.sources.files_here import is_local, local_path
 
@@ -27,7 +28,7 @@ def scan_delta(uri: str) -> pa.RecordBatchReader:
     try:
         table = open_delta(uri)
         schema = pa.schema(table.schema().to_arrow())
-        rows = pa.RecordBatchReader.from_stream(QueryBuilder().register("rows", table).execute("SELECT * FROM rows"))
+        rows = select("SELECT * FROM rows", {"rows": table})
     except (DeltaError, OSError) as error:
         raise NotReadHere(str(error)) from error
 

@@ -43,7 +43,7 @@ def test_settings_are_read(maker: LakeMaker) -> None:
 
 def test_an_unknown_version_is_refused(maker: LakeMaker) -> None:
     set_property(maker, "cluster_edits", "lakealbum.contractVersion", "99")
-    with pytest.raises(LakeError, match=r"cluster_edits has contract version 99; .* knows version 3"):
+    with pytest.raises(LakeError, match=r"cluster_edits has contract version 99; .* knows version 4"):
         maker.lake.read("SELECT * FROM cluster_edits", "cluster_edits")
     set_property(maker, "datasets", "lakealbum.contractVersion", "99")
     with pytest.raises(LakeError, match="datasets has contract version 99"):

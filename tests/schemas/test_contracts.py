@@ -192,7 +192,7 @@ def test_a_mismatch_lists_every_difference() -> None:
     with pytest.raises(SchemaMismatch) as caught:
         contract.check(pa.schema(fields), "the frame")
     assert str(caught.value) == (
-        "the frame does not fit the contract of table datasets (version 3): column template_id is int64, not string; "
+        "the frame does not fit the contract of table datasets (version 4): column template_id is int64, not string; "
         "column description (string) is missing; column create_time is timestamp_ntz, not timestamp; "
         "column extra is not in the contract"
     )

@@ -16,6 +16,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from jobs.runtime.session import session_settings
 from jobs.sources import text_sources
 from jobs.sources.delta_tables import NotReadHere
 from jobs.sources.sources import Format, find_source, open_source, read_source
@@ -275,17 +276,18 @@ def test_parquet_types_that_neither_reads(spark: SparkSession, tmp_path: Path, c
 
 
 def test_delta_tables(spark: SparkSession, tmp_path: Path) -> None:
-    """With all types, rows deleted by vectors, a column that was renamed, folders of partitions, and later columns."""
+    """With all types, a far time, rows deleted by vectors, a renamed column, folders of partitions, and later columns."""
     path = str(tmp_path / "delta")
     rows = spark.sql(
-        """SELECT concat(id, '.jpg') AS uri, id AS i, timestamp'2020-01-01 10:00:00' AS t,
+        """SELECT concat(id, '.jpg') AS uri, id AS i, timestamp'9999-12-30 10:00:00' AS t,
         timestamp_ntz'2020-01-01 10:00:00' AS n, cast(3 AS byte) AS b, cast(4 AS short) AS s, 0.5f AS f,
         cast(1.25 AS decimal(10, 2)) AS d, array('x', NULL) AS l, map('k', 'v') AS m, X'00ff' AS bin,
         named_struct('country', 'F') AS address, date'2020-01-02' AS day, concat('a%/ b', id % 2) AS dataset_name,
         id > 3 AS late FROM range(10)"""
     )
     options = {"delta.enableDeletionVectors": "true", "delta.columnMapping.mode": "name"}
-    rows.write.format("delta").options(**options).partitionBy("dataset_name").save(path)
+    with session_settings(spark, {"spark.sql.parquet.outputTimestampType": "INT96"}):  # as Spark does by itself
+        rows.write.format("delta").options(**options).partitionBy("dataset_name").save(path)
     spark.sql(f"DELETE FROM delta.`{path}` WHERE i = 7")
     spark.sql(f"ALTER TABLE delta.`{path}` RENAME COLUMN late TO is_late")
     more = spark.sql("SELECT '11.jpg' AS uri, 'ada' AS dataset_name, 'new' AS title")
