@@ -276,7 +276,7 @@ def test_parquet_types_that_neither_reads(spark: SparkSession, tmp_path: Path, c
 
 
 def test_delta_tables(spark: SparkSession, tmp_path: Path) -> None:
-    """With all types, a far time, rows deleted by vectors, a renamed column, folders of partitions, and later columns."""
+    """With all types, a far time, rows deleted by vectors, a renamed column, partitions, and later columns."""
     path = str(tmp_path / "delta")
     rows = spark.sql(
         """SELECT concat(id, '.jpg') AS uri, id AS i, timestamp'9999-12-30 10:00:00' AS t,
