@@ -47,7 +47,7 @@ def _rewrite_far_times(root: str) -> None:
     lake = Lake(root, LakeSettings(), lambda: open_session("migrate", s3=needs_s3([root])))
     for contract in TABLES.values():
         far = " OR ".join(f"date_part('year', {time}) NOT BETWEEN 1678 AND 2261" for time in _times(contract))
-        if not far or not has_had_files(root, contract) or not select_rows(lake.log(contract), ["1"], f"{far} LIMIT 1"):
+        if not far or not _is_there(root, contract) or not select_rows(lake.log(contract), ["1"], f"{far} LIMIT 1"):
             continue
         same = contract.names[0]
         with maintenance_of(lake, contract):
@@ -76,7 +76,6 @@ def migrate_lake(root: str, *, dry_run: bool) -> list[str]:
 
     Raises LakeError for a lake that is not there, that a newer LakeAlbum made, or whose rows are being moved.
     """
-    options = storage_options(root)
     properties = _properties_of(root)
     if properties.get(MOVING):
         raise LakeError(
@@ -94,7 +93,7 @@ def migrate_lake(root: str, *, dry_run: bool) -> list[str]:
             MIGRATIONS[step](root)
         done.append(f"lake: from contract version {step} to {step + 1}")
     for contract in sorted(TABLES.values(), key=lambda contract: contract is DATASETS):
-        if DeltaTable.is_deltatable(table_uri(root, contract.name), storage_options=options):
+        if _is_there(root, contract):
             done += [f"{contract.name}: {what}" for what in repair_table(root, contract, dry_run=dry_run)]
         else:
             done.append(f"{contract.name}: table made")
@@ -106,10 +105,13 @@ def migrate_lake(root: str, *, dry_run: bool) -> list[str]:
 
 def _properties_of(root: str) -> dict[str, str]:
     """The properties of `datasets`, which are the lake's. LakeError where there is no lake."""
-    uri, options = table_uri(root, DATASETS.name), storage_options(root)
-    if not DeltaTable.is_deltatable(uri, storage_options=options):
+    if not _is_there(root, DATASETS):
         raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
-    return DeltaTable(uri, storage_options=options).metadata().configuration
+    return DeltaTable(table_uri(root, DATASETS.name), storage_options=storage_options(root)).metadata().configuration
+
+
+def _is_there(root: str, contract: Contract) -> bool:
+    return DeltaTable.is_deltatable(table_uri(root, contract.name), storage_options=storage_options(root))
 
 
 def _version_of(root: str, properties: dict[str, str]) -> int:

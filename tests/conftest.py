@@ -75,7 +75,7 @@ def _no_spark(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """With --no-spark a test whose job starts a session after all is skipped, not failed."""
     if request.config.getoption("--no-spark"):
         why = "starts Spark: --no-spark leaves it out"
-        monkeypatch.setattr("jobs.runtime.runs.open_session", lambda *_, **__: pytest.skip(why))
+        monkeypatch.setattr("jobs.runtime.session._start_jvm", lambda _: pytest.skip(why))
 
 
 @pytest.fixture(scope="session", autouse=True)

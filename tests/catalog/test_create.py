@@ -70,7 +70,7 @@ def test_repair_adds_columns_checks_and_properties_and_says_so(tmp_path: Path) -
     assert done == foreseen
     assert "column other_id added" in done
     assert "check event_known added" in done
-    assert "property lakealbum.contractVersion set to 3" in done
+    assert "property lakealbum.contractVersion set to 4" in done
     assert repair_table(str(tmp_path), contract) == []
 
 

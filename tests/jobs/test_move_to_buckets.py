@@ -66,6 +66,7 @@ def album(request: pytest.FixtureRequest, tmp_path: Path) -> Album:
     return album
 
 
+@pytest.mark.spark
 def test_a_moved_lake_goes_on_as_one_that_stayed(album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stayed = Album(tmp_path / "stayed")
     shutil.copytree(album.lake, stayed.lake)
