@@ -124,7 +124,16 @@ def test_people_are_founded_kept_and_obeyed(album: Album) -> None:
     album.cluster_figures(full=True)
     assert people(album) == found
 
-    # undone; and a person of whom a founder went stays, until there is no picture any more
+
+@WAYS_SLOW
+def test_what_people_said_is_undone_and_who_loses_a_founder_stays(album: Album) -> None:
+    lake, first = Lake(album.lake), people(album)
+    a, b = first[frozenset(A)], first[frozenset(B)]
+    update_person(lake, SCOPE, a, Change({"title": "Ada"}, FaceMarks(part=("a-poor",), join=("x",)), merge=(b,)))
+    index(album, [face("c3"), face("a4")])
+    album.cluster_figures()
+    c = people(album)[frozenset({"c1", "c2", "c3"})]
+
     clusters = {row["object_id"]: row for row in album.rows("figure_clusters")}
     append_edit(lake, "figures", clusters[b], "unmerge")
     append_edit(lake, "figures", clusters[a], "rejoin", figure_id="a-poor")
@@ -132,6 +141,8 @@ def test_people_are_founded_kept_and_obeyed(album: Album) -> None:
     album.remove("s3://ada/b1.jpg", "s3://ada/c1.jpg", dataset="ada")
     album.cluster_figures()
     assert people(album) == {frozenset(A | {"a4"}): a, frozenset({"b2", "b3"}): b, frozenset({"c2", "c3"}): c}
+
+    # a person is there until there is no picture any more
     album.remove("s3://ada/c2.jpg", dataset="ada")  # at once, without a clustering
     assert people(album)[frozenset({"c3"})] == c
     assert [live(album)[c][name] for name in ("faces", "images", "cover_uri")] == [1, 1, "s3://ada/c3.jpg"]
