@@ -41,7 +41,7 @@ SETTINGS = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options --slow and --no-spark."""
     parser.addoption("--slow", action="store_true", help="run the slow tests, too")
-    parser.addoption("--no-spark", action="store_true", help="leave out the tests that start Spark")
+    parser.addoption("--no-spark", action="store_true", help="leave out the tests that start Spark, and the long ones")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,11 +51,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves the slow tests out unless --slow is given, and those of Spark where --no-spark is."""
+    """Leaves the slow tests out unless --slow is given, and those of Spark and the long ones where --no-spark is."""
     if not config.getoption("--slow"):
         _skip(items, "slow: --slow runs it", lambda item: "slow" in item.keywords)
     if config.getoption("--no-spark"):
         _skip(items, "starts Spark: --no-spark leaves it out", _starts_spark)
+        _skip(items, "long: --no-spark leaves it out", lambda item: "long" in item.keywords)
 
 
 def _skip(items: list[pytest.Item], reason: str, which: Callable[[pytest.Item], bool]) -> None:

@@ -74,6 +74,7 @@ def test_the_door_imports_no_jobs_but_in_the_worker() -> None:
     assert not [path for path in doors if "jobs" in imported(path)]
 
 
+@pytest.mark.long
 def test_the_client_of_lineage_is_imported_in_its_room_alone() -> None:
     room = ROOT / "jobs" / "runtime" / "lineage"
     assert {path.parent for path in MODULES if "openlineage" in imported(path)} == {room}
@@ -91,6 +92,7 @@ def test_domains_do_not_import_each_other(path: Path) -> None:
     assert rooms_imported(path) <= may_import(room)
 
 
+@pytest.mark.long
 def test_a_query_loads_neither_spark_nor_pandas_nor_pydantic() -> None:
     code = (
         "import sys, jobs.cli.main, click\n"
@@ -122,6 +124,7 @@ def test_help_and_version_load_nothing_heavy(arguments: list[str]) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.long
 def test_help_of_files_loads_no_job_and_a_clustering_no_other() -> None:
     code = (
         "import sys\nfrom jobs.cli.main import lakealbum, run\n"
@@ -134,17 +137,20 @@ def test_help_of_files_loads_no_job_and_a_clustering_no_other() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("job", ["index_files", "cluster_location_dates", "maintain"])
 def test_a_job_loads_what_only_some_runs_need_when_they_need_it(job: str) -> None:
     code = f"import sys, jobs.{job}\nlate = {{'pandas', 'scipy.spatial'}} & set(sys.modules)\nassert not late, late"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.long
 def test_a_sync_loads_spark_only_for_what_changed() -> None:
     code = "import sys, jobs.sync_bindings\nassert not {'pyspark', 'delta', 'PIL'} & set(sys.modules), sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.long
 def test_every_verb_has_a_command_and_help_that_names_what_it_groups() -> None:
     code = (
         "import click\nfrom jobs.cli.main import VERBS, lakealbum\n"

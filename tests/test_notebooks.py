@@ -47,6 +47,7 @@ CASES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", CASES)
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 def test_it_runs(path: Path, library: Album, request: pytest.FixtureRequest) -> None:

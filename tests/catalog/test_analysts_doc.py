@@ -15,6 +15,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "analysts.md").read_text(encoding="
 QUERIES = re.findall(r"```sql\n(.*?)```(?:\n\n```text\n(.*?)```)?", PAGE, re.DOTALL)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("query", "result"), QUERIES, ids=[query.split("FROM")[0][7:40].strip() for query, _ in QUERIES]
 )

@@ -139,6 +139,7 @@ BROKEN: dict[str, tuple[Callable[[LakeMaker], None], dict[str, int]]] = {
 """Test -> what breaks it, and how many rows of which tables it tells then."""
 
 
+@pytest.mark.long
 def test_a_lake_that_the_jobs_made_passes(library: Album, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(lakealbum, ["check", "--lake", library.lake]) == 0
     printed = capsys.readouterr().out
@@ -150,6 +151,7 @@ def test_every_test_is_broken_here() -> None:
     assert BROKEN.keys() == BY_NAME.keys()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_lake_is_told(name: str, maker: LakeMaker) -> None:
     breaking, expected = BROKEN[name]

@@ -351,6 +351,7 @@ def test_similar_images_in_json(similar: Shell) -> None:
     assert similar.json("query similar-images --updated-from 2025-11-21T20:00:01+08:00 --kind burst") != first
 
 
+@pytest.mark.long
 def test_changes_of_similar_images_say_what_was_done(similar: Shell) -> None:
     a, b, c = group_uris(0)
     assert similar(f"update similar-images {group_id(0)} --title Lake --keep {a} --keep {b}") == (

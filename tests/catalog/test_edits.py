@@ -159,6 +159,7 @@ def test_edits_are_numbered_by_their_commit(maker: LakeMaker) -> None:
     assert read_edits(maker.lake, maker.scope, "figures") == []
 
 
+@pytest.mark.long
 def test_none_is_lost_when_eight_edit_at_once(maker: LakeMaker) -> None:
     sequences: list[int] = []
 

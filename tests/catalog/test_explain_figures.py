@@ -105,6 +105,7 @@ def test_a_person_is_explained(shell: Shell) -> None:
         assert part in printed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "given",
     [

@@ -236,6 +236,7 @@ def test_searching_as_typed(shell: Shell, tmp_path: Path) -> None:
     assert "has 1 numbers" in shell(f"query figures --face {written(tmp_path / 'short.json', [5])}", 2)
 
 
+@pytest.mark.long
 def test_no_more_than_ten_people_unless_asked(shell: Shell) -> None:
     for number in range(3, 12):
         shell.maker.person(number, named(number, founders(number % 6)))

@@ -61,6 +61,7 @@ def four(maker: LakeMaker) -> LakeMaker:
     return maker
 
 
+@pytest.mark.long
 def test_every_sort_in_both_orders_and_its_total(four: LakeMaker) -> None:
     by_id = sorted((1, 2, 3, 4), key=person_id)
     expected = {

@@ -69,6 +69,7 @@ def all_pages(maker: LakeMaker, size: int, **asked: Any) -> list[str]:
         assert len(page.rows) == size
 
 
+@pytest.mark.long
 def test_orders_of_several_fields_with_missing_values_last(maker: LakeMaker) -> None:
     sizes, titles = [None, 1, 2], [None, "", "a"]
     made = {f"{n}.jpg": pair for n, pair in enumerate(product(sizes, titles))}

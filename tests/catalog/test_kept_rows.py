@@ -38,6 +38,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
+@pytest.mark.long
 def test_kept_pages_are_those_of_statements(maker: LakeMaker, reads: list[int]) -> None:
     maker.datasets("ada", "tom", "none")
     trips = [

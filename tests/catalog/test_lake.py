@@ -116,6 +116,7 @@ def test_two_may_make_it_at_once(maker: LakeMaker) -> None:
     assert len(set(numbers)) == 4
 
 
+@pytest.mark.long
 def test_many_commits_are_compacted_and_keep_their_rows(maker: LakeMaker) -> None:
     for n in range(60):
         append(maker.root, TABLES["cluster_edits"], [edit(n, "a")])

@@ -149,6 +149,7 @@ def test_what_is_not_given_stays(travels: LakeMaker) -> None:
     assert find_cluster(travels.lake, ADA, cluster_id(1))["custom_labels"] is None
 
 
+@pytest.mark.long
 @settings(max_examples=examples(25), deadline=None)
 @given(data=st.data())
 def test_pages_are_the_sorted_whole(paged: LakeMaker, data: st.DataObject) -> None:
@@ -202,6 +203,7 @@ def paged(tmp_path_factory: pytest.TempPathFactory) -> LakeMaker:
     return maker
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sort", sorted(SORTS))
 @pytest.mark.parametrize("order", ["asc", "desc"])
 def test_rows_that_come_between_pages_repeat_and_hide_none(

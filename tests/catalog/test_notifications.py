@@ -31,6 +31,8 @@ from schemas.errors import NotFound, UsageError
 from tests.catalog.conftest import NOON, LakeMaker, person_id
 from tests.catalog.test_webhooks import KEY, Receiver
 
+pytestmark = pytest.mark.long
+
 SENDER = Webhook(Guard(("127.0.0.1",)), KEY.encode())
 
 

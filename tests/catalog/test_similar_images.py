@@ -89,6 +89,7 @@ def groups(maker: LakeMaker) -> LakeMaker:
     return maker
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
@@ -209,6 +210,7 @@ def test_what_is_kept_stays_so_in_another_cluster(groups: LakeMaker) -> None:
     assert [m["kept"] for m in find_cluster(groups.lake, ADA, group_id(7))["members"]] == [True, False]
 
 
+@pytest.mark.long
 def test_a_parted_picture_leaves_at_once_and_can_come_back(groups: LakeMaker) -> None:
     mark(groups, 0, part="a")
     found = find_cluster(groups.lake, ADA, group_id(0))
@@ -227,6 +229,7 @@ def test_a_parted_picture_leaves_at_once_and_can_come_back(groups: LakeMaker) ->
         mark(groups, 0, rejoin="a")
 
 
+@pytest.mark.long
 def test_a_cluster_of_fewer_than_two_is_hidden_until_one_comes_back(groups: LakeMaker) -> None:
     mark(groups, 0, part="a")
     mark(groups, 0, part="b")
@@ -257,6 +260,7 @@ def test_copies_of_one_look_can_be_parted(groups: LakeMaker) -> None:
     assert [m["uri"] for m in find_cluster(groups.lake, ADA, group_id(2))["members"]] == [first, second]
 
 
+@pytest.mark.long
 def test_a_parted_picture_shows_where_none_of_the_others_is(groups: LakeMaker) -> None:
     mark(groups, 0, part="a")
     uri = group_uris(0)[0]
@@ -281,6 +285,7 @@ def test_a_picture_is_parted_from_so_many_looks_and_no_more(maker: LakeMaker) ->
     assert find_cluster(maker.lake, ADA, group_id(5))["files"] == 1000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fields", "marks", "message"),
     [
@@ -308,6 +313,7 @@ def test_a_cover_that_left_is_none(groups: LakeMaker) -> None:
     assert find_cluster(groups.lake, ADA, group_id(0))["cover_uri"] == group_uris(0)[0]
 
 
+@pytest.mark.long
 def test_edits_follow_merges(groups: LakeMaker) -> None:
     groups.insert(
         "similar_image_clusters",
@@ -346,6 +352,7 @@ def test_a_missing_cluster_is_explained(groups: LakeMaker, row: Row | None, mess
         find_cluster(groups.lake, ADA, group_id(50))
 
 
+@pytest.mark.long
 def test_deleting_hides_at_once_and_can_be_undone(groups: LakeMaker) -> None:
     mark(groups, 0, keep="c", part="a")  # marks are no deletions, nor their undoing
     delete_cluster(groups.lake, groups.scope, group_id(0))
@@ -404,6 +411,7 @@ def paged(tmp_path_factory: pytest.TempPathFactory) -> LakeMaker:
     return maker
 
 
+@pytest.mark.long
 @settings(max_examples=examples(10), deadline=None)
 @given(data=st.data())
 def test_pages_are_the_sorted_whole(paged: LakeMaker, data: st.DataObject) -> None:
@@ -431,6 +439,7 @@ def test_pages_are_the_sorted_whole(paged: LakeMaker, data: st.DataObject) -> No
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sort", sorted(SORTS))
 @pytest.mark.parametrize("order", ["asc", "desc"])
 def test_rows_that_come_between_pages_repeat_and_hide_none(

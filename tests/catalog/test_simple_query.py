@@ -293,6 +293,7 @@ def nested(name: str, leaves: st.SearchStrategy[Document]) -> st.SearchStrategy[
 CONDITIONS = combined(st.one_of(LEAVES, LEAVES, nested("Figures", FIGURE_LEAVES), nested("Labels", LABEL_LEAVES)), 2)
 
 
+@pytest.mark.long
 @settings(max_examples=examples(12), suppress_health_check=list(HealthCheck), phases=PHASES)
 @given(library=libraries(), asked=st.lists(CONDITIONS, min_size=15, max_size=15))
 def test_conditions_mean_what_the_oracle_says(empty_lake: Path, library: list[Document], asked: list[Document]) -> None:

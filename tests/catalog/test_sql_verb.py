@@ -88,12 +88,14 @@ def test_parquet_is_as_the_tables(ask: Ask, library: Album, tmp_path: Path) -> N
     assert table.column_names == TABLES["location_date_clusters"].names
 
 
+@pytest.mark.long
 def test_a_statement_comes_from_stdin(library: Album) -> None:
     command = [sys.executable, "-m", "jobs.cli.main", "sql", "-", "--lake", library.lake, "--format", "csv"]
     done = subprocess.run(command, input=b"SELECT 1 AS one", cwd=ROOT, capture_output=True, check=True)
     assert done.stdout == b"one\n1\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("statement", "told"),
     [
@@ -129,6 +131,7 @@ def test_options_are_checked_first(ask: Ask, tmp_path: Path) -> None:
     assert "cannot be written" in said
 
 
+@pytest.mark.long
 def test_nothing_of_the_lake_is_changed(ask: Ask, library: Album) -> None:
     before = library.versions()
     code, printed, _ = ask("SELECT count(*) AS n FROM cluster_files JOIN clusters USING (object_id)", "--format", "csv")
@@ -144,6 +147,7 @@ def test_without_duckdb_it_says_what_to_install(
     assert "pip install 'lakealbum[sql]'" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_notebooks_open_everything(library: Album) -> None:
     connection = open_lake(library.lake)
     assert isinstance(connection, duckdb.DuckDBPyConnection)

@@ -29,6 +29,8 @@ from tests.catalog.album import fill
 from tests.catalog.conftest import LakeMaker, cluster_id, edit
 from tests.test_engines import comparable
 
+pytestmark = pytest.mark.long
+
 Read = Callable[[str], list[Row]]
 
 

@@ -96,6 +96,7 @@ def test_names_that_lead_inside_are_refused(address: str, monkeypatch: pytest.Mo
     assert "is not public" in told
 
 
+@pytest.mark.long
 def test_a_message_is_signed(receiver: Receiver) -> None:
     sender = Webhook(Guard(("127.0.0.1",)), KEY.encode())
     assert sender.post(receiver.url, "the-id", "{é}".encode()) is None
@@ -107,6 +108,7 @@ def test_a_message_is_signed(receiver: Receiver) -> None:
     assert fields["v1"] == expected
 
 
+@pytest.mark.long
 def test_what_is_no_success_is_told(receiver: Receiver) -> None:
     sender = Webhook(Guard(("127.0.0.1", "localhost")), KEY.encode())
     receiver.statuses = [302, 500]

@@ -28,6 +28,8 @@ from transforms.people.calibration import DEFAULTS, calibrate
 from transforms.people.figures import is_good
 from transforms.people.grouping import Profile
 
+pytestmark = pytest.mark.long
+
 PEOPLE = 12
 LABELLED = library(1, people=PEOPLE, common=0.5)
 

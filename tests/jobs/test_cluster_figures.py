@@ -19,6 +19,8 @@ from jobs.runtime.runs import print_result
 from schemas.errors import UsageError
 from tests.jobs.albums import PROJECT, WAYS, WAYS_SLOW, Album, Row
 
+pytestmark = pytest.mark.long
+
 SCOPE = Scope(PROJECT, ("ada",))
 
 

@@ -17,6 +17,8 @@ from jobs.runtime import by_bucket
 from schemas.errors import UsageError
 from tests.jobs.albums import BY_BUCKET, PROJECT, TRIP_WAYS, TRIP_WAYS_SLOW, Album, Row, photo
 
+pytestmark = pytest.mark.long
+
 HANGZHOU, JIAXING = "China/Zhejiang/Hangzhou", "China/Zhejiang/Jiaxing"
 
 LEVELS = ("country", "province", "city", "district")

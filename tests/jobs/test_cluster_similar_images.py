@@ -19,6 +19,8 @@ from jobs.runtime.runs import Run
 from schemas.errors import UsageError
 from tests.jobs.albums import WAYS, WAYS_SLOW, Album, Row
 
+pytestmark = pytest.mark.long
+
 SHARP = random.Random(7)
 LOOKS = {name: SHARP.getrandbits(256) for name in "abcdefgh"}
 

@@ -82,6 +82,7 @@ def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Album:
     return album
 
 
+@pytest.mark.long
 def test_nothing_is_written_in_a_dry_run(album: Album) -> None:
     foreseen = migrate_lake(album.lake, dry_run=True)
     assert "files: column attributes added" in foreseen
@@ -90,6 +91,7 @@ def test_nothing_is_written_in_a_dry_run(album: Album) -> None:
     assert migrate_lake(album.lake, dry_run=False) == foreseen
 
 
+@pytest.mark.long
 def test_killed_half_way_it_goes_on(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAKEALBUM_FAIL_AT", "after:migrate.figures")
     with pytest.raises(InjectedFailure):

@@ -105,6 +105,7 @@ def test_a_moved_lake_goes_on_as_one_that_stayed(album: Album, tmp_path: Path, m
     assert dict(rows(album)) == dict(rows(stayed))
 
 
+@pytest.mark.long
 def test_changes_that_are_not_clustered_and_tasks_forbid_it(album: Album) -> None:
     album.deliver([photo("2025-04-05", "Spain/Andalusia/Seville", dataset="ada", n=99)])
     with pytest.raises(UsageError, match=r"table place_days has not consumed version \d+ of file_places yet"):
@@ -115,6 +116,7 @@ def test_changes_that_are_not_clustered_and_tasks_forbid_it(album: Album) -> Non
     assert read_settings(album.lake).buckets == 16
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("buckets", [0, 15, 1025])
 def test_there_are_16_to_1024_buckets(album: Album, buckets: int) -> None:
     with pytest.raises(UsageError, match="16 to 1024 are"):

@@ -175,6 +175,7 @@ def test_what_vanishes_waits_and_what_comes_back_was_never_away(followed: tuple[
     assert read_listing(Lake(str(lake)), binding)["missing_since"].null_count == 4
 
 
+@pytest.mark.long
 def test_a_source_that_cannot_be_listed_changes_nothing_and_says_why(followed: tuple[Path, Path]) -> None:
     pics, lake = followed
     other = pics.parent / "other"

@@ -38,6 +38,7 @@ def album(s3: Server, tmp_path: Path) -> S3Album:
     return album
 
 
+@pytest.mark.long
 def test_a_lake_in_a_bucket_is_one_like_any_other(
     s3: Server, album: S3Album, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,6 +56,7 @@ def test_a_lake_in_a_bucket_is_one_like_any_other(
     assert asked < MOST_REQUESTS
 
 
+@pytest.mark.long
 def test_it_is_read_in_sql_and_its_data_are_tested(album: S3Album, capfd: pytest.CaptureFixture[str]) -> None:
     album.cluster()
     capfd.readouterr()
@@ -68,6 +70,7 @@ def test_it_is_read_in_sql_and_its_data_are_tested(album: S3Album, capfd: pytest
     assert run(lakealbum, ["check", "--lake", album.lake, "--only", "contract", "--only", "trip days"]) == 0
 
 
+@pytest.mark.long
 def test_tables_that_are_open_cost_few_requests_a_look(s3: Server, album: S3Album) -> None:
     lake = Lake(album.lake)
     lake.table(TASKS)

@@ -60,6 +60,7 @@ def refused(endpoint: Endpoint, operation: str, **fields: Any) -> str:
     return str(error.value.code)
 
 
+@pytest.mark.long
 def test_a_binding_from_its_making_to_its_end(endpoint: Endpoint) -> None:
     made = ask(endpoint, "create_binding", **HERE, uri="oss://bucket").binding
     assert (made.project_name, made.dataset_name, made.uri) == ("p", "d", "oss://bucket")
@@ -82,6 +83,7 @@ def test_a_binding_from_its_making_to_its_end(endpoint: Endpoint) -> None:
     ask(endpoint, "delete_binding", project_name="p", uri="oss://bucket")
 
 
+@pytest.mark.long
 def test_lists_of_bindings_come_in_pages(endpoint: Endpoint) -> None:
     for name in "cab":
         ask(endpoint, "create_binding", **HERE, uri=f"oss://{name}")
@@ -136,6 +138,7 @@ def test_the_worker_follows_what_it_may_read_and_says_what_it_may_not(lake: Lake
     assert read_pending(lake, 10) == []
 
 
+@pytest.mark.long
 def test_what_may_be_read_is_asked_for_again_and_not_twice(lake: Lake, tmp_path: Path) -> None:
     scope, sources = Scope("p", ("d",)), Sources((str(tmp_path),), timedelta(0))
     for name in ("photos", "stopped"):

@@ -62,6 +62,7 @@ def status(error: Any) -> int:
     return int(error.data["statusCode"])
 
 
+@pytest.mark.long
 def test_projects_and_datasets(endpoint: Endpoint) -> None:
     client, name = endpoint.client(), new_name()
     tags = [imm.CreateProjectRequestTag(key="team", value="photos")]
@@ -305,6 +306,7 @@ def location_date_request(project: str, dataset: str, **more: Any) -> imm.Create
     )
 
 
+@pytest.mark.long
 def test_tasks_are_of_their_project(endpoint: Endpoint, project: str, dataset: str) -> None:
     client = endpoint.client()
     asked = location_date_request(project, dataset, tags={"k": "v"}, user_data="mine")
@@ -350,6 +352,7 @@ def test_tasks_are_of_their_project(endpoint: Endpoint, project: str, dataset: s
     assert [piece.task_id for piece in pending] == [made.task_id, similar.task_id, faces.task_id]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("more", "code"),
     [
@@ -392,6 +395,7 @@ def test_files_are_taken_in_durably(endpoint: Endpoint, project: str, dataset: s
     assert conflict.code == "StatusConflict"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("file", "code"),
     [
@@ -485,6 +489,7 @@ def test_health(endpoint: Endpoint) -> None:
     assert ask(endpoint, "GET", "/readyz") == (200, {"Status": "ready"})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "sent",
     [

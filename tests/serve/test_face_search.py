@@ -32,6 +32,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAKEALBUM_MODELS", str(MODELS))
 
 
+@pytest.mark.long
 def test_the_people_of_a_picture_that_may_be_read(tmp_path: Path) -> None:
     pictures, elsewhere = tmp_path / "pictures", tmp_path / "elsewhere"
     for folder in (pictures, elsewhere):
@@ -73,6 +74,7 @@ def test_the_people_of_a_picture_that_may_be_read(tmp_path: Path) -> None:
         running.stop()
 
 
+@pytest.mark.long
 def test_a_process_that_dies_is_started_again(tmp_path: Path) -> None:
     finder = make_endpoint(tmp_path)[0].door.queue.faces
     try:
@@ -86,6 +88,7 @@ def test_a_process_that_dies_is_started_again(tmp_path: Path) -> None:
         finder.close()
 
 
+@pytest.mark.long
 def test_what_faces_are_not_looked_for_in(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "blank.png")
     assert faces_of_picture(str(tmp_path / "blank.png"), FAMILY) == []

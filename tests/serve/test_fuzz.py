@@ -34,6 +34,7 @@ def malformed(endpoint: Endpoint) -> Malformed:
     return made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "times"), [("noise", 300), ("wrong_values", 400), ("wrong_body", 150), ("oversized", 6)]
 )
@@ -47,6 +48,7 @@ def test_malformed_requests_are_answered_in_json(
         check_answer(answer, sent)
 
 
+@pytest.mark.long
 def test_callers_who_say_nothing_more_keep_nobody_waiting(endpoint: Endpoint, malformed: Malformed) -> None:
     host, port = endpoint.address.split(":")
     held = [socket.create_connection((host, int(port)), timeout=20) for _ in range(50)]

@@ -57,6 +57,7 @@ def contents(receiver: Receiver) -> dict[str, dict[str, Any]]:
     return {content["RequestId"]: content for content in found}
 
 
+@pytest.mark.long
 def test_requests_are_told_of_once_each(tmp_path: Path, maker: LakeMaker, receiver: Receiver) -> None:
     topics = Topics.read(topics_file(tmp_path, f"notifications: {{topics: {{photos: '{receiver.url}'}}}}"))
     now = datetime.now(UTC)
@@ -111,6 +112,7 @@ def test_requests_are_told_of_once_each(tmp_path: Path, maker: LakeMaker, receiv
     )
 
 
+@pytest.mark.long
 def test_work_is_told_of_before_it_leaves_the_queue(tmp_path: Path, maker: LakeMaker, receiver: Receiver) -> None:
     topics = Topics.read(topics_file(tmp_path, f"notifications: {{topics: {{photos: '{receiver.url}'}}}}"))
     append_asked(maker.root, [piece("DeleteFileMeta", "D", "gone.jpg")], datetime.now(UTC))

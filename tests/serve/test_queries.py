@@ -74,6 +74,7 @@ def leaf(field: str, operation: str, value: str | None = None) -> imm.SimpleQuer
     return imm.SimpleQuery(field=field, operation=operation, value=value)
 
 
+@pytest.mark.long
 def test_simple_query(library: Library) -> None:
     maker = library.maker
     rows = [maker.file(f"oss://b/{n}.jpg", size=100 * n, labels=["sea"] if n % 2 else None) for n in range(5)]
@@ -228,6 +229,7 @@ def test_similar_images(library: Library) -> None:
     assert library.ask("query_similar_image_clusters", custom_labels="a=b").similar_image_clusters == []
 
 
+@pytest.mark.long
 def test_people(library: Library) -> None:
     maker = library.maker
     assert library.ask("query_figure_clusters", with_total_count=True).total_count == 0

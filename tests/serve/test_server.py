@@ -153,6 +153,7 @@ def tls(tmp_path: Path) -> Iterator[Served]:
     assert served.stop() == -signal.SIGTERM
 
 
+@pytest.mark.long
 def test_sample_programs_run_with_the_endpoint_changed_alone(tls: Served, tmp_path: Path) -> None:
     (tmp_path / "sample.py").write_text(SAMPLE)
     environment = {

@@ -176,6 +176,7 @@ def test_a_task_that_waits_for_long_is_not_lost(lake: Lake) -> None:
     assert get_task(lake, task_id)["status"] == "Running"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("said", [{}, {"Artist": "Ada"}])
 def test_a_new_file_shows_once_its_place_is_known(lake: Lake, monkeypatch: pytest.MonkeyPatch, said: Any) -> None:
     maker, scope = LakeMaker(Path(lake.root), "p"), Scope("p", ("ada",))
@@ -229,6 +230,7 @@ def wait_for(what: Any, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_is_started_again_and_ends_with_its_server(lake: Lake, worker: Worker) -> None:
     wait_for(worker.is_alive)
     first = worker.pid

@@ -49,6 +49,7 @@ def ask(lake: Lake, operation: str, task_type: str, dataset: str, parameters: di
     return task_id
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("operation", "task_type", "parameters"),
     [
@@ -89,6 +90,7 @@ def test_work_that_is_refused_fails_and_the_rest_goes_on(lake: Lake) -> None:
     assert read_pending(lake, 10) == []
 
 
+@pytest.mark.long
 def test_people_who_are_merged_are_one_without_another_clustering(lake: Lake) -> None:
     maker, bases = LakeMaker(Path(lake.root), "p"), np.eye(16)
     for base, who in zip(bases, "xy", strict=False):

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 WITHOUT_SPARK = (
     "transforms.clusters.changing",
     "transforms.clusters.events",
@@ -25,6 +27,7 @@ WITHOUT_SPARK = (
 )
 
 
+@pytest.mark.long
 def test_kernels_load_no_spark() -> None:
     code = f"import sys, {', '.join(WITHOUT_SPARK)}\nprint('pyspark' in sys.modules, 'py4j' in sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -76,6 +76,7 @@ def test_frames_are_judged_as_tables_are(spark: SparkSession, monkeypatch: pytes
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("columns", [[*NAMES, ROW, REASON, MESSAGE], NAMES], ids=["texts", "columns alone"])
 def test_rows_that_come_bit_by_bit_are_judged_as_tables_are(
     monkeypatch: pytest.MonkeyPatch, columns: Sequence[str]

@@ -27,6 +27,8 @@ from schemas.files import FILES
 from schemas.rejected import REJECTED
 from tests.jobs.deliveries import no_spark
 
+pytestmark = pytest.mark.long
+
 OF_RUN = {"run_id", "create_time", "update_time", "reject_time"}
 FILES_OF = 3
 """Datasets, in buckets of their own."""

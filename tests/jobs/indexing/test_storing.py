@@ -33,6 +33,8 @@ from tests.jobs.deliveries import no_spark
 from tests.transforms.sources.judged import judged_figures, judged_files
 from transforms.pictures.files import BROKEN_PIXELS
 
+pytestmark = pytest.mark.long
+
 NOTHING: frozenset[str] = frozenset()
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 BY_BUCKET: Row = {"few": 1}

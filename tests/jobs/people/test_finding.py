@@ -27,6 +27,8 @@ from tests.transforms.pictures.real_faces import MODELS, colours, needs_faces, s
 from transforms.pictures.face_networks import FaceRecipe
 from transforms.pictures.files import Reading, list_pictures, read_batches
 
+pytestmark = pytest.mark.long
+
 ADA = Scope(PROJECT, ("ada",))
 FOUND = {"man.jpg": 1, "mirrored.jpg": 1, "bright.png": 1, "group.jpg": 4}
 

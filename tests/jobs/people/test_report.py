@@ -21,6 +21,8 @@ from jobs.pages.thumbnails import CROP_EDGE, Box, Crops, Thumbnail, ThumbnailRea
 from tests.catalog.conftest import LakeMaker, empty_lake, maker, person_id  # noqa: F401
 from tests.jobs.similar_images.test_report import CHROMIUM, browse, parsed, unquoted
 
+pytestmark = pytest.mark.long
+
 COLOURS = [(200, 40, 40), (40, 160, 60), (40, 60, 200)]
 
 

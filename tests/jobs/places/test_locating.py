@@ -56,6 +56,7 @@ def cities(album: Album) -> dict[str, str]:
     return {row["uri"]: row["city"] for row in album.rows("file_places")}
 
 
+@pytest.mark.long
 @TRIP_WAYS_SLOW
 def test_changes_edits_and_removals_are_followed(album: Album) -> None:
     put(album, there("a", **ZURICH), there("b", dataset="bob", **SYDNEY), there("nowhere"), there("c", **ZURICH))
@@ -90,6 +91,7 @@ def test_changes_edits_and_removals_are_followed(album: Album) -> None:
     assert removed["deleted_time"] is not None
 
 
+@pytest.mark.long
 @TRIP_WAYS
 def test_what_another_version_located_is_looked_up_again(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
     put(album, there("a", **ZURICH), there("b", **SYDNEY), there("sea", longitude=-30.0, latitude=0.0))

@@ -193,6 +193,7 @@ print(add_rows(Step.pin(lake, FACE_SCANS, "second"), again).inserted)
 """
 
 
+@pytest.mark.long
 def test_on_one_core_reading_does_not_wait_for_writing_that_waits_for_it(lake: Lake) -> None:
     command = [sys.executable, "-c", ON_ONE_CORE, lake.root]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -50,6 +50,7 @@ def ended(album: Album) -> tuple[Row, Row]:
     return album.rows("tasks", order="update_time")[-1], ran
 
 
+@pytest.mark.long
 @SIGNALS
 def test_a_signal_ends_the_run_as_cancelled(
     album: Album, sent: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -67,6 +68,7 @@ def test_a_signal_ends_the_run_as_cancelled(
     assert signal.getsignal(sent) is before
 
 
+@pytest.mark.long
 @SIGNALS
 def test_a_signal_before_the_work_begins_lets_none_begin(
     album: Album, sent: signal.Signals, monkeypatch: pytest.MonkeyPatch
@@ -97,6 +99,7 @@ def test_a_failure_that_a_signal_caused_is_no_failure_of_its_own(album: Album, m
     assert ended(album)[0]["code"] == "Cancelled"
 
 
+@pytest.mark.long
 def test_a_signal_while_the_end_is_written_down_comes_too_late(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
     from jobs.runtime.runs import put_run
 

@@ -31,6 +31,7 @@ def cluster(root: Path, *more: str) -> int:
     return run(lakealbum, ["cluster", "location-date", *options, *days, *more])
 
 
+@pytest.mark.long
 def test_a_job_tells_of_its_end_and_keeps_the_address_to_itself(tmp_path: Path, receiver: Receiver) -> None:
     maker = LakeMaker(tmp_path / "lake")
     maker.datasets("ada")
@@ -45,6 +46,7 @@ def test_a_job_tells_of_its_end_and_keeps_the_address_to_itself(tmp_path: Path, 
     assert "notify" not in json.loads(ran["parameters"])
 
 
+@pytest.mark.long
 def test_addresses_are_checked_before_the_job_begins(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

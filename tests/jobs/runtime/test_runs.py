@@ -15,6 +15,8 @@ from schemas.errors import UsageError
 from tests.catalog.conftest import LakeMaker
 from tests.jobs.albums import Album, photo
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def album(tmp_path: Path) -> Album:

@@ -22,6 +22,7 @@ def rows(bucket: int, *texts: str) -> pa.Table:
     return pa.table({"bucket": pa.repeat(pa.scalar(bucket, pa.int32()), len(texts)), "text": [*texts]}, SCHEMA)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("where", ["/proc/self/fd", "/nowhere"], ids=["without a name", "by a name"])
 def test_rows_are_read_by_bucket_and_go_with_their_spool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str

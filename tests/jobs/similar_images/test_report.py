@@ -23,6 +23,8 @@ from jobs.pages.thumbnails import EDGE, Thumbnail, ThumbnailReader, Unreadable, 
 from jobs.similar_images.page import Group, Picture, group_section
 from tests.catalog.conftest import DAY, NOON, LakeMaker, empty_lake, group_id, look, maker  # noqa: F401
 
+pytestmark = pytest.mark.long
+
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
 )

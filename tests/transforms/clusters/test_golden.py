@@ -43,6 +43,7 @@ def assert_same(expected: dict[str, Any], state: State, *, datasets: int, step: 
     assert state.digest(datasets) == expected[str(datasets)][step], f"step {step}"
 
 
+@pytest.mark.long
 @KINDS
 def test_what_histories_come_to(kind: MemberKind) -> None:
     expected = json.loads(GOLDEN.read_text())[kind.name]

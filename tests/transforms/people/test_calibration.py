@@ -16,6 +16,8 @@ from transforms.people.calibration import (
 )
 from transforms.people.grouping import Profile, group_faces
 
+pytestmark = pytest.mark.long
+
 DIMENSION = 128
 COMMON = np.random.default_rng(0).standard_normal(DIMENSION) / np.sqrt(DIMENSION)
 """What all faces of a model have in common, whoever they show."""

@@ -32,6 +32,7 @@ def scores(library: Library, profile: Profile) -> tuple[float, float, float]:
     return float(2 * p3 * r3 / (p3 + r3)), float(2 * p * r / (p + r)), float(right)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not REAL.exists(), reason=f"no {REAL}: faces whose people are known")
 def test_real_faces_by_the_profile_of_their_model() -> None:
     faces = pq.read_table(REAL)

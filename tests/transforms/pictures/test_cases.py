@@ -48,6 +48,7 @@ def rows() -> dict[str, dict[str, Any]]:
     return read_folder(CASES / "photos")
 
 
+@pytest.mark.long
 @needs_cases
 @pytest.mark.parametrize("case", expected_rows(), ids=lambda case: case["file"])
 def test_case(rows: dict[str, dict[str, Any]], case: dict[str, str]) -> None:

@@ -21,7 +21,7 @@ from transforms.pictures.faces import FaceFinder
 from transforms.pictures.files import PICTURE_SCHEMA, Reading, read_picture
 from transforms.pictures.pixels import PixelReader
 
-pytestmark = needs_faces
+pytestmark = [needs_faces, pytest.mark.long]
 Face = dict[str, Any]
 
 

@@ -757,6 +757,7 @@ def test_damaged_files_never_raise(tmp_path: Path, kind: str, seed: int) -> None
     assert read_bytes(tmp_path, damage(WHOLE[kind], seed))["error_code"] in ERROR_CODES
 
 
+@pytest.mark.long
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 @pytest.mark.parametrize("kind", sorted(WHOLE))
@@ -805,6 +806,7 @@ def test_a_file_too_large_to_hold_is_read_in_pieces(
     assert read(tmp_path / "file", pixels) == held
 
 
+@pytest.mark.long
 @needs_photos
 def test_all_samples_are_decoded(pixels: PixelReader) -> None:
     rows = [read(path, pixels) for path in sample_paths() if path.stat().st_size < 2**20]
@@ -930,6 +932,7 @@ def test_object_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # ---------------------------------------------------------------- batches and Spark
 
 
+@pytest.mark.long
 def test_batches_are_cut_small_and_every_uri_gets_a_row(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(picture())
     uris = [str(tmp_path / "a.jpg"), None, "nosuch://x/y.jpg", "file:///missing.jpg", "s3://[", ""] * 100

@@ -78,6 +78,7 @@ def test_one_child_serves_until_it_is_closed(decoder: HeifDecoder) -> None:
     decoder.close()
 
 
+@pytest.mark.long
 def test_a_crash_is_the_pictures_fault_and_no_other_suffers(decoder: HeifDecoder) -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="crashed"):
@@ -95,6 +96,7 @@ def test_a_killed_child_is_replaced(decoder: HeifDecoder) -> None:
     assert child.returncode == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_a_child_that_hangs_ends_itself(decoder: HeifDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heif_decoder, "DECODE_SECONDS", 1)
     with pytest.raises(ValueError, match="took over 1 seconds"):

@@ -62,6 +62,7 @@ def photos(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (PHOTOS / folder).glob("*.jpg"))
 
 
+@pytest.mark.long
 @needs_photos
 def test_originals_are_ahead_of_their_edits() -> None:
     originals = [path.read_bytes() for path in photos("ukbench/base_images", "exif-samples/jpg/gps")]
@@ -75,6 +76,7 @@ def test_originals_are_ahead_of_their_edits() -> None:
     assert {name: won for name, won in best.items() if won < 0.95 * len(originals)} == {}
 
 
+@pytest.mark.long
 @needs_photos
 def test_of_a_burst_the_blurred_one_is_last() -> None:
     frames = [path.read_bytes() for path in photos("flight")]

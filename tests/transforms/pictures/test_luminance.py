@@ -45,6 +45,7 @@ def test_transparency_is_white() -> None:
     assert reduced_luminance(palette).getextrema() == (255, 255)
 
 
+@pytest.mark.long
 def test_jpeg_is_decoded_small_and_others_reduced() -> None:
     jpeg, png = io.BytesIO(), io.BytesIO()
     colour = Image.merge("RGB", [scene(2048, 1536, seed) for seed in range(3)])

@@ -56,6 +56,7 @@ def own(hashes: PictureHashes) -> bytes:
     return bytes.fromhex(hashes.perceptual_hash)
 
 
+@pytest.mark.long
 @needs_photos
 def test_reduced_pictures_have_nearly_the_hash_of_full_ones() -> None:
     folders = ("flight", "ukbench/base_images", "exif-samples/jpg/gps", "exif-samples/jpg/mobile")
@@ -81,6 +82,7 @@ def test_crops_have_the_hashes_of_cropped_pictures() -> None:
         assert bits(found, own(hashes)) > 31  # a crop is another picture to PDQ
 
 
+@pytest.mark.long
 def test_turned_forms_are_those_of_turned_pictures() -> None:
     picture = scene(900, 700)
     hashes = hash_picture(picture, turned=True)

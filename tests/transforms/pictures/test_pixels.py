@@ -64,6 +64,7 @@ def test_orientation_samples_look_the_same() -> None:
         assert all(alike(one, found[0].luminance) for one in found)
 
 
+@pytest.mark.long
 @needs_photos
 def test_heic_is_turned_as_displayed() -> None:
     found = read((PHOTOS / "exif-samples/heic/mobile/iphone_13_pro_max.HEIC").read_bytes())

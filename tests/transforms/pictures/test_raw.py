@@ -171,6 +171,7 @@ def test_a_raw_file_without_a_preview_is_a_row_without_features(tmp_path: Path, 
     assert (row["error_code"], row["image_width"], row["perceptual_hash"]) == (None, 6000, None)
 
 
+@pytest.mark.long
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 @pytest.mark.parametrize("name", sorted(FILES))

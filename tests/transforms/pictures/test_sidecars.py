@@ -126,6 +126,7 @@ SIDECARS = st.builds(
 )
 
 
+@pytest.mark.long
 @given(st.sets(PICTURES, max_size=12), st.sets(SIDECARS, max_size=12), st.randoms())
 def test_any_folder(pictures: set[str], sidecars: set[str], luck: object) -> None:
     """Order does not matter; pictures get sidecars; each sidecar is used, told as unmatched, or something else."""
@@ -144,6 +145,7 @@ def test_any_folder(pictures: set[str], sidecars: set[str], luck: object) -> Non
             assert found.xmp[name] == f"{name}.xmp"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stem", ["IMG_{}", "x" * 45 + "{}", "{}" + "x" * 60, "same({})"])
 def test_large_folders_take_no_quadratic_time(stem: str) -> None:
     names = [stem.format(number) + ".jpg" for number in range(20_000)]

@@ -86,6 +86,7 @@ def test_slivers_thinner_than_a_cell():
     check([*slivers, Area("under", box(4.9, 3.9, 6.1, 6.1), "country")])
 
 
+@pytest.mark.long
 def test_the_antimeridian_the_poles_and_the_plane_s_corners():
     areas = [
         Area("fiji", shapely.multipolygons([box(177.0, -19.0, 180.0, -15.0), box(-180.0, -19.0, -178.0, -15.0)])),
@@ -198,6 +199,7 @@ def nearest_by_brute_force(areas: list[Area], x: float, y: float) -> tuple[int, 
     return best[1], best[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", [(8.3, 47.1), (-70.0, 0.0), (15.0, 78.2), (179.99, -17.0), (0.0, 0.02)])
 def test_the_nearest_area_in_metres(place):
     x, y = place

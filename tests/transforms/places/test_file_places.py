@@ -220,6 +220,7 @@ NAMES = (
 )
 
 
+@pytest.mark.long
 @settings(max_examples=30, deadline=None)
 @given(st.lists(NAMES, min_size=20, max_size=60), st.randoms(use_true_random=False))
 def test_keys_are_as_distinct_as_normalised_paths(names, random):

@@ -29,6 +29,7 @@ def address(row: int) -> tuple[str, ...]:
     return tuple(towns()[name][row].as_py() for name in names)
 
 
+@pytest.mark.long
 def test_nearest_agrees_with_brute_force_on_random_points():
     rng = np.random.default_rng(7)
     longitude = rng.uniform(-180, 180, 200)

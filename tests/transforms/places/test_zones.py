@@ -36,6 +36,7 @@ def seconds(text: str) -> int:
     return int((datetime.fromisoformat(text) - EPOCH).total_seconds())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ZONES)
 def test_offsets_are_those_of_zoneinfo_in_all_years(name):
     ours, theirs = zone(name), python_zone(name)

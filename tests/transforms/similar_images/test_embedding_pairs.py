@@ -88,6 +88,7 @@ def find(images: DataFrame, **arguments: int) -> Found:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dimension", [64, 512])
 @pytest.mark.parametrize("cone", [0.0, 0.5])
 def test_recall_and_exactness(dimension: int, cone: float) -> None:

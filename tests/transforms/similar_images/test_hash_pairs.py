@@ -110,6 +110,7 @@ def as_set(found: pa.Table, *columns: str) -> set[tuple[object, ...]]:
     return set(zip(*(found[name].to_pylist() for name in ("fingerprint", "other_fingerprint", *columns)), strict=True))
 
 
+@pytest.mark.long
 def test_crops_by_the_rule_of_two_pictures_alone() -> None:
     rng = np.random.default_rng(5)
     windows = rng.integers(0, 256, (120, 5, 32), dtype=np.uint8)

@@ -216,6 +216,7 @@ def test_columns_without_times() -> None:
         assert (row["produce_time"], row["time_is"], row["reason"]) == (None, None, None)
 
 
+@pytest.mark.long
 @SETTINGS
 @given(
     st.lists(
@@ -451,6 +452,7 @@ def test_one_row_per_uri_is_accepted_whatever_the_order() -> None:
     assert seen[0] == seen[1]
 
 
+@pytest.mark.long
 def test_a_uri_that_repeats_without_end() -> None:
     found = judge_table(pa.table({"uri": ["x.jpg"] * 100_000, "size": [n % 10 for n in range(100_000)]}))
     reasons = [row["reason"] for row in found]
@@ -488,6 +490,7 @@ ANYTHING = st.one_of(
 )
 
 
+@pytest.mark.long
 @SETTINGS
 @given(st.lists(st.dictionaries(st.sampled_from(FILE_FIELDS), ANYTHING, max_size=6), min_size=200, max_size=200))
 def test_any_row_gives_one_row_and_a_known_reason(rows: list[dict[str, Any]]) -> None:

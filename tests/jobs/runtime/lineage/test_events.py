@@ -66,6 +66,7 @@ INDEXED = state(
 )
 
 
+@pytest.mark.long
 def test_every_event_is_valid(validate: Callable[[list[Event]], None]) -> None:
     everything = {name: number for number, name in enumerate(TABLES, start=1)}
     failed = state("Failed", inputs=everything, outputs=everything, sources=SOURCES, message="no", code="Conflict")

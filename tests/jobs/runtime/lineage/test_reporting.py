@@ -31,6 +31,8 @@ from tests.catalog.conftest import LakeMaker
 from tests.jobs.runtime.lineage.conftest import Event
 from tests.jobs.runtime.lineage.test_events import state
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[4]
 
 
