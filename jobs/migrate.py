@@ -15,11 +15,12 @@ from pyspark.sql import functions as F
 from catalog.commands.output import print_document
 from catalog.create import VERSION, ensure_table, repair_table
 from catalog.lake import Lake as Catalog
+from catalog.selecting import select
 from catalog.storage import storage_options
 from catalog.upkeep import has_had_files, running_tasks
 from jobs.cli.main import run as run_command
 from jobs.runtime.commits import maintenance_of, reach_failure_point
-from jobs.runtime.lake import Lake, bucket, select_rows
+from jobs.runtime.lake import Lake, bucket
 from jobs.runtime.needs import need_of
 from jobs.runtime.session import open_session
 from jobs.runtime.stores import needs_s3
@@ -47,7 +48,9 @@ def _rewrite_far_times(root: str) -> None:
     lake = Lake(root, LakeSettings(), lambda: open_session("migrate", s3=needs_s3([root])))
     for contract in TABLES.values():
         far = " OR ".join(f"date_part('year', {time}) NOT BETWEEN 1678 AND 2261" for time in _times(contract))
-        if not far or not _is_there(root, contract) or not select_rows(lake.log(contract), ["1"], f"{far} LIMIT 1"):
+        if not far or not _is_there(root, contract):
+            continue
+        if not select(f"SELECT 1 FROM rows WHERE {far} LIMIT 1", {"rows": lake.log(contract)}).read_all().num_rows:
             continue
         same = contract.names[0]
         with maintenance_of(lake, contract):

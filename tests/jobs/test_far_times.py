@@ -16,7 +16,7 @@ from schemas.lake import TABLES
 from tests.jobs.albums import Album, photo
 
 DAYS = ("0001-03-04", "1677-01-02", "2020-03-04", "2262-08-09", "9999-03-04")
-WITH_TIMES = ("files", "file_places", "place_days", "location_date_clusters")
+WITH_TIMES = ("files", "place_days")
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_lake_of_before_is_mended(album: Album, spark: SparkSession) -> None:
     before, ids, events = times(album), album.ids(), album.events()
     with session_settings(spark, {"spark.sql.parquet.outputTimestampType": "INT96"}):
         write_by_spark(album, spark)
-    assert not before <= times(album)
+    assert times(album) != before
     version = {"lakealbum.contractVersion": "3"}
     DeltaTable(f"{album.lake}/datasets").alter.set_table_properties(version, raise_if_not_exists=False)
     assert migrate_lake(album.lake, dry_run=False)[0] == "lake: from contract version 3 to 4"

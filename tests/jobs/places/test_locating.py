@@ -12,7 +12,7 @@ from catalog.lake import Lake as CatalogLake
 from jobs.locate_files import LocateFiles, locate_files
 from jobs.runtime import by_bucket
 from jobs.runtime.runs import Run, run_job
-from tests.jobs.albums import BY_BUCKET, HERE, PROJECT, TRIP_WAYS, TRIP_WAYS_SLOW, Album, Row, photo
+from tests.jobs.albums import BY_BUCKET, HERE, PROJECT, TRIP_WAYS_SLOW, Album, Row, photo
 from tests.jobs.deliveries import put_files
 from transforms.places.geocoding import GazetteerLocator
 
@@ -92,7 +92,7 @@ def test_changes_edits_and_removals_are_followed(album: Album) -> None:
 
 
 @pytest.mark.long
-@TRIP_WAYS
+@TRIP_WAYS_SLOW
 def test_what_another_version_located_is_looked_up_again(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
     put(album, there("a", **ZURICH), there("b", **SYDNEY), there("sea", longitude=-30.0, latitude=0.0))
     locate(album)
