@@ -6,8 +6,8 @@
 For each size: a lake gets 99 % of every dataset's files; then a full run, then 1 % more and an incremental run.
 Reported are seconds of each step (locating; evidence; clustering with segments, clusters, events and state), files/s
 from located files to committed clusters, the ratio to DuckDB, and the growth exponent of the two largest sizes.
-Clusters are compared row by row with DuckDB's after both runs. Run it through `./lakealbum`'s environment on an
-otherwise idle machine; DIR needs about 15 GB for 20 million files.
+Clusters are compared row by row with DuckDB's after both runs; where they differ, the run ends with an error. Run it
+through `./lakealbum`'s environment on an otherwise idle machine; DIR needs about 15 GB for 20 million files.
 """
 
 from __future__ import annotations
@@ -206,6 +206,8 @@ def main() -> None:
             f"| {r['full DuckDB s']:.1f} | {r['ratio']:.1f} | {r['incremental locate s']:.1f} "
             f"| {r['incremental s']:.1f} | {differing:.0f} |"
         )
+    if any(r["full differences"] or r["incremental differences"] for r in results):
+        raise SystemExit("clusters differ from DuckDB's")
     if len(results) > 1:
         small, large = results[-2:]
         exponent = growth_exponent(small["files"], small["full s"], large["files"], large["full s"])
