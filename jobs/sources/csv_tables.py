@@ -85,6 +85,8 @@ def _open(file: str) -> _Text:
     content = _as_utf8(read_whole(file))
     found = _LINE_END.search(content)
     line_end = found[0] if found else b"\n"
+    if line_end == b"\r\n" and content.endswith(b"\n"):  # a last line that others have added may end in \n alone
+        content = re.sub(rb"(?<!\r)\n+\Z", b"", content)
     for fields, _, end in _records(content, line_end):
         return _Text([field.decode() for field in fields], content[end:], line_end)
     raise SourceError(f"{file} is empty; CSV with a header line is accepted")
@@ -127,7 +129,9 @@ def _plain_piece(piece: bytes, line_end: bytes) -> bytes | None:
 
     These begin with a record. They end with one, as their quotes are in pairs.
     """
-    if line_end == b"\r\n" and piece.count(b"\r\n") == piece.count(b"\r") == piece.count(b"\n"):
+    if line_end == b"\r\n":
+        if not piece.count(b"\r\n") == piece.count(b"\r") == piece.count(b"\n"):
+            return None
         piece = piece.replace(b"\r\n", b"\n")
     return piece if b"\r" not in piece and line_end != b"\r" and _has_plain_quotes(piece) else None
 

@@ -146,7 +146,9 @@ def _is_list(kind: pa.DataType) -> bool:
 def _merge_all(schemas: Sequence[pa.StructType], uri: str) -> pa.Schema:
     """The columns of all files: those of the first, then what others have more."""
     merged = schemas[0]
+    _check_names(merged, uri)
     for schema in dict.fromkeys(schemas[1:]):
+        _check_names(schema, uri)
         both = _merge(merged, schema)
         if both is None:
             left, right = (from_arrow_schema(pa.schema([*kind])).simpleString() for kind in (merged, schema))
@@ -155,10 +157,15 @@ def _merge_all(schemas: Sequence[pa.StructType], uri: str) -> pa.Schema:
                 "is accepted"
             )
         merged = both
-    for names in _names(merged):
+    _check_names(merged, uri)
+    return pa.schema([*merged])
+
+
+def _check_names(schema: pa.StructType, uri: str) -> None:
+    """Raises SourceError where two columns, or two fields of a struct, have one name."""
+    for names in _names(schema):
         if len({name.lower() for name in names}) < len(names):
             raise SourceError(f"{uri} can't be read as parquet: of the columns {names} each needs a name of its own")
-    return pa.schema([*merged])
 
 
 def _merge(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:

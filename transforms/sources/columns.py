@@ -197,6 +197,17 @@ def json_text(field: Field) -> str:
     return f"CAST(to_json(CAST({sql} AS VARCHAR)) AS VARCHAR)"
 
 
+def hashed(field: Field) -> list[str]:
+    """Expressions whose values are the same for the same value alone, for `hash`: DuckDB hashes an empty list, one of
+    null, and null alike."""
+    sql, kind = field
+    if pa.types.is_struct(kind):
+        return [f"{sql} IS NULL", *(text for part in kind for text in hashed(part_of(field, part)))]
+    if pa.types.is_map(kind) or (is_list(kind) and pa.types.is_nested(kind.value_type)):
+        return [json_text(field)]
+    return [sql, f"len({sql})", f"{sql} IS NULL"] if is_list(kind) else [sql]
+
+
 def json_object(parts: list[tuple[str, Field]]) -> str:
     """A JSON object of values, those that are null left out."""
     texts = []
@@ -251,11 +262,40 @@ def _step_into(field: Field, step: str, path: str) -> Field:
 
 
 def _filled(schema: pa.Schema, owner: str, given: dict[str, Field]) -> Field:
-    """A struct of the parts that are mapped, and those that the source has."""
-    existing = fields_of(schema, {}).get(owner)
-    parts = dict(given)
-    if existing is not None and pa.types.is_struct(existing.kind):
-        for part in existing.kind:
-            parts.setdefault(part.name.lower(), part_of(existing, part))
-    made = ", ".join(f'"{name}" := {field.sql}' for name, field in parts.items())
+    """A struct of the parts that are mapped, and those that the source has.
+
+    DuckDB's structs do not tell names apart by case.
+    """
+    names = {name.lower(): name for name in given}
+    if len(names) < len(given):
+        raise UsageError(f"--map gives parts of {owner} that differ by case alone: {', '.join(sorted(given))}")
+    parts = {name: field for name, field in _parts(schema, owner).items() if name.lower() not in names} | given
+    made = ", ".join(f"{_quoted(name)} := {field.sql}" for name, field in parts.items())
     return Field(f"struct_pack({made})", pa.struct([(name, field.kind) for name, field in parts.items()]))
+
+
+def _parts(schema: pa.Schema, owner: str) -> dict[str, Field]:
+    """The parts of a field that the source's own column of that name has.
+
+    Raises UsageError where the parts may have any name, and their column does not tell which there are.
+    """
+    column = fields_of(schema, {}).get(owner)
+    if column is None:
+        return {}
+    if pa.types.is_struct(column.kind):
+        return {part.name.lower() if owner in PARTS else part.name: part_of(column, part) for part in column.kind}
+    if owner in OPEN_OBJECTS:
+        raise UsageError(
+            f"--map gives parts of {owner}, and the source has a column {owner}, {type_name(column.kind)}: parts are "
+            "added to a struct, or where the source has no such column"
+        )
+    if is_text(column.kind):
+        return {part: Field(json_part(column.sql, part), pa.string()) for part in PARTS[owner]}
+    if pa.types.is_map(column.kind) and is_text(column.kind.key_type):
+        return {part: _step_into(column, part, owner) for part in PARTS[owner]}
+    return {}
+
+
+def _quoted(name: str) -> str:
+    """A name in SQL."""
+    return '"' + name.replace('"', '""') + '"'

@@ -29,7 +29,8 @@ class Duplicates:
     """Refuses, with a reason, all but one of the accepted rows with the same dataset and `key`.
 
     The one with the latest `seen_time` (if the source has one) is accepted, then the one whose JSON, then whose
-    embedding, is the greatest. Refused rows are numbered among their equals, so that none is lost.
+    embedding, then whose hash of all columns is the greatest (JSON cuts microseconds, and long lists). Refused rows are
+    numbered among their equals, so that none is lost.
     """
 
     key: str
@@ -66,7 +67,8 @@ class Duplicates:
             "_dataset": f"CASE WHEN {good} THEN dataset_name END",
             "_key": f"CASE WHEN {good} THEN {self.key} ELSE row END",
         }
-        order = "seen_time DESC NULLS LAST, row DESC, embedding DESC NULLS LAST"
+        others = ", ".join(f'"{name}"' for name in judged.schema.names if name != "source")
+        order = f"seen_time DESC NULLS LAST, row DESC, embedding DESC NULLS LAST, hash({others}) DESC"
         columns = ", ".join(f"{sql} AS {name}" for name, sql in group.items())
         in_order = _query(f"SELECT *, {columns} FROM rows ORDER BY {', '.join(group)}, {order}", judged, settings)
         schema = numbered_schema(judged.schema)

@@ -40,7 +40,7 @@ from transforms.sources.values import (
 )
 from transforms.tables.source_columns import ANGLES, BOX_SIDES
 
-RULES = 1
+RULES = 2
 """The number of these rules. Where they come to tell another thing of some row, they get the next one: rows that a lake
 has are judged again then, as they come again."""
 CONTROL = r"\p{Cc}"

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from schemas.contract import plain
 from schemas.errors import SourceError, UsageError
-from transforms.sources.columns import Field, data_columns, literal, row_json, type_name
+from transforms.sources.columns import Field, data_columns, hashed, is_void, literal, row_json, type_name
 from transforms.sources.engine import query
 from transforms.sources.times import Layers, no_time, shifted, written_time
 from transforms.sources.values import NULL_TEXT, Reader, Unfit, is_clean, read_text
@@ -78,6 +78,9 @@ class Judgement:
     def check_fields(self, needed: tuple[str, ...], *, source: str, dataset: str | None) -> None:
         """Raises SourceError where a field that is needed is lacking, UsageError where nothing names a dataset."""
         lacking = [name for name in needed if name not in self.columns]
+        void = [column.name for column in self.schema if column.name.lower() in lacking and is_void(column.type)]
+        if void:
+            raise SourceError(f"{source}: no row has a value in {', '.join(void)}. Name others with --map column=field")
         if lacking:
             raise SourceError(
                 f"{source} has no column {' and no '.join(lacking)}; it has "
@@ -179,9 +182,9 @@ class Judgement:
 
     def _digest(self, how: str) -> str:
         """63 bits of the row as it came, of its columns, and of how it is read."""
-        columns = [(f"_{n}", field) for n, field in enumerate(self.schema) if field.name not in (ROW, REASON, MESSAGE)]
+        columns = [(n, field) for n, field in enumerate(self.schema) if field.name not in (ROW, REASON, MESSAGE)]
         types = [(field.name, plain(field.type)) for _, field in columns]
-        given = (sql for sql, _ in columns)
+        given = (sql for n, field in columns for sql in hashed(Field(f"_{n}", field.type)))
         return f"CAST(hash({', '.join((literal(f'{how} {types}'), *given))}) >> 1 AS BIGINT)"
 
     def _update_time(self) -> Layers:

@@ -78,6 +78,17 @@ def test_line_ends_are_those_of_the_header(tmp_path: Path, end: bytes, mark: byt
     assert fields_of(tmp_path, text) == [("1", "x\ny", "3"), bad, ("4", "5", "6")]
 
 
+@pytest.mark.parametrize("piece", [1, 1 << 22])
+def test_lines_after_crlf_that_end_in_lf_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    """Spark's reader does so, too: the last line may, as where another program has added it."""
+    monkeypatch.setattr(csv_tables, "PIECE_BYTES", piece)
+    assert fields_of(tmp_path, b"a,b,c\r\n1,2,3\r\n4,5,6\n") == [("1", "2", "3"), ("4", "5", "6")]
+    assert fields_of(tmp_path, b"a,b,c\r\n1,2,3\r\n\n\n") == [("1", "2", "3")]
+    others = b"1,2,3\n4,5,6\n7,8,9"
+    for more in (b"", b"\n", b"\r\n"):
+        assert fields_of(tmp_path, b"a,b,c\r\n" + others + more) == [("1", "2", "3\n4", others.decode())]
+
+
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
 def test_other_encodings_are_told_by_their_marks(tmp_path: Path, encoding: str) -> None:
     assert fields_of(tmp_path, "\ufeffa,b,c\n1,ü,3\n".encode(encoding)) == [("1", "ü", "3")]
