@@ -137,6 +137,15 @@ def test_broken_parquet_is_named(tmp_path: Path) -> None:
         find(tmp_path)
 
 
+@pytest.mark.parametrize("twice", ["a", "b"])
+def test_a_column_that_is_twice_in_one_of_several_parquet_files_is_named(tmp_path: Path, twice: str) -> None:
+    uris = pa.array(["1.jpg"])
+    pq.write_table(pa.Table.from_arrays([uris] * 3, ["uri", "title", "title"]), tmp_path / f"{twice}.parquet")
+    pq.write_table(pa.table({"uri": uris, "camera": uris}), tmp_path / f"{'ab'[twice == 'a']}.parquet")
+    with pytest.raises(SourceError, match=r"of the columns \['uri', 'title', 'title'\] each needs a name of its own"):
+        open_source(find(tmp_path)).read_all()
+
+
 def test_a_delta_table_that_delta_rs_cannot_open_keeps_its_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows tell by it what they came from: `sync` finds by it which files are gone."""
     path = str(tmp_path / "delta")
