@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError
@@ -10,7 +12,7 @@ from deltalake.schema import Schema
 from catalog.storage import storage_options
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
-from schemas.errors import LakeError
+from schemas.errors import LakeError, UsageError
 from schemas.lake import TABLES, table_uri
 from schemas.settings import LakeSettings
 
@@ -24,7 +26,16 @@ def ensure_lake(root: str, settings: LakeSettings) -> None:
 
     Each table is made in one commit, `datasets` last: once it is there, the lake is complete. Killed half-way, the
     next call goes on. Of several creators at once the first to make `datasets` has its settings kept.
+
+    Raises UsageError where no lake is there, and a local folder holds other things.
     """
+    if "://" not in root and os.path.isdir(root) and not is_lake(root):
+        others = sorted(name for name in os.listdir(root) if name not in TABLES and name != "lost+found")
+        if others:
+            raise UsageError(
+                f"there is no lake at {root!r}, and the folder has other things in it, such as {others[0]!r}: "
+                "a folder that is new or empty is accepted"
+            )
     for contract in TABLES.values():
         if contract is not DATASETS:
             ensure_table(root, contract)

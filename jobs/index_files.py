@@ -24,6 +24,7 @@ from jobs.runtime.commits import retry_conflicts
 from jobs.runtime.runs import Run, print_result, run_job
 from jobs.sources.intake import count_not_taken
 from jobs.sources.sources import find_source, list_photos
+from schemas.errors import UsageError
 from transforms.pictures.listings import Listing
 
 UNMATCHED = "sidecars.unmatched"
@@ -39,6 +40,8 @@ def index_files(run: Run, config: IndexFiles) -> list[str]:
         run.progress.stage(f"reading {uri}", 5 + 60 * number // len(config.source))
         source = find_source(uri, format=config.format, start_spark=lambda: run.lake.spark)
         if source.format == "photos":
+            if config.only_dataset is None:
+                raise UsageError(f"{uri}: photos do not tell their dataset, so one --dataset must be given")
             listed = partial(_note_listing, run, unmatched)
             take_in_pictures(run, config, list_photos(uri, listed), uri, family=family, stage=20)
             continue

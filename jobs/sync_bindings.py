@@ -29,7 +29,7 @@ from catalog.lake import Lake, Row, Scope
 from jobs.bindings.work import Seen, Synced, Work, listing_after, look_at_folder, look_at_table, outcome, scope_of
 from jobs.cli.main import run as run_command
 from jobs.cli.options import JobConfig, build_config, job_options
-from schemas.errors import LakeAlbumError, NotFound, SourceError
+from schemas.errors import LakeAlbumError, NotFound, SourceError, UsageError
 
 if TYPE_CHECKING:
     from jobs.runtime.runs import Run
@@ -64,6 +64,12 @@ def sync_bindings(config: SyncBindings) -> tuple[list[Synced], Run | None]:
     scope = Scope(config.project, config.dataset)
     names = dict.fromkeys(config.binding)
     bindings = [get_binding(lake, scope, name) for name in names] if names else list_bindings(lake, scope)
+    if config.dataset and not bindings:
+        following = sorted({binding["dataset_name"] for binding in list_bindings(lake, Scope(config.project, ()))})
+        raise UsageError(
+            f"no dataset of {', '.join(config.dataset)} follows a source; of project {config.project!r} "
+            f"{', '.join(following) or 'none'} does"
+        )
     now = datetime.now(UTC)
     done: dict[str, Synced] = {}
     work: list[Work] = []

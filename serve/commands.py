@@ -36,6 +36,8 @@ from serve.sources import SYNC_SECONDS, Sources
 
 M_ARENA_MAX = -8
 """Of glibc's malloc.h."""
+BACKLOG = 1024
+"""Connections that wait to be taken."""
 CREDENTIALS = click.option(
     "--credentials",
     envvar="LAKEALBUM_CREDENTIALS",
@@ -121,10 +123,20 @@ def serve(
         Notifier(lake, Topics.read(notifications))  # what is wrong with it is said now
         told = ("--notifications", str(notifications))
     readable = Sources.of(sources, sync_every)
-    app = make_app(
-        absolute_uri(lake_root(lake)), credentials, threads=workers, jobs=not no_jobs, told=told, sources=readable
-    )
-    run_server(app, host, port, tls)
+    with listen(host, port) as listener:  # before a worker is started that would have to be ended again
+        app = make_app(
+            absolute_uri(lake_root(lake)), credentials, threads=workers, jobs=not no_jobs, told=told, sources=readable
+        )
+        run_server(app, listener, tls)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises UsageError where none can be had, such as at a port in use."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise UsageError(f"{host}:{port} cannot be listened at: {error.strerror or error}") from None
 
 
 def make_app(
@@ -156,7 +168,7 @@ def bound_arenas() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
-def run_server(app: App, host: str, port: int, tls: dict[str, Any]) -> None:
+def run_server(app: App, listener: socket.socket, tls: dict[str, Any]) -> None:
     """Serves until a signal says to stop; then requests under way are ended first."""
     import uvicorn
 
@@ -169,8 +181,6 @@ def run_server(app: App, host: str, port: int, tls: dict[str, Any]) -> None:
     try:
         config = uvicorn.Config(
             app,
-            host=host,
-            port=port,
             http=Protocol,
             ws="none",
             lifespan="on",
@@ -180,7 +190,7 @@ def run_server(app: App, host: str, port: int, tls: dict[str, Any]) -> None:
             proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=30,
-            backlog=1024,
+            backlog=BACKLOG,
             **tls,
         )
         config.load()
@@ -192,15 +202,10 @@ def run_server(app: App, host: str, port: int, tls: dict[str, Any]) -> None:
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            for listener in self.servers:
-                for each in listener.sockets:
-                    name, number = each.getsockname()[:2]
-                    click.echo(f"listening at {'https' if tls else 'http'}://{name}:{number}")
+            name, number = listener.getsockname()[:2]
+            click.echo(f"listening at {'https' if tls else 'http'}://{name}:{number}")
 
-    server = Server(config)
-    server.run()
-    if not server.started:
-        raise UsageError(f"{host}:{port} cannot be listened at; the log says why")
+    Server(config).run(sockets=[listener])
 
 
 @click.group()

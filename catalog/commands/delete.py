@@ -6,7 +6,7 @@ import click
 
 from catalog import figures, similar_images, terminal
 from catalog.commands.options import in_lake
-from catalog.commands.output import done
+from catalog.commands.output import done, undelete_command
 from catalog.lake import Lake, Scope
 from catalog.location_dates import delete_cluster, undelete_cluster
 from schemas.cluster_kinds import GROUPS, PEOPLE, TRIPS
@@ -18,7 +18,7 @@ from schemas.cluster_kinds import GROUPS, PEOPLE, TRIPS
 def delete_location_date(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
     """Delete a trip or stay. Its files stay; its days at that place no longer make a trip."""
     cluster = delete_cluster(lake, scope, TRIPS.full_id(object_id))
-    undo = f"lakealbum undelete location-date {cluster['object_id']}"
+    undo = undelete_command("location-date", cluster["object_id"])
     done(as_json, f"Deleted {terminal.name_of(cluster)}. To undo: {undo}")
 
 
@@ -28,7 +28,7 @@ def delete_location_date(lake: Lake, scope: Scope, as_json: bool, object_id: str
 def delete_similar_images(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
     """Hide similar images. The pictures stay, and so do the marks on them."""
     cluster = similar_images.delete_cluster(lake, scope, GROUPS.full_id(object_id))
-    undo = f"lakealbum undelete similar-images {cluster['object_id']}"
+    undo = undelete_command("similar-images", cluster["object_id"])
     done(as_json, f"Deleted {terminal.name_of_similar(cluster)}. To undo: {undo}")
 
 
@@ -38,7 +38,7 @@ def delete_similar_images(lake: Lake, scope: Scope, as_json: bool, object_id: st
 def delete_figures(lake: Lake, scope: Scope, as_json: bool, object_id: str) -> None:
     """Ignore a person for good. The faces stay."""
     person = figures.ignore_person(lake, scope, PEOPLE.full_id(object_id))
-    undo = f"lakealbum undelete figures {person['object_id']}"
+    undo = undelete_command("figures", person["object_id"])
     done(as_json, f"Ignored {terminal.name_of_person(person)}. To undo: {undo}")
 
 

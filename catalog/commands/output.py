@@ -48,10 +48,22 @@ def show(
 
 def _next_command(ctx: click.Context, token: str) -> str:
     """The command that was given, for the next page."""
-    words = [ctx.command_path]
+    return " ".join([ctx.command_path, *_given_options(ctx, but="next_token"), "--next-token", token])
+
+
+def undelete_command(kind: str, object_id: str) -> str:
+    """The command that undoes a deletion, where it was made."""
+    options = _given_options(click.get_current_context(), but="as_json")
+    return " ".join(["lakealbum undelete", kind, object_id, *options])
+
+
+def _given_options(ctx: click.Context, *, but: str) -> list[str]:
+    """The options that a command was given, as typed, without one of them."""
+    words = []
     for parameter in ctx.command.params:
         source = ctx.get_parameter_source(parameter.name or "")
-        if source is not click.core.ParameterSource.COMMANDLINE or parameter.name == "next_token":
+        is_given = source is click.core.ParameterSource.COMMANDLINE and isinstance(parameter, click.Option)
+        if not is_given or parameter.name == but:
             continue
         value = ctx.params[parameter.name or ""]
         flag = flag_of(parameter)
@@ -60,7 +72,7 @@ def _next_command(ctx: click.Context, token: str) -> str:
         else:
             for item in value if isinstance(value, tuple) else (value,):
                 words += [flag, shlex.quote(str(item))]
-    return " ".join([*words, "--next-token", token])
+    return words
 
 
 def print_document(document: Mapping[str, Any]) -> None:

@@ -17,10 +17,11 @@ from urllib.parse import quote, quote_from_bytes
 
 import pyarrow as pa
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 from pyarrow import fs
 
 from catalog.bindings import LISTING_SCHEMA
-from catalog.storage import storage_options
+from catalog.storage import storage_options, store_reason
 from schemas.errors import SourceError
 from transforms.pictures.formats import MEDIA_SUFFIXES, suffix_of
 from transforms.pictures.locations import is_file, is_hidden, is_local, local_path, resolve
@@ -135,7 +136,12 @@ def _filter(include: tuple[str, ...], exclude: tuple[str, ...]) -> Callable[[str
     if not include and not exclude:
         return lambda path: True
     wanted, unwanted = _any_of(include or ("*",)), _any_of(exclude)
-    return lambda path: bool(wanted.match(path)) and not unwanted.match(path)
+    return lambda path: _fits(path, wanted) and not _fits(path, unwanted)
+
+
+def _fits(path: str, pattern: re.Pattern[str]) -> bool:
+    """Whether a path fits, with or without the slash before it: `*/Trash/*` is also the Trash at the top."""
+    return bool(pattern.match(path) or pattern.match(f"/{path}"))
 
 
 def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
@@ -149,7 +155,8 @@ def detect_kind(source: str) -> str:
     Raises SourceError for a source that is not there, or of which no suffix tells.
     """
     files = _list_all(source)
-    if any("/_delta_log/" in path for path, _, _ in files):
+    _, root = resolve(source)
+    if any(path.startswith(f"{root.rstrip('/')}/_delta_log/") for path, _, _ in files):
         return "delta"
     suffixes = {suffix_of(path) for path, _, _ in files}
     if suffixes & MEDIA_SUFFIXES or not files:
@@ -163,10 +170,28 @@ def detect_kind(source: str) -> str:
 def table_version(source: str, format: str) -> str:
     """What a table is now: of Delta its id and version, else a digest of its files' names, sizes and times."""
     if format == "delta":
-        table = DeltaTable(source, storage_options=storage_options(source))
+        try:
+            table = DeltaTable(source, storage_options=storage_options(source))
+        except (DeltaError, OSError) as error:
+            reason = store_reason(error)
+            raise SourceError(f"{source} cannot be read as delta: {reason}; nothing was changed") from error
         return f"{table.metadata().id} {table.version()}"
     listed = "\n".join(f"{path} {size} {modified}" for path, size, modified in _list_all(source))
     return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _walk_all(root: str) -> list[str]:
+    """The files under a local folder; each folder is listed once, whatever links lead to it."""
+    found: list[str] = []
+    listed: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        own = os.stat(folder)
+        if (own.st_dev, own.st_ino) in listed:
+            folders.clear()
+            continue
+        listed.add((own.st_dev, own.st_ino))
+        found += (os.path.join(folder, name) for name in names)
+    return found
 
 
 def _list_all(source: str) -> list[tuple[str, int, str]]:
@@ -177,7 +202,12 @@ def _list_all(source: str) -> list[tuple[str, int, str]]:
         if info.type == fs.FileType.NotFound:
             raise FileNotFoundError("there is nothing")
         is_file = info.type == fs.FileType.File
-        found = [info] if is_file else filesystem.get_file_info(fs.FileSelector(path, recursive=True))
+        if is_file:
+            found = [info]
+        elif is_local(source):
+            found = filesystem.get_file_info(_walk_all(path))
+        else:
+            found = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
     except (OSError, pa.ArrowException) as error:
         raise SourceError(f"{source} cannot be listed: {error}; nothing was changed") from error
     return sorted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 
@@ -107,7 +108,10 @@ def run(command: click.Command, arguments: list[str] | None = None, name: str | 
 
 
 def main() -> None:
-    """Entry point of `lakealbum`."""
+    """Entry point of `lakealbum`. Characters that the terminal's encoding lacks are printed as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(lakealbum, name="lakealbum"))
 
 

@@ -140,11 +140,24 @@ class Lake:
         """
         log = self._logs.get(contract.name)
         if log is None:
-            log = DeltaTable(self.uri(contract), storage_options=storage_options(self.root))
+            log = self._open(contract)
             self._keep_open(contract, log)
         elif self._watch(contract).may_have_moved(log.version()):
             log.update_incremental()
         return log
+
+    def _open(self, contract: Contract) -> DeltaTable:
+        """A table. Raises LakeError where it is not there, or cannot be opened."""
+        try:
+            return DeltaTable(self.uri(contract), storage_options=storage_options(self.root))
+        except TableNotFoundError:
+            raise LakeError(
+                f"lake {self.root!r} has no table {contract.name}: `lakealbum migrate --lake {self.root}` makes it"
+            ) from None
+        except (DeltaError, OSError) as error:
+            raise LakeError(
+                f"lake {self.root!r}: table {contract.name} cannot be opened: {store_reason(error)}"
+            ) from error
 
     def _keep_open(self, contract: Contract, log: DeltaTable) -> None:
         if "://" in self.root:

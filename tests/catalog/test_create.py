@@ -12,7 +12,7 @@ from catalog.commits import append
 from catalog.create import CONSTRAINT, ensure_lake, ensure_table, repair_table
 from catalog.lake import Lake
 from schemas.contract import Contract
-from schemas.errors import LakeError
+from schemas.errors import LakeError, UsageError
 from schemas.lake import TABLES
 from schemas.settings import LakeSettings
 
@@ -46,6 +46,17 @@ def test_two_creators_at_once_both_succeed_and_agree(tmp_path: Path) -> None:
         list(pool.map(lambda given: ensure_lake(str(tmp_path), given), settings))
     assert Lake(str(tmp_path)).settings in settings
     assert {DeltaTable(str(tmp_path / name)).version() for name in TABLES} == {0}
+
+
+def test_a_folder_that_holds_other_things_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(UsageError, match=r"other things in it, such as 'holiday\.jpg'"):
+        ensure_lake(str(tmp_path), LakeSettings())
+    assert [file.name for file in tmp_path.iterdir()] == ["holiday.jpg"]
+    (tmp_path / "lake").mkdir()
+    ensure_lake(str(tmp_path / "lake"), LakeSettings())
+    with pytest.raises(UsageError, match="no lake"):
+        ensure_lake(str(tmp_path / "lake" / "files"), LakeSettings())
 
 
 def test_a_lake_that_is_there_keeps_its_settings(tmp_path: Path) -> None:

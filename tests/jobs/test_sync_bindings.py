@@ -25,7 +25,7 @@ from jobs.bindings.work import Work, look_at_folder
 from jobs.cli.main import lakealbum
 from jobs.runtime.commits import InjectedFailure
 from jobs.sync_bindings import SyncBindings, sync_bindings
-from schemas.errors import SourceError
+from schemas.errors import SourceError, UsageError
 from tests.jobs.runtime.test_failures import WORKER
 
 ADA = Scope("default", ("ada",))
@@ -214,6 +214,12 @@ def test_a_source_that_workers_cannot_reach_says_so_and_the_next_is_followed(
     assert str(ran.exception) == f"{pics}: {told}"
     assert f"{other}: 0 listed; nothing changed" in ran.stdout
     assert get_binding(Lake(str(lake)), ADA, str(pics))["reason"] == told
+
+
+def test_a_dataset_that_follows_nothing_is_told(followed: tuple[Path, Path]) -> None:
+    ran = call(followed[1], "sync", "--dataset", "nope")
+    assert isinstance(ran.exception, UsageError)
+    assert str(ran.exception) == "no dataset of nope follows a source; of project 'default' ada does"
 
 
 def test_a_folder_that_is_suddenly_empty_is_refused(followed: tuple[Path, Path]) -> None:

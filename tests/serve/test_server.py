@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,9 @@ import pytest
 from alibabacloud_imm20200930 import models as imm
 from alibabacloud_imm20200930.client import Client
 from alibabacloud_tea_openapi.models import Config
+
+from schemas.errors import UsageError
+from serve.commands import listen
 
 ROOT = Path(__file__).parents[2]
 
@@ -151,6 +155,14 @@ def tls(tmp_path: Path) -> Iterator[Served]:
     served.start()
     yield served
     assert served.stop() == -signal.SIGTERM
+
+
+def test_a_port_in_use_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(UsageError, match=f"127.0.0.1:{port} cannot be listened at: Address already in use"):
+            listen("127.0.0.1", port)
+    listen("127.0.0.1", port).close()
 
 
 @pytest.mark.long

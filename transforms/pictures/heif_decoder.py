@@ -129,8 +129,11 @@ def serve(seconds: int) -> None:
         signal.alarm(seconds)  # unhandled, it ends the process, whatever libheif is at
         kind, answer = _answer(content, colours=head[:1] == b"C")
         signal.alarm(0)
-        answers.write(kind + struct.pack(">Q", len(answer)) + answer)
-        answers.flush()
+        try:
+            answers.write(kind + struct.pack(">Q", len(answer)) + answer)
+            answers.flush()
+        except BrokenPipeError:  # the parent was ended
+            os._exit(1)  # without trying to write the rest
 
 
 def _answer(content: bytes, *, colours: bool) -> tuple[bytes, bytes]:

@@ -53,6 +53,12 @@ def test_globs_are_about_paths_below_the_source(tmp_path: Path) -> None:
     assert names(tmp_path, include=("*.jpg",), exclude=("*/raw/*",)) == ["2025/d.jpg", "2026/b.jpg", "a.jpg"]
 
 
+def test_a_glob_may_have_the_slash_before_the_path(tmp_path: Path) -> None:
+    make(tmp_path, "Trash/a.jpg", "b/Trash/c.jpg", "d.jpg")
+    assert names(tmp_path, exclude=("*/Trash/*",)) == ["d.jpg"]
+    assert names(tmp_path, exclude=("Trash/*",)) == ["b/Trash/c.jpg", "d.jpg"]
+
+
 def test_a_link_that_cannot_be_followed_is_listed_and_hides_no_other(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg")
     (tmp_path / "loop.jpg").symlink_to("loop.jpg")  # as a link into a closed folder, which the tests may look into
@@ -101,6 +107,25 @@ def test_what_a_source_is(tmp_path: Path) -> None:
     for name, told in (("mixed", "csv, json"), ("text", "txt"), ("nothing", "cannot be listed")):
         with pytest.raises(SourceError, match=told):
             detect_kind(str(tmp_path / name))
+
+
+def test_what_a_source_is_where_links_lead_round_and_a_lake_lies_in_it(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg", "below/deep/b.jpg")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "below" / "up").symlink_to(tmp_path)
+    (tmp_path / "below" / "deep" / "top").symlink_to(tmp_path)
+    write_deltalake(str(tmp_path / "lake" / "files"), pa.table({"uri": ["a"]}))
+    assert detect_kind(str(tmp_path)) == "photos"
+    assert detect_kind(str(tmp_path / "lake" / "files")) == "delta"
+    version = table_version(str(tmp_path), "csv")
+    make(tmp_path, "below/deep/c.jpg")
+    assert table_version(str(tmp_path), "csv") != version
+
+
+def test_a_folder_that_is_no_delta_table_is_told(tmp_path: Path) -> None:
+    make(tmp_path, "_delta_log/notes.txt")
+    with pytest.raises(SourceError, match=r"cannot be read as delta: .*; nothing was changed"):
+        table_version(str(tmp_path), "delta")
 
 
 def test_a_table_has_a_version(tmp_path: Path) -> None:

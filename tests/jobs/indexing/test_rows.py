@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from jobs.runtime import by_bucket
 from jobs.runtime.lake import Lake
 from jobs.runtime.runs import run_job
 from schemas.datasets import DATASETS
+from schemas.errors import LakeError, UsageError
 from schemas.figures import FIGURES
 from schemas.file_features import FILE_FEATURES
 from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
 from schemas.rejected import REJECTED
+from tests.jobs.albums import PROJECT, Album, photo
 from tests.jobs.deliveries import no_spark
 
 pytestmark = pytest.mark.long
@@ -183,3 +186,26 @@ def test_rows_with_features_are_judged_each_time(tmp_path: Path, monkeypatch: py
     for _ in range(2):
         lake.put(row)
         assert lake.judged == ["a.jpg"]
+
+
+def test_photos_without_a_dataset_are_refused_before_one_is_read(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"not read")
+    config = IndexFiles(lake=str(tmp_path / "lake"), project=PROJECT, source=(str(tmp_path / "photos"),))
+    with (
+        pytest.raises(UsageError, match="photos do not tell their dataset, so one --dataset must be given"),
+        run_job(config, job="index-files", task_type="FileIndexing", create=config.settings) as run,
+    ):
+        index_files(run, config)
+
+
+def test_a_lake_that_lacks_a_table_is_told_so(tmp_path: Path) -> None:
+    album = Album(tmp_path)
+    album.deliver([photo("2026-03-04", "Italy/Lazio/Rome")])
+    shutil.rmtree(tmp_path / "lake" / "file_places")
+    with pytest.raises(LakeError, match=r"has no table file_places: `lakealbum migrate --lake .*` makes it"):
+        album.cluster()
+    (tmp_path / "lake" / "file_places" / "_delta_log").mkdir(parents=True)
+    (tmp_path / "lake" / "file_places" / "_delta_log" / f"{1:020}.json").write_text("{}\n")
+    with pytest.raises(LakeError, match="table file_places cannot be opened"):
+        album.cluster()
