@@ -30,7 +30,8 @@ def ensure_lake(root: str, settings: LakeSettings) -> None:
     Raises UsageError where no lake is there, and a local folder holds other things.
     """
     if "://" not in root and os.path.isdir(root) and not is_lake(root):
-        others = sorted(name for name in os.listdir(root) if name not in TABLES and name != "lost+found")
+        known = {*TABLES, "lost+found"}
+        others = sorted(name for name in os.listdir(root) if name not in known and not name.startswith("."))
         if others:
             raise UsageError(
                 f"there is no lake at {root!r}, and the folder has other things in it, such as {others[0]!r}: "

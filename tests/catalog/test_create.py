@@ -54,6 +54,7 @@ def test_a_folder_that_holds_other_things_is_refused(tmp_path: Path) -> None:
         ensure_lake(str(tmp_path), LakeSettings())
     assert [file.name for file in tmp_path.iterdir()] == ["holiday.jpg"]
     (tmp_path / "lake").mkdir()
+    (tmp_path / "lake" / ".keep").touch()
     ensure_lake(str(tmp_path / "lake"), LakeSettings())
     with pytest.raises(UsageError, match="no lake"):
         ensure_lake(str(tmp_path / "lake" / "files"), LakeSettings())
