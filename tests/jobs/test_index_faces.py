@@ -141,6 +141,7 @@ def test_sync_finds_faces_in_what_is_new_and_in_what_is_there(album: Album) -> N
     assert sync_bindings(config)[1] is None
 
 
+@pytest.mark.slow
 def test_erased_people_do_not_come_back(album: Album, tmp_path: Path) -> None:
     index(album, faces=True)
     album.cluster_figures()
