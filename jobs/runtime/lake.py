@@ -496,6 +496,12 @@ def _select(table: DeltaTable, columns: Iterable[str], condition: str) -> pa.Rec
 
 
 def _batches(table: DeltaTable, schema: pa.Schema, condition: str = "TRUE") -> Iterator[pa.RecordBatch]:
-    """The rows of a table, as it is now, that satisfy a condition, with the columns of a schema."""
-    selected = _select(table, (f'"{name}"' for name in schema.names), condition)
-    return (batch.cast(schema) for batch in selected)
+    """The rows of a table, as it is now, that satisfy a condition, with the columns of a schema.
+
+    Raises LakeError where they cannot be read, as where a file of the table is gone.
+    """
+    try:
+        for batch in _select(table, (f'"{name}"' for name in schema.names), condition):
+            yield batch.cast(schema)
+    except (pa.ArrowException, DeltaError) as error:
+        raise LakeError(f"table {table.table_uri} cannot be read: {store_reason(error)}") from error

@@ -199,9 +199,13 @@ def test_photos_without_a_dataset_are_refused_before_one_is_read(tmp_path: Path)
         index_files(run, config)
 
 
-def test_a_lake_that_lacks_a_table_is_told_so(tmp_path: Path) -> None:
+def test_a_lake_that_lacks_a_table_or_a_file_of_one_is_told_so(tmp_path: Path) -> None:
     album = Album(tmp_path)
     album.deliver([photo("2026-03-04", "Italy/Lazio/Rome")])
+    for file in (tmp_path / "lake" / "file_places").rglob("*.parquet"):
+        file.unlink()
+    with pytest.raises(LakeError, match=r"table .*/file_places/? cannot be read: .*not found"):
+        album.cluster()
     shutil.rmtree(tmp_path / "lake" / "file_places")
     with pytest.raises(LakeError, match=r"has no table file_places: `lakealbum migrate --lake .*` makes it"):
         album.cluster()
