@@ -170,11 +170,11 @@ def is_known(lake: Lake, kind: ClusterKind, scope: Scope, object_id: str) -> boo
 def why_missing(lake: Lake, kind: ClusterKind, scope: Scope, object_id: str, unseen: str) -> str:
     """What became of a cluster that is not to be seen; `unseen` says why, where it is neither deleted nor gone."""
     state = fold_edits(read_edits(lake, scope, kind.name, object_id)).get(object_id)
+    undo = f"`lakealbum undelete {kind.name} {object_id} --project {scope.project}`"
     if state and state.erased:
-        undone = f"`lakealbum undelete {kind.name} {object_id}`"
-        return f"cluster {object_id} was erased; after {undone} its {kind.parts} can be indexed again"
+        return f"cluster {object_id} was erased; after {undo} its {kind.parts} can be indexed again"
     if state and state.deleted:
-        return f"cluster {object_id} was deleted; `lakealbum undelete {kind.name} {object_id}` brings it back"
+        return f"cluster {object_id} was deleted; {undo} brings it back"
     rows = lake.read(
         f"SELECT state, successor_id FROM {kind.lineage.name} "
         f"WHERE {scope.condition(lake)} AND {equals('object_id', object_id)}",
