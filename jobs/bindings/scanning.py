@@ -181,10 +181,14 @@ def table_version(source: str, format: str) -> str:
 
 
 def _walk_all(root: str) -> list[str]:
-    """The files under a local folder; each folder is listed once, whatever links lead to it."""
+    """The files under a local folder; each folder is listed once, whatever links lead to it. Raises OSError."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
     found: list[str] = []
     listed: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
         own = os.stat(folder)
         if (own.st_dev, own.st_ino) in listed:
             folders.clear()
