@@ -167,6 +167,6 @@ def test_people_who_are_not_to_be_seen_are_explained(shell: Shell) -> None:
     assert shell.json(f"explain {person_id(3)}")["Status"] == "deleted"
     assert f"there is no cluster {person_id(4)} in project 'demo'" in shell(f"explain {person_id(4)}", 1)
     maker.insert("cluster_edits", [edit(3, person_id(5), "erase", kind="figures", figure_digests=["x"])])
-    assert f"after `lakealbum undelete figures {person_id(5)}`" in shell(f"explain {person_id(5)}", 1)
+    assert f"after `lakealbum undelete figures {person_id(5)} --project demo`" in shell(f"explain {person_id(5)}", 1)
     assert "faces that were erased can come back" in shell(f"undelete figures {person_id(5)}")
     assert "there is no cluster" in shell(f"explain {person_id(5)}", 1)
