@@ -17,7 +17,7 @@ from deltalake.exceptions import CommitFailedError
 from tests.s3.server import Server
 
 ROOT = Path(__file__).parents[2]
-ENTRIES = 250
+ENTRIES = 500
 
 
 @contextmanager
