@@ -99,6 +99,7 @@ def test_where_no_dataset_is_large_nothing_is_kept_or_iterated(spark: SparkSessi
     assert group_stars(edges.where("false"), key=KEY, checkpoint=refuse, log=refuse).count() == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=1, deadline=None, database=None, phases=[Phase.generate])
 @given(seed=st.integers(1, 2**32), edges_per_task=st.sampled_from((8, 1000)))
 def test_any_order_and_partitioning_gives_the_oracles_groups(
