@@ -85,8 +85,9 @@ def _open(file: str) -> _Text:
     content = _as_utf8(read_whole(file))
     found = _LINE_END.search(content)
     line_end = found[0] if found else b"\n"
-    if line_end == b"\r\n" and content.endswith(b"\n"):  # a last line that others have added may end in \n alone
-        content = re.sub(rb"(?<!\r)\n+\Z", b"", content)
+    if line_end == b"\r\n" and content.endswith(b"\n") and not content.endswith(b"\r\n"):
+        content = content.rstrip(b"\n")  # a last line that others have added may end so
+        content += b"\n" if content.endswith(b"\r") else b""
     for fields, _, end in _records(content, line_end):
         return _Text([field.decode() for field in fields], content[end:], line_end)
     raise SourceError(f"{file} is empty; CSV with a header line is accepted")
