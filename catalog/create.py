@@ -45,28 +45,32 @@ def ensure_lake(root: str, settings: LakeSettings) -> None:
 
 def is_lake(root: str) -> bool:
     """Whether there is a lake, of whatever version."""
-    return DeltaTable.is_deltatable(table_uri(root, DATASETS.name), storage_options=storage_options(root))
+    return has_table(root, DATASETS)
+
+
+def has_table(root: str, contract: Contract) -> bool:
+    """Whether a table of a lake has been made."""
+    return DeltaTable.is_deltatable(table_uri(root, contract.name), storage_options=storage_options(root))
 
 
 def ensure_table(root: str, contract: Contract, extra: dict[str, str] | None = None) -> None:
     """Creates one table of a lake from its contract, in one commit, unless it is there."""
-    uri, options = table_uri(root, contract.name), storage_options(root)
-    if DeltaTable.is_deltatable(uri, storage_options=options):
+    if has_table(root, contract):
         return
     try:
         DeltaTable.create(
-            uri,
+            table_uri(root, contract.name),
             schema=contract.arrow_schema,
             partition_by=list(contract.partition_by),
             name=contract.name,
             description=f"One row per {contract.row}. {contract.notes}".strip(),
             configuration=_properties(contract) | (extra or {}),
-            storage_options=options,
+            storage_options=storage_options(root),
             commit_properties=CommitProperties(max_commit_retries=0),  # a retry would overwrite metadata
             raise_if_key_not_exists=False,  # the lake's own properties are not Delta's
         )
     except DeltaError:
-        if not DeltaTable.is_deltatable(uri, storage_options=options):
+        if not has_table(root, contract):
             raise  # otherwise another creator was first, and its table is as good
 
 

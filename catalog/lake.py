@@ -52,7 +52,7 @@ class Lake:
         self.root = root = lake_root(root)
         self._kept: dict[str, _Kept] = {}
         self._known: dict[str, tuple[DeltaTable, Any]] = {}
-        datasets = self._open(DATASETS.name)
+        datasets = open_table(self.root, DATASETS.name)
         if datasets is None:
             raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
         metadata = datasets.metadata()
@@ -74,7 +74,7 @@ class Lake:
         kept = self._kept.get(contract.name)
         if kept is not None and kept.is_newest():
             return kept.table
-        table = self._open(contract.name)
+        table = open_table(self.root, contract.name)
         if table is not None:
             _check_version(self.root, contract, table.metadata().configuration)
             self._kept[contract.name] = _Kept.of(table, self.root, contract.name)
@@ -91,7 +91,7 @@ class Lake:
             table = self.table(TABLES[name])
             if table is not None and versions and versions.get(name, table.version()) != table.version():
                 pinned._past.append(f"{name} at version {versions[name]}")
-                table = self._open(name) or table  # one of its own, to be moved back
+                table = open_table(self.root, name) or table  # one of its own, to be moved back
                 try:
                     table.load_as_version(versions[name])
                 except (DeltaError, OSError, ValueError):
@@ -114,9 +114,7 @@ class Lake:
         """Raises LakeError naming a table that a lake made by this version has, and this one lacks."""
         for name in sorted(tables):
             if self.table(TABLES[name]) is None:
-                raise LakeError(
-                    f"lake {self.root!r} has no table {name}: `lakealbum migrate --lake {self.root}` makes it"
-                )
+                raise lacks_table(self.root, name)
 
     def has(self, table: str) -> bool:
         """Whether a table has been made."""
@@ -160,13 +158,20 @@ class Lake:
         """How many rows a FROM clause has, of the tables it names; none if one of them is not there."""
         return sum(row["total"] for row in self.read(f"SELECT count(*) AS total FROM {source}", *tables))
 
-    def _open(self, table: str) -> DeltaTable | None:
-        try:
-            return DeltaTable(table_uri(self.root, table), storage_options=storage_options(self.root))
-        except TableNotFoundError:
-            return None
-        except (DeltaError, OSError) as error:
-            raise LakeError(f"lake {self.root!r}: table {table} cannot be opened: {store_reason(error)}") from error
+
+def open_table(root: str, name: str) -> DeltaTable | None:
+    """A table of the lake at `root`, None where it has not been made. Raises LakeError where it cannot be opened."""
+    try:
+        return DeltaTable(table_uri(root, name), storage_options=storage_options(root))
+    except TableNotFoundError:
+        return None
+    except (DeltaError, OSError) as error:
+        raise LakeError(f"lake {root!r}: table {name} cannot be opened: {store_reason(error)}") from error
+
+
+def lacks_table(root: str, name: str) -> LakeError:
+    """The error of a lake without a table that one made by this version has."""
+    return LakeError(f"lake {root!r} has no table {name}: `lakealbum migrate --lake {root}` makes it")
 
 
 @dataclass(frozen=True)

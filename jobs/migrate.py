@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
 from catalog.commands.output import print_document
-from catalog.create import VERSION, ensure_table, repair_table
+from catalog.create import VERSION, ensure_table, has_table, is_lake, repair_table
 from catalog.lake import Lake as Catalog
 from catalog.selecting import select
 from catalog.storage import storage_options
@@ -48,7 +48,7 @@ def _rewrite_far_times(root: str) -> None:
     lake = Lake(root, LakeSettings(), lambda: open_session("migrate", s3=needs_s3([root])))
     for contract in TABLES.values():
         far = " OR ".join(f"date_part('year', {time}) NOT BETWEEN 1678 AND 2261" for time in _times(contract))
-        if not far or not _is_there(root, contract):
+        if not far or not has_table(root, contract):
             continue
         if not select(f"SELECT 1 FROM rows WHERE {far} LIMIT 1", {"rows": lake.log(contract)}).read_all().num_rows:
             continue
@@ -96,7 +96,7 @@ def migrate_lake(root: str, *, dry_run: bool) -> list[str]:
             MIGRATIONS[step](root)
         done.append(f"lake: from contract version {step} to {step + 1}")
     for contract in sorted(TABLES.values(), key=lambda contract: contract is DATASETS):
-        if _is_there(root, contract):
+        if has_table(root, contract):
             done += [f"{contract.name}: {what}" for what in repair_table(root, contract, dry_run=dry_run)]
         else:
             done.append(f"{contract.name}: table made")
@@ -108,13 +108,9 @@ def migrate_lake(root: str, *, dry_run: bool) -> list[str]:
 
 def _properties_of(root: str) -> dict[str, str]:
     """The properties of `datasets`, which are the lake's. LakeError where there is no lake."""
-    if not _is_there(root, DATASETS):
+    if not is_lake(root):
         raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
     return DeltaTable(table_uri(root, DATASETS.name), storage_options=storage_options(root)).metadata().configuration
-
-
-def _is_there(root: str, contract: Contract) -> bool:
-    return DeltaTable.is_deltatable(table_uri(root, contract.name), storage_options=storage_options(root))
 
 
 def _version_of(root: str, properties: dict[str, str]) -> int:

@@ -36,8 +36,6 @@ from serve.sources import SYNC_SECONDS, Sources
 
 M_ARENA_MAX = -8
 """Of glibc's malloc.h."""
-BACKLOG = 1024
-"""Connections that wait to be taken."""
 CREDENTIALS = click.option(
     "--credentials",
     envvar="LAKEALBUM_CREDENTIALS",
@@ -134,7 +132,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises UsageError where none can be had, such as at a port in use."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        return socket.create_server((host, port), family=family)
     except OSError as error:
         raise UsageError(f"{host}:{port} cannot be listened at: {error.strerror or error}") from None
 
@@ -190,7 +188,7 @@ def run_server(app: App, listener: socket.socket, tls: dict[str, Any]) -> None:
             proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=30,
-            backlog=BACKLOG,
+            backlog=1024,
             **tls,
         )
         config.load()

@@ -24,6 +24,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from catalog.create import ensure_lake, is_lake
+from catalog.lake import lacks_table, open_table
 from catalog.log_watch import LogWatch
 from catalog.selecting import select
 from catalog.sql import all_of, equals, one_of
@@ -137,27 +138,18 @@ class Lake:
         """A table's transaction log, at its latest version; in an object store the same object each time, moved there.
 
         There each opening reads the log anew, two requests an entry; to ask what is new takes one in all.
+
+        Raises LakeError where there is no table, or it cannot be opened.
         """
         log = self._logs.get(contract.name)
         if log is None:
-            log = self._open(contract)
+            log = open_table(self.root, contract.name)
+            if log is None:
+                raise lacks_table(self.root, contract.name)
             self._keep_open(contract, log)
         elif self._watch(contract).may_have_moved(log.version()):
             log.update_incremental()
         return log
-
-    def _open(self, contract: Contract) -> DeltaTable:
-        """A table. Raises LakeError where it is not there, or cannot be opened."""
-        try:
-            return DeltaTable(self.uri(contract), storage_options=storage_options(self.root))
-        except TableNotFoundError:
-            raise LakeError(
-                f"lake {self.root!r} has no table {contract.name}: `lakealbum migrate --lake {self.root}` makes it"
-            ) from None
-        except (DeltaError, OSError) as error:
-            raise LakeError(
-                f"lake {self.root!r}: table {contract.name} cannot be opened: {store_reason(error)}"
-            ) from error
 
     def _keep_open(self, contract: Contract, log: DeltaTable) -> None:
         if "://" in self.root:

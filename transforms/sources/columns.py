@@ -36,12 +36,12 @@ def fields_of(schema: pa.Schema, mapping: Mapping[str, str]) -> dict[str, Field]
     """The lake's fields that a source has: columns that carry a field's name, whatever their case (an exact name
     wins), and what `mapping` maps (see `map_fields`). A column that can hold nothing is none.
     """
-    found: dict[str, str] = {}
-    for column in schema:
-        name = column.name.lower()
-        if name in _KNOWN and not is_void(column.type) and (name not in found or column.name == name):
-            found[name] = column.name
-    fields = {name: _column(schema, column) for name, column in found.items()} | map_fields(schema, mapping)
+    found: dict[str, Field] = {}
+    for column, field in data_columns(schema).items():
+        name = column.lower()
+        if name in _KNOWN and not is_void(field.kind) and (name not in found or column == name):
+            found[name] = field
+    fields = found | map_fields(schema, mapping)
     return {name: field for name, field in fields.items() if not is_void(field.kind)}
 
 
@@ -89,9 +89,10 @@ def untold_columns(schema: pa.Schema, mapping: Mapping[str, str]) -> frozenset[s
     return frozenset(name for name in known if told.isdisjoint(TOLD_BY.get(name, (name,))))
 
 
-def data_columns(schema: pa.Schema) -> list[str]:
-    """Names of the source's own columns."""
-    return [name for name in schema.names if name not in (ROW, REASON, MESSAGE)]
+def data_columns(schema: pa.Schema) -> dict[str, Field]:
+    """The source's own columns, by name, in order."""
+    fields = {column.name: Field(f"_{number}", column.type) for number, column in enumerate(schema)}
+    return {name: field for name, field in fields.items() if name not in (ROW, REASON, MESSAGE)}
 
 
 def is_void(kind: pa.DataType) -> bool:
@@ -160,12 +161,10 @@ def literal(text: str) -> str:
 def row_json(schema: pa.Schema) -> str:
     """The row as JSON: nulls left out, NaN as text, bytes as base64, long lists of numbers cut."""
     shown = []
-    for number, column in enumerate(schema):
-        if column.name not in (ROW, REASON, MESSAGE):
-            field = Field(f"_{number}", column.type)
-            if is_list(column.type) and is_number(column.type.value_type):
-                field = Field(f"_{number}[1:{LONGEST_ARRAY_IN_ROW}]", column.type)
-            shown.append((column.name, field))
+    for name, field in data_columns(schema).items():
+        if is_list(field.kind) and is_number(field.kind.value_type):
+            field = Field(f"{field.sql}[1:{LONGEST_ARRAY_IN_ROW}]", field.kind)
+        shown.append((name, field))
     return json_object(shown)
 
 
@@ -228,20 +227,15 @@ def json_part(text: str, *steps: str) -> str:
     return f"json_extract_string(TRY_CAST({text} AS JSON), {literal('$' + keys)})"
 
 
-def _column(schema: pa.Schema, name: str) -> Field:
-    number = schema.names.index(name)
-    return Field(f"_{number}", schema.field(number).type)
-
-
 def _reached(schema: pa.Schema, path: str) -> Field:
     """What a key of `--map` names."""
-    names = data_columns(schema)
-    if path in names:
-        return _column(schema, path)
+    columns = data_columns(schema)
+    if path in columns:
+        return columns[path]
     name, *steps = path.split(".")
-    if name not in names:
-        raise UsageError(f"--map {path}=...: the source has no column {name!r}; it has {', '.join(names)}")
-    field = _column(schema, name)
+    if name not in columns:
+        raise UsageError(f"--map {path}=...: the source has no column {name!r}; it has {', '.join(columns)}")
+    field = columns[name]
     is_json = IS_JSON.items() <= (schema.field(schema.names.index(name)).metadata or {}).items()
     if is_json and steps:
         return Field(json_part(field.sql, *steps), pa.string())

@@ -182,9 +182,9 @@ class Judgement:
 
     def _digest(self, how: str) -> str:
         """63 bits of the row as it came, of its columns, and of how it is read."""
-        columns = [(n, field) for n, field in enumerate(self.schema) if field.name not in (ROW, REASON, MESSAGE)]
-        types = [(field.name, plain(field.type)) for _, field in columns]
-        given = (sql for n, field in columns for sql in hashed(Field(f"_{n}", field.type)))
+        columns = data_columns(self.schema)
+        types = [(name, plain(field.kind)) for name, field in columns.items()]
+        given = (sql for field in columns.values() for sql in hashed(field))
         return f"CAST(hash({', '.join((literal(f'{how} {types}'), *given))}) >> 1 AS BIGINT)"
 
     def _update_time(self) -> Layers:
