@@ -241,6 +241,7 @@ def test_samsungs_trailer_tells_the_offset(tmp_path: Path, milliseconds: bytes, 
     assert (row["produce_time"], row["warning"]) == ("2010-08-03T10:15:19" + offset, None)
 
 
+@needs_photos
 def test_unset_clock_wrong_suffix_and_corrupt_samples() -> None:
     unset = read(PHOTOS / "ukbench/base_images/ukbench08976.jpg")
     assert (unset["produce_time"], unset["time_is"], unset["camera_model"]) == (None, None, "E5700")
