@@ -329,8 +329,7 @@ def check_indexed(lake: str, acknowledged: list[str]) -> None:
 def check(lake: str, acknowledged: list[str]) -> None:
     """Counts what was acknowledged and is not in the lake."""
     kept = {row["uri"] for row in Lake(lake).read("SELECT uri FROM requests WHERE step = 'asked'", "requests")}
-    table = Lake(lake).table(REQUESTS)
-    print(f"lost: {len(set(acknowledged) - kept):,}; commits: {table.version() if table else 0:,}")
+    print(f"lost: {len(set(acknowledged) - kept):,}; commits: {Lake(lake).table(REQUESTS).version():,}")
 
 
 if __name__ == "__main__":

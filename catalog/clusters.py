@@ -14,7 +14,7 @@ from catalog.sql import all_of, equals, has_part, instant, microseconds, one_of,
 from catalog.times import ANY_TIME, TimeRange
 from schemas.cluster_kinds import ClusterKind
 from schemas.contract import Contract
-from schemas.errors import LakeError, NotFound, UsageError
+from schemas.errors import NotFound, UsageError
 
 _SORT_VALUE = "sort_value"
 
@@ -303,9 +303,3 @@ def _successors(lake: Lake, kind: ClusterKind, scope: Scope, object_ids: Iterabl
         found |= {row["object_id"]: row["successor_id"] for row in rows}
         pending = {row["successor_id"] for row in rows} - found.keys()
     return found
-
-
-def check_clustered(lake: Lake, kind: ClusterKind) -> None:
-    """Raises LakeError where clusters of this kind have never been made."""
-    if not lake.has(kind.table.name):
-        raise LakeError(f"lake {lake.root!r} has no {kind.table.name}; `lakealbum cluster {kind.name}` makes them")

@@ -48,7 +48,7 @@ def connect(lake: Lake, names: Iterable[str]) -> DuckDBPyConnection:
     connection.execute("SET TimeZone = 'UTC'")
     statements = dict(view_statements(lake.root, PINNED, names))
     tables = statements.keys() & TABLES.keys()
-    lake.require(tables)
+    lake = lake.pin(tables)
     if "://" in lake.root:
         load_tables(connection, lake, tables)
         statements = {name: statement for name, statement in statements.items() if name not in tables}

@@ -139,7 +139,7 @@ def _edited(lake: Lake) -> set[tuple[str, str, str]]:
         rows = lake.read(f"SELECT DISTINCT {', '.join(columns)} FROM cluster_edits", "cluster_edits")
         return {tuple(row[name] for name in columns) for row in rows}
 
-    return lake.once("edited", CLUSTER_EDITS, read) or set()
+    return lake.once("edited", CLUSTER_EDITS, read)
 
 
 def fold_edits(edits: Iterable[Row]) -> dict[str, Curated]:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from catalog.clusters import check_clustered, read_clusters, resolve_states
+from catalog.clusters import read_clusters, resolve_states
 from catalog.edits import Curated, read_edits
 from catalog.figures import with_covers
 from catalog.lake import Lake, Row, Scope
@@ -128,7 +128,6 @@ def nearest_people(lake: Lake, scope: Scope, faces: Faces, max_results: int = NE
     Memory: a batch of faces, and 4 bytes a face and person.
     """
     most = page_size(max_results)
-    check_clustered(lake, PEOPLE)
     states = resolve_states(lake, PEOPLE, scope, read_edits(lake, scope, PEOPLE.name))
     people = _shown_people(lake, scope, states)
     similarity = _similarities(lake, scope, faces, people)

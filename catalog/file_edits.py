@@ -120,8 +120,6 @@ def take_back_labels(lake: Lake, project: str, asked: Mapping[tuple[str, str], d
     """Takes back the custom ids and labels that were said of files (dataset, uri) until these times: a source is asked
     to take their place."""
     scope = Scope(project, tuple(sorted({dataset for dataset, _ in asked})))
-    if not lake.has(FILE_EDITS.name):
-        return
     named = among("uri", (uri for _, uri in asked))
     rows = lake.read(f"SELECT * FROM files WHERE {all_of([scope.condition(lake), named])}", FILES.name)
     files = {(row["dataset_name"], row["uri"]): row["object_id"] for row in rows}
@@ -150,8 +148,7 @@ def seen_files(lake: Lake, scope: Scope) -> tuple[str, tuple[str, ...]]:
 
     It has the columns of `files` with what people said in place of what sources say, as long as it is in force.
     """
-    table = lake.table(FILE_EDITS)
-    if table is None or not table.file_uris():
+    if not lake.table(FILE_EDITS).file_uris():
         return FILES.name, (FILES.name,)
     shown = {name: _seen(aspect, name) for aspect in ASPECTS for name in COLUMNS[aspect]}
     said_by: tuple[tuple[Aspect, str], ...] = (("time", "time_source"), ("place", "location_source"))

@@ -188,7 +188,6 @@ def query_files(lake: Lake, query: FileQuery, next_token: str | None = None) -> 
     pager = query.pager(lake)
     position, versions = pager.position(next_token), pager.versions(next_token)
     lake = lake.pin(query.tables(query.shown_sources), versions)
-    lake.require(query.tables(query.shown_sources))
     columns = ["files.dataset_name", "files.uri", "files.object_id"]
     columns += [f"{field.column} AS sort_{number}" for number, (field, _) in enumerate(query.sorted_by)]
     keys = f"SELECT {', '.join(columns)} FROM {query.hits(lake)}"
@@ -219,7 +218,6 @@ def aggregate_files(
     fields = {aggregation.field: find_field(aggregation.field) for aggregation in aggregations}
     sources = {field.source for field in fields.values() if field.source}
     lake = lake.pin(query.tables(sources))
-    lake.require(query.tables(sources))
     is_many = any(each.operation == "distinct" for each in aggregations) and count_files(lake, query) > EXACT_DISTINCT
     numbers = _numbers(lake, query, aggregations, fields, "approx_distinct" if is_many else "count(DISTINCT")
     return [
@@ -234,7 +232,6 @@ def read_files(lake: Lake, scope: Scope, uris: Iterable[str], fields: tuple[str,
     """The files of these URIs that are there, by URI: rows as `query_files` has them."""
     query = FileQuery(scope, fields=fields)
     lake = lake.pin(query.tables(query.shown_sources))
-    lake.require(query.tables(query.shown_sources))
     hits = f"{query.hits(lake)} AND ({among('files.uri', uris)})"
     keys = f"SELECT files.dataset_name, files.uri FROM {hits} ORDER BY files.uri, files.dataset_name"
     return _whole(lake, query, lake.read(keys, *query.tables()))

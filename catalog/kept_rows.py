@@ -44,8 +44,6 @@ def kept_page(
         return None
     number = bucket_of(*key, lake.settings.buckets)
     bucket = lake.once(f"{contract.name} {number}", contract, _Bucket)
-    if bucket is None:
-        return []
     bucket.asked += 1
     if bucket.spans is None and bucket.asked > 1 and bucket.reading.acquire(blocking=False):
         try:
@@ -61,8 +59,8 @@ def kept_page(
 
 
 def _is_small(lake: Lake, contract: Contract) -> bool:
-    table = lake.table(contract)
-    return table is not None and sum(pa.table(table.get_add_actions())["num_records"].to_pylist()) <= MOST_ROWS
+    files = pa.table(lake.table(contract).get_add_actions())
+    return int(pc.sum(files["num_records"]).as_py() or 0) <= MOST_ROWS
 
 
 def _read(lake: Lake, contract: Contract, number: int) -> tuple[pa.Table, dict[tuple[str, str], tuple[int, int]]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -58,26 +58,24 @@ class Lake:
         metadata = datasets.metadata()
         _check_version(root, DATASETS, metadata.configuration)
         self.settings = LakeSettings.from_properties(metadata.configuration, table_uri(root, DATASETS.name))
-        self._pinned: dict[str, DeltaTable | None] = {}
+        self._pinned: dict[str, DeltaTable] = {}
         self._past: list[str] = []
         self.busy = busy
         self._session = {**_SESSION, **(_ONE_CORE if busy else {})}
         self.token_key = hashlib.sha256(f"lakealbum token {metadata.id}".encode()).digest()
 
-    def table(self, contract: Contract) -> DeltaTable | None:
-        """The newest version of a table, None where it has not been made yet.
-
-        Raises LakeError where its contract is of another version.
-        """
+    def table(self, contract: Contract) -> DeltaTable:
+        """The newest version of a table. LakeError where it is missing, or its contract is of another version."""
         if contract.name in self._pinned:
             return self._pinned[contract.name]
         kept = self._kept.get(contract.name)
         if kept is not None and kept.is_newest():
             return kept.table
         table = open_table(self.root, contract.name)
-        if table is not None:
-            _check_version(self.root, contract, table.metadata().configuration)
-            self._kept[contract.name] = _Kept.of(table, self.root, contract.name)
+        if table is None:
+            raise lacks_table(self.root, contract.name)
+        _check_version(self.root, contract, table.metadata().configuration)
+        self._kept[contract.name] = _Kept.of(table, self.root, contract.name)
         return table
 
     def pin(self, tables: Iterable[str], versions: Mapping[str, int] | None = None) -> Lake:
@@ -89,7 +87,7 @@ class Lake:
         pinned._pinned, pinned._past = {}, []
         for name in sorted(tables):
             table = self.table(TABLES[name])
-            if table is not None and versions and versions.get(name, table.version()) != table.version():
+            if versions and versions.get(name, table.version()) != table.version():
                 pinned._past.append(f"{name} at version {versions[name]}")
                 table = open_table(self.root, name) or table  # one of its own, to be moved back
                 try:
@@ -108,31 +106,16 @@ class Lake:
     @property
     def versions(self) -> dict[str, int]:
         """The versions of the tables that are pinned."""
-        return {name: table.version() for name, table in self._pinned.items() if table is not None}
-
-    def require(self, tables: Iterable[str]) -> None:
-        """Raises LakeError naming a table that a lake made by this version has, and this one lacks."""
-        for name in sorted(tables):
-            if self.table(TABLES[name]) is None:
-                raise lacks_table(self.root, name)
-
-    def has(self, table: str) -> bool:
-        """Whether a table has been made."""
-        return self.table(TABLES[table]) is not None
+        return {name: table.version() for name, table in self._pinned.items()}
 
     def read(self, statement: str, *tables: str) -> list[Row]:
-        """The rows that a statement selects from the tables it names; none if one of them is not there."""
+        """The rows that a statement selects from the tables it names."""
         found = list(self.batches(statement, *tables))
         return plain_rows(pa.Table.from_batches(found)) if found else []
 
     def batches(self, statement: str, *tables: str) -> Iterator[pa.RecordBatch]:
         """The same rows as Arrow, a batch at a time: for more of them than should be in memory at once."""
-        named = {}
-        for name in tables:
-            table = self.table(TABLES[name])
-            if table is None:
-                return
-            named[name] = table
+        named = {name: self.table(TABLES[name]) for name in tables}
         try:
             yield from select(statement, named, self._session)
         except Exception as error:  # what fails while a stream is read has no narrower type
@@ -140,22 +123,21 @@ class Lake:
                 raise self._not_kept() from error
             raise LakeError(f"lake {self.root!r}: {', '.join(tables)} cannot be read: {error}") from error
 
-    def once(self, what: str, contract: Contract, read: Callable[[], Known]) -> Known | None:
-        """What `read` tells of a table, read once for each version of it; None where there is no table.
+    def once(self, what: str, contract: Contract, read: Callable[[], Known]) -> Known:
+        """What `read` tells of a table, read once for each version of it.
 
         It stays in memory, and should be little.
         """
         table = self.table(contract)
-        if table is None:
-            return None
         of, told = self._known.get(what, (None, None))
-        if of is not table:
-            told = read()  # of this version, or a newer one
-            self._known[what] = table, told
-        return told
+        if of is table:
+            return cast(Known, told)
+        known = read()  # of this version, or a newer one
+        self._known[what] = table, known
+        return known
 
     def count(self, source: str, *tables: str) -> int:
-        """How many rows a FROM clause has, of the tables it names; none if one of them is not there."""
+        """How many rows a FROM clause has, of the tables it names."""
         return sum(row["total"] for row in self.read(f"SELECT count(*) AS total FROM {source}", *tables))
 
 

@@ -156,8 +156,6 @@ def deliver(lake: Lake, webhook: Webhook, ids: Sequence[str] = (), now: datetime
 
     Dead ones are sent again if their ids are given. States are written after each `AT_ONCE` messages.
     """
-    if not lake.has(NOTIFICATIONS.name):
-        return Delivery()
     now = now or datetime.now(UTC)
     total = Delivery()
     asked: list[Row] = _states(lake, _is_due(ids, now))
@@ -204,7 +202,7 @@ def find_undelivered(lake: Lake, project: str, ids: Sequence[str] = ()) -> list[
 def expire_notifications(lake: Lake, now: datetime) -> int:
     """Deletes notifications that were asked for too long ago. Returns how many states."""
     past = f"create_time < {literal(now - KEPT)}"
-    if not lake.has(NOTIFICATIONS.name) or not lake.count(f"notifications WHERE {past}", NOTIFICATIONS.name):
+    if not lake.count(f"notifications WHERE {past}", NOTIFICATIONS.name):
         return 0
     return remove(lake.root, NOTIFICATIONS, past)
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from catalog.commits import remove, replace
 from catalog.lake import Lake, Row, Scope
 from catalog.sql import all_of, equals
-from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.file_notes import FILE_NOTES
+from schemas.files import FILES
 from schemas.projects import DATASET_LIMITS, DATASET_SETTINGS, LIMITS, PROJECTS
 
 FRESH_SECONDS = 1.0
@@ -90,15 +90,11 @@ class Namespaces:
             if not at_once and time.monotonic() - self._seen.at < FRESH_SECONDS:
                 return self._seen
             now = time.monotonic()
-            versions = tuple(self._version(table) for table in (PROJECTS, DATASETS, DATASET_SETTINGS))
+            versions = tuple(self._lake.table(each).version() for each in (PROJECTS, DATASETS, DATASET_SETTINGS))
             if versions != self._seen.versions:
                 self._seen = _Seen(versions, *_read(self._lake))
             self._seen.at = now
             return self._seen
-
-    def _version(self, contract: Contract) -> int:
-        table = self._lake.table(contract)
-        return -1 if table is None else table.version()
 
 
 def put_project(lake: Lake, row: Row) -> None:
@@ -121,26 +117,25 @@ def put_dataset(lake: Lake, row: Row) -> None:
 def delete_dataset(lake: Lake, project: str, name: str) -> None:
     """Deletes a dataset, which has no files."""
     remove(lake.root, DATASETS, _is(project, name))
-    if lake.has(DATASET_SETTINGS.name):
-        remove(lake.root, DATASET_SETTINGS, _is(project, name))
+    remove(lake.root, DATASET_SETTINGS, _is(project, name))
 
 
 def count_files(lake: Lake, scope: Scope) -> Statistics:
     """The files of a scope that are there: neither removed, nor about to be."""
-    where = all_of([scope.condition(lake), "deleted_time IS NULL"])
-    joined = f"(SELECT uri, dataset_name, size, update_time FROM files WHERE {where}) AS file"
-    tables = ["files"]
-    shown = "TRUE"
-    if lake.has(FILE_NOTES.name):
-        hiding = f"SELECT uri, dataset_name, removed_time FROM file_notes WHERE {scope.condition(lake, bucketed=False)}"
-        joined += (
-            f" LEFT JOIN ({hiding} AND removed_time IS NOT NULL) AS edit "
-            "ON file.uri = edit.uri AND file.dataset_name = edit.dataset_name"
-        )
-        tables.append(FILE_NOTES.name)
-        shown = "edit.removed_time IS NULL OR edit.removed_time < file.update_time"
-    rows = lake.read(f"SELECT count(*) AS files, coalesce(sum(size), 0) AS bytes FROM {joined} WHERE {shown}", *tables)
-    return Statistics(int(rows[0]["files"]), int(rows[0]["bytes"])) if rows else Statistics(0, 0)
+    there = all_of([scope.condition(lake), "deleted_time IS NULL"])
+    noted = all_of([scope.condition(lake, bucketed=False), "removed_time IS NOT NULL"])
+    (row,) = lake.read(
+        f"""
+        SELECT count(*) AS files, coalesce(sum(size), 0) AS bytes
+        FROM (SELECT uri, dataset_name, size, update_time FROM files WHERE {there}) AS file
+        LEFT JOIN (SELECT uri, dataset_name, removed_time FROM file_notes WHERE {noted}) AS edit
+          ON file.uri = edit.uri AND file.dataset_name = edit.dataset_name
+        WHERE edit.removed_time IS NULL OR edit.removed_time < file.update_time
+        """,
+        FILES.name,
+        FILE_NOTES.name,
+    )
+    return Statistics(int(row["files"]), int(row["bytes"]))
 
 
 def limits_of(row: Mapping[str, int | None], project: Mapping[str, int | None] | None = None) -> dict[str, int]:

@@ -105,8 +105,6 @@ def refuse_repeated_run(lake: Lake, run_id: str, now: datetime | None = None) ->
 
     A run that was killed may be run again under its id, once its task is not heard of any more.
     """
-    if not lake.has(RUNS.name):
-        return
     rows = lake.read(f"SELECT task_id, status, end_time FROM runs WHERE {equals('run_id', run_id)}", RUNS.name)
     for row in rows:
         if row["status"] != "Running":

@@ -69,8 +69,7 @@ class Work:
 
     def do_some(self) -> bool:
         """Carries out the next group, if there is one. Returns whether there was."""
-        table = self.lake.table(REQUESTS)
-        version = -1 if table is None else table.version()
+        version = self.lake.table(REQUESTS).version()
         if version == self._seen:
             return False
         pending = read_pending(self.lake, BATCH)

@@ -108,7 +108,7 @@ def _purge(lake: Lake, group: Group) -> None:
             continue
         for contract in TABLES.values():
             names = set(contract.names)
-            if contract in KEPT or not {"project_name", "dataset_name"} <= names or not lake.has(contract.name):
+            if contract in KEPT or not {"project_name", "dataset_name"} <= names:
                 continue
             ours = scope.condition(lake, bucketed="bucket" in names)
             if lake.count(f"{contract.name} WHERE {ours}", contract.name):

@@ -98,11 +98,8 @@ def _remove_files(lake: Lake, project: str, dataset: str, uris: Sequence[str], *
         config = RemoveFiles(lake=lake.root, project=project, dataset=(dataset,), uri=tuple(there))
         with run_job(config, job="remove-files", task_type="FileRemoving") as run:
             remove_files(run, config)
-    if lake.has(FILE_NOTES.name):
-        noted = all_of(
-            [scope.condition(lake, bucketed=False), f"removed_time <= {literal(until)}", one_of("uri", uris)]
-        )
-        remove(lake.root, FILE_NOTES, noted)
+    noted = all_of([scope.condition(lake, bucketed=False), f"removed_time <= {literal(until)}", one_of("uri", uris)])
+    remove(lake.root, FILE_NOTES, noted)
 
 
 def _replace(lake: Lake, project: str, works: Mapping[Key, FileWork]) -> None:

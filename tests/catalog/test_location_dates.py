@@ -322,7 +322,6 @@ def test_a_missing_cluster_is_explained(travels: LakeMaker, segment: Row | None,
 
 
 def test_a_lake_never_clustered_has_no_clusters(maker: LakeMaker) -> None:
-    Path(maker.root, "location_date_clusters").rename(f"{maker.root}/moved")
     assert query_location_dates(maker.lake, LocationDateQuery(maker.scope)) == Page([])
 
 

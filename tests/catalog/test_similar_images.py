@@ -367,7 +367,6 @@ def test_deleting_hides_at_once_and_can_be_undone(groups: LakeMaker) -> None:
 
 
 def test_a_lake_never_clustered_has_no_clusters(maker: LakeMaker) -> None:
-    Path(maker.root, "similar_image_clusters").rename(f"{maker.root}/moved")
     assert query_similar_images(maker.lake, SimilarImageQuery(maker.scope)).rows == []
 
 
