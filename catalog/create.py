@@ -22,14 +22,16 @@ VERSION = "lakealbum.contractVersion"
 
 
 def ensure_lake(root: str, settings: LakeSettings) -> None:
-    """Creates the tables that the lake at `root` lacks. Settings are kept from the first time on.
+    """Makes the lake at `root` if there is none. Settings are kept from the first time on.
 
     Each table is made in one commit, `datasets` last: once it is there, the lake is complete. Killed half-way, the
     next call goes on. Of several creators at once the first to make `datasets` has its settings kept.
 
     Raises UsageError where no lake is there, and a local folder holds other things.
     """
-    if "://" not in root and os.path.isdir(root) and not is_lake(root):
+    if is_lake(root):
+        return
+    if "://" not in root and os.path.isdir(root):
         known = {*TABLES, "lost+found"}
         others = sorted(name for name in os.listdir(root) if name not in known and not name.startswith("."))
         if others:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import pyarrow as pa
@@ -52,7 +53,7 @@ class Contract:
     wide: bool = False
     retention: str = "for ever"
 
-    @property
+    @cached_property
     def arrow_schema(self) -> pa.Schema:
         """The Arrow schema of a row, in column order, comments as field metadata."""
         return pa.schema(

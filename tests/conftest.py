@@ -10,6 +10,7 @@ from hypothesis import settings
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from jobs.runtime.jars import jar_settings
 from jobs.runtime.session import open_session
 from tests.jobs.albums import BY_SPARK, Album
 from tests.jobs.library import make_library
@@ -89,6 +90,8 @@ def small_jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         jars = Path(__file__).parents[1] / ".jars"
         if not os.environ.get("LAKEALBUM_JARS") and jars.is_dir():  # without: Spark's own resolver
             patch.setenv("LAKEALBUM_JARS", str(jars))
+        # Whichever test opens the session, it is that of all tests.
+        patch.setattr("jobs.runtime.session.jar_settings", lambda geometry, s3: jar_settings(geometry=True, s3=s3))
         yield
 
 

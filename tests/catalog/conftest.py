@@ -14,10 +14,10 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from catalog.commits import append, to_arrow
-from catalog.create import ensure_lake
 from catalog.lake import Lake, Row, Scope
 from schemas.lake import CLUSTER_NAMESPACE, TABLES, bucket_of, file_object_id
 from schemas.settings import LakeSettings
+from tests.lakes import new_lake
 
 DAY = timedelta(days=1)
 NOON = datetime(2025, 11, 20, 12, tzinfo=UTC)
@@ -30,7 +30,7 @@ class LakeMaker:
     def __init__(self, root: Path, project: str = "demo") -> None:
         self.root = str(root)
         self.project = project
-        ensure_lake(self.root, LakeSettings())
+        new_lake(self.root, LakeSettings())
         self.lake = Lake(self.root)
         self.scope = Scope(project)
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog.lake import Row, Scope
+from catalog.create import ensure_lake
+from catalog.lake import Lake, Row, Scope
 from catalog.location_dates import (
     SORTS,
     LocationDateQuery,
@@ -28,6 +29,7 @@ from catalog.paging import Page
 from catalog.times import TimeRange
 from schemas.cluster_kinds import TRIPS
 from schemas.errors import NotFound, UsageError
+from schemas.settings import LakeSettings
 from tests.catalog.conftest import DAY, NOON, LakeMaker, cluster_id, edit
 from tests.examples import examples
 
@@ -240,9 +242,9 @@ def test_page_size_may_change_and_the_query_may_not(paged: LakeMaker) -> None:
 
 def test_a_token_of_another_lake_is_refused(paged: LakeMaker, tmp_path: Path) -> None:
     token = query_location_dates(paged.lake, LocationDateQuery(paged.scope, max_results=5)).next_token
-    other = LakeMaker(tmp_path / "other")
+    ensure_lake(str(tmp_path / "other"), LakeSettings())
     with pytest.raises(UsageError, match="NextToken"):
-        query_location_dates(other.lake, LocationDateQuery(paged.scope, max_results=5), token)
+        query_location_dates(Lake(str(tmp_path / "other")), LocationDateQuery(paged.scope, max_results=5), token)
 
 
 def test_deleting_hides_at_once_and_can_be_undone(travels: LakeMaker) -> None:

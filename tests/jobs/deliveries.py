@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from catalog.create import ensure_lake
 from jobs.runtime.commits import Step, put_rows, replace_rows
 from jobs.runtime.lake import Lake
 from schemas.contract import LEVELS, Contract
@@ -23,6 +22,7 @@ from schemas.file_places import FILE_PLACES
 from schemas.files import FILES
 from schemas.lake import bucket_of, file_object_id
 from schemas.settings import LakeSettings
+from tests.lakes import new_lake
 from transforms.pictures.perceptual_hashes import CONTENT, MIN_HASH_QUALITY
 from transforms.places.file_places import VIDEO_RANK
 
@@ -44,7 +44,7 @@ def deliver(root: str, rows: Sequence[Row], *, project: str) -> None:
 
 def put_files(root: str, rows: Sequence[Row], *, project: str) -> list[Row]:
     """Puts rows into the lake, but does not locate them; gives the rows of `files`."""
-    ensure_lake(root, LakeSettings(BUCKETS))
+    new_lake(root, LakeSettings(BUCKETS))
     lake = Lake.open(root, start_spark=no_spark)
     now = datetime.now(UTC)
     files = [_file(row, project=project, buckets=lake.settings.buckets, now=now) for row in rows]

@@ -16,7 +16,6 @@ import uvicorn
 from alibabacloud_imm20200930.client import Client
 from alibabacloud_tea_openapi.models import Config
 
-from catalog.create import ensure_lake
 from catalog.lake import Lake
 from catalog.projects import Namespaces
 from schemas.settings import LakeSettings
@@ -27,6 +26,7 @@ from serve.nonces import Nonces
 from serve.operations import load
 from serve.protocol import Protocol
 from serve.queue import Queue
+from tests.lakes import new_lake
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Running:
 def make_endpoint(folder: Path, limits: Limits | None = None) -> tuple[App, Endpoint]:
     """An application over a new lake, with one key that may do all."""
     root, credentials = str(folder / "lake"), str(folder / "keys.json")
-    ensure_lake(root, LakeSettings())
+    new_lake(root, LakeSettings())
     key = create_key(credentials, owner="1000000000000000", policies=("AliyunIMMFullAccess",))
     lake, log = Lake(root), io.StringIO()
     door = Door(lake, Namespaces(lake), Queue(lake), KeyFile(credentials), Nonces(":memory:"), load())

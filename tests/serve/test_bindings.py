@@ -13,7 +13,6 @@ from alibabacloud_imm20200930 import models as imm
 from alibabacloud_tea_openapi.exceptions import AlibabaCloudException
 
 from catalog.bindings import bind, change_binding, list_bindings
-from catalog.create import ensure_lake
 from catalog.lake import Lake, Scope
 from catalog.projects import put_dataset
 from catalog.requests import append_asked, read_pending
@@ -22,6 +21,7 @@ from serve.operations.bindings import FORMAT
 from serve.queue import Queue, Worker, sync_piece
 from serve.sources import Sources
 from serve.worker import Work
+from tests.lakes import new_lake
 from tests.serve.conftest import Endpoint, Running, make_endpoint
 
 pytestmark = [
@@ -119,7 +119,7 @@ def test_what_cannot_be_bound(endpoint: Endpoint, asked: dict[str, Any], code: s
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    ensure_lake(str(tmp_path / "lake"), LakeSettings())
+    new_lake(str(tmp_path / "lake"), LakeSettings())
     made = Lake(str(tmp_path / "lake"))
     put_dataset(made, {"project_name": "p", "dataset_name": "d", "create_time": NOON, "update_time": NOON})
     (tmp_path / "photos").mkdir()

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from catalog.commits import append
-from catalog.create import ensure_lake
 from catalog.file_notes import note_files, removed_at
 from catalog.files import read_files
 from catalog.lake import Lake, Scope
@@ -30,6 +29,7 @@ from serve.queue import Queue, Worker
 from serve.work.files import FileWork, carry_out_files, file_columns
 from serve.work.groups import next_group
 from tests.catalog.conftest import LakeMaker
+from tests.lakes import new_lake
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -111,7 +111,7 @@ def test_columns_of_an_input_file() -> None:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    ensure_lake(str(tmp_path / "lake"), LakeSettings())
+    new_lake(str(tmp_path / "lake"), LakeSettings())
     return Lake(str(tmp_path / "lake"))
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from catalog.commits import append
-from catalog.create import ensure_lake
 from catalog.figures import FigureQuery, query_figures
 from catalog.lake import Lake, Scope
 from catalog.projects import put_dataset
@@ -18,6 +17,7 @@ from schemas.settings import LakeSettings
 from schemas.tasks import TASKS
 from serve.worker import Work
 from tests.catalog.conftest import NOON, LakeMaker
+from tests.lakes import new_lake
 
 TRIPS = {
     "DateOptions": {"GapDays": 1, "MinDays": 1, "MaxDays": 15},
@@ -29,7 +29,7 @@ TRIPS = {
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    ensure_lake(str(tmp_path / "lake"), LakeSettings())
+    new_lake(str(tmp_path / "lake"), LakeSettings())
     made = Lake(str(tmp_path / "lake"))
     for name in ("ada", "eve"):
         put_dataset(made, {"project_name": "p", "dataset_name": name, "create_time": NOON, "update_time": NOON})

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from catalog.create import ensure_lake
 from jobs.runtime.by_bucket import ByBucket, kernel_of
 from jobs.runtime.commits import Step, add_rows, apply_changes
 from jobs.runtime.lake import Lake
@@ -24,6 +23,7 @@ from jobs.runtime.session import SUBMITTED, has_executors
 from schemas.errors import Conflict
 from schemas.face_scans import FACE_SCANS
 from schemas.settings import LakeSettings
+from tests.lakes import new_lake
 from transforms.tables.keyed import with_action
 
 BUCKETS = 16
@@ -81,7 +81,7 @@ def lake(tmp_path: Path) -> Lake:
     def never() -> SparkSession:
         raise AssertionError("Spark was started")
 
-    ensure_lake(str(tmp_path), LakeSettings(buckets=BUCKETS))
+    new_lake(str(tmp_path), LakeSettings(buckets=BUCKETS))
     return Lake.open(str(tmp_path), start_spark=never)
 
 

@@ -10,7 +10,6 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from catalog.create import ensure_lake
 from jobs.runtime import commits
 from jobs.runtime.commits import Mark, Step, apply_changes, replace_rows
 from jobs.runtime.lake import DRIVER_ROWS, Lake, spark_schema
@@ -18,6 +17,7 @@ from schemas.datasets import DATASETS
 from schemas.errors import Conflict
 from schemas.files import FILES
 from schemas.settings import LakeSettings
+from tests.lakes import new_lake
 from transforms.tables.actions import ACTION
 from transforms.tables.frames import from_frame
 from transforms.tables.keyed import with_action
@@ -31,7 +31,7 @@ def _datasets_follow_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def lake(tmp_path: Path, spark: SparkSession) -> Lake:
-    ensure_lake(str(tmp_path), LakeSettings(buckets=16))
+    new_lake(str(tmp_path), LakeSettings(buckets=16))
     return Lake.open(str(tmp_path), start_spark=lambda: spark)
 
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from catalog.create import ensure_lake
 from jobs.runtime import by_bucket
 from jobs.runtime import lake as lakes
 from jobs.runtime.by_bucket import ByBucket
@@ -19,6 +18,7 @@ from jobs.runtime.commits import Step, apply_changes
 from jobs.runtime.lake import Lake, Rows
 from schemas.settings import LakeSettings
 from schemas.similar_image_pairs import SIMILAR_IMAGE_PAIRS as PAIRS
+from tests.lakes import new_lake
 from transforms.tables.actions import ACTION
 from transforms.tables.frames import from_frame, to_frame
 from transforms.tables.keyed import with_action
@@ -37,7 +37,7 @@ WRITERS = {
 def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Lake:
     """A lake with pairs of two datasets, after appends, deletes that leave a file without rows, and updates."""
     root = str(tmp_path_factory.mktemp("lake"))
-    ensure_lake(root, LakeSettings(buckets=16))
+    new_lake(root, LakeSettings(buckets=16))
     lake = Lake.open(root, start_spark=lambda: spark)
     commits = (
         ("insert", [pair(dataset, number) for dataset in ("ada", "barb") for number in range(5)]),
