@@ -13,8 +13,10 @@ from schemas.settings import LakeSettings
 
 
 def new_lake(root: str, settings: LakeSettings) -> None:
-    """Makes the lake at `root` if there is none."""
-    if not is_lake(root):
+    """Makes the lake at `root` if there is none. Copies of one lake have the same id, which its tokens are of."""
+    if "://" in root:
+        ensure_lake(root, settings)
+    elif not is_lake(root):
         shutil.copytree(_made(settings), root, dirs_exist_ok=True)
 
 
