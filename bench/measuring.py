@@ -178,7 +178,7 @@ def workers_bytes() -> int:
     for process in process_tree(Path(f"/proc/{os.getpid()}")):
         with suppress(OSError):  # it has ended
             command = (process / "cmdline").read_bytes()
-            if b"pyspark.daemon" in command or b"pyspark/worker" in command:
+            if any(name in command for name in (b"worker_daemon", b"pyspark.daemon", b"pyspark/worker")):
                 total += process_bytes(process)
     return total
 

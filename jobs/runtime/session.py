@@ -13,6 +13,7 @@ from pathlib import Path
 from pyspark import SparkConf, SparkContext, StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.runtime import worker_daemon
 from jobs.runtime.conf import CONF
 from jobs.runtime.jars import jar_settings
 from jobs.runtime.stores import with_s3
@@ -60,7 +61,8 @@ FOR_FEW_ROWS: dict[str, str | None] = {
 FEW_ROWS = 100_000
 """Rows up to which FOR_FEW_ROWS is faster: docs/benchmarks.md, "Small lakes"."""
 
-_MASTER = re.compile(r"^(?:.*--master[= ]|.*--conf[= ]spark\.master=|spark\.master[\s=])\s*(\S+)", re.MULTILINE)
+MASTER = "spark.master"
+DAEMON = "spark.python.daemon.module"
 
 SUBMITTED = "PYSPARK_GATEWAY_PORT"
 """Variable that the Python process has which spark-submit starts."""
@@ -82,6 +84,8 @@ def open_session(app_name: str, *, geometry: bool = False, s3: bool = False) -> 
         if "SPARK_HOME" not in os.environ:
             os.environ.setdefault("SPARK_CONF_DIR", str(CONF))
         settings = settings | jar_settings(geometry=geometry, s3=s3)
+        if _told(DAEMON) is None and not _is_remote(_told(MASTER)):
+            settings[DAEMON] = worker_daemon.__name__
     if s3 and SparkContext._active_spark_context is None:
         settings = with_s3(settings, os.environ)
     _start_jvm(settings)
@@ -175,11 +179,19 @@ def has_executors(start_spark: Callable[[], SparkSession]) -> bool:
     """
     if SUBMITTED in os.environ or SparkContext._active_spark_context is not None:
         return _is_remote(start_spark().sparkContext.master)
+    return _is_remote(_told(MASTER))
+
+
+def _told(key: str) -> str | None:
+    """What the session that is made next is told of a property, None for nothing."""
     home = os.environ.get("SPARK_HOME")
     folder = os.environ.get("SPARK_CONF_DIR") or (Path(home, "conf") if home else CONF)
     properties = Path(folder, "spark-defaults.conf")
     given = os.environ.get("PYSPARK_SUBMIT_ARGS", ""), properties.read_text() if properties.exists() else ""
-    return _is_remote(next((told[1] for told in map(_MASTER.search, given) if told), None))
+    name = re.escape(key)
+    option = r".*--master[= ]|" if key == MASTER else ""
+    pattern = re.compile(rf"^(?:{option}.*--conf[= ]{name}=|{name}[\s=])\s*(\S+)", re.MULTILINE)
+    return next((told[1] for told in map(pattern.search, given) if told), None)
 
 
 def _is_remote(master: str | None) -> bool:
