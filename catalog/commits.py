@@ -1,7 +1,6 @@
 """Writing the tables that delta-rs owns: `cluster_edits`, `tasks` and `runs`.
 
-Each write is one commit of one table. A table is made by whoever needs it first, and compacted every so many
-commits, since each of them adds a file.
+Each write is one commit of one table, which is compacted every so many commits, since each of them adds a file.
 """
 
 from __future__ import annotations
@@ -14,10 +13,9 @@ from typing import TypeVar
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError
 
-from catalog.create import ensure_table
-from catalog.lake import Row
+from catalog.lake import Row, lacks_table, open_table
 from catalog.log_watch import LogWatch
 from catalog.sql import equals
 from catalog.storage import storage_options, store_reason
@@ -36,33 +34,31 @@ _NO_CLEANUP = PostCommitHookProperties(cleanup_expired_logs=False)  # maintenanc
 _OPEN = threading.local()
 
 
-def open_or_create(root: str, contract: Contract) -> DeltaTable:
-    """The newest version of a table, made from its contract if it is not there; several may try at once.
+def open_newest(root: str, contract: Contract) -> DeltaTable:
+    """The newest version of a table. Raises LakeError where it is missing.
 
     In an object store each thread keeps what it has opened: opening reads the log anew, two requests an entry.
     """
-    uri, options = table_uri(root, contract.name), storage_options(root)
+    uri = table_uri(root, contract.name)
     kept: dict[str, tuple[DeltaTable, LogWatch]] = _OPEN.__dict__
     if uri in kept:
         table, watch = kept[uri]
         if watch.may_have_moved(table.version()):
             table.update_incremental()
         return table
-    try:
-        table = DeltaTable(uri, storage_options=options)
-    except TableNotFoundError:
-        ensure_table(root, contract)
-        table = DeltaTable(uri, storage_options=options)
+    opened = open_table(root, contract.name)
+    if opened is None:
+        raise lacks_table(root, contract.name)
     if "://" in root:
-        kept[uri] = table, LogWatch(uri, options)
-    return table
+        kept[uri] = opened, LogWatch(uri, storage_options(root))
+    return opened
 
 
 def append(root: str, contract: Contract, rows: Sequence[Row]) -> None:
     """Appends rows in one commit. Where its version is taken, delta-rs commits as the next one."""
 
     def write() -> None:
-        table = open_or_create(root, contract)
+        table = open_newest(root, contract)
         write_deltalake(table, to_arrow(contract, rows), mode="append", post_commithook_properties=_NO_CLEANUP)
         _compact_now_and_then(table)
 
@@ -81,7 +77,7 @@ def append_all_numbered(root: str, contract: Contract, rows_at: Callable[[int], 
     """The same for several rows, in one commit."""
 
     def write() -> int:
-        table = open_or_create(root, contract)
+        table = open_newest(root, contract)
         version = table.version() + 1
         rows = to_arrow(contract, rows_at(version))
         write_deltalake(table, rows, mode="append", commit_properties=_NO_RETRY, post_commithook_properties=_NO_CLEANUP)
@@ -95,7 +91,7 @@ def replace(root: str, contract: Contract, rows: Sequence[Row]) -> None:
     """Inserts rows, each replacing the one of the same key, in one commit."""
 
     def write() -> None:
-        merge_rows(open_or_create(root, contract), contract, rows)
+        merge_rows(open_newest(root, contract), contract, rows)
 
     until_committed(contract, write)
 
@@ -130,7 +126,7 @@ def merge_and_delete(root: str, contract: Contract, rows: pa.Table, *, gone: pa.
     values = {name: f"source.{name}" for name in contract.names}
 
     def write() -> None:
-        table = open_or_create(root, contract)
+        table = open_newest(root, contract)
         merger = table.merge(
             marked,
             f"{same_key} AND {within}",
@@ -153,7 +149,7 @@ def remove(root: str, contract: Contract, condition: str) -> int:
     """Deletes the rows that satisfy a condition, in one commit. Returns how many they were."""
 
     def write() -> int:
-        deleted = open_or_create(root, contract).delete(condition, commit_properties=_NO_RETRY)
+        deleted = open_newest(root, contract).delete(condition, commit_properties=_NO_RETRY)
         return int(deleted["num_deleted_rows"] or 0)
 
     return until_committed(contract, write)
@@ -163,7 +159,7 @@ def change(root: str, contract: Contract, condition: str, updates: dict[str, str
     """Gives columns of the rows that satisfy a condition new values (SQL), in one commit. Returns how many rows."""
 
     def write() -> int:
-        changed = open_or_create(root, contract).update(updates, predicate=condition, commit_properties=_NO_RETRY)
+        changed = open_newest(root, contract).update(updates, predicate=condition, commit_properties=_NO_RETRY)
         return int(changed["num_updated_rows"] or 0)
 
     return until_committed(contract, write)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from catalog.commits import merge_rows, open_or_create, remove, until_committed
+from catalog.commits import merge_rows, open_newest, remove, until_committed
 from catalog.lake import Lake, Row, Scope, plain_rows
 from catalog.selecting import select
 from catalog.sql import all_of, equals, one_of
@@ -48,7 +48,7 @@ def note_files(lake: Lake, project: str, changes: Mapping[Key, Change], now: dat
     )
 
     def write() -> None:
-        table = open_or_create(lake.root, FILE_NOTES)
+        table = open_newest(lake.root, FILE_NOTES)
         found = select(f"SELECT * FROM file_notes WHERE {where}", {"file_notes": table}).read_all()
         old = {(row["dataset_name"], row["uri"]): row for row in plain_rows(found)}
         rows = []

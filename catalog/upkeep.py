@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, WriterProperties
 
-from catalog.commits import open_or_create
+from catalog.commits import open_newest
 from catalog.lake import Lake, Row
 from catalog.sql import literal, one_of
 from catalog.storage import storage_options
@@ -110,7 +110,7 @@ def fail_lost_task(root: str, state: Row) -> None:
     message = _LOST_MESSAGE.format(minutes=STALE_AFTER // timedelta(minutes=1))
     failed = {"status": "Failed", "code": LOST, "message": message}
     append_task_state(root, {**state, **failed, "end_time": seen, "update_time": seen + timedelta(microseconds=1)})
-    open_or_create(root, RUNS).update(
+    open_newest(root, RUNS).update(
         predicate=f"run_id = {literal(state['run_id'])} AND status = 'Running'",
         updates={"status": "'Failed'", "message": literal(message), "end_time": literal(seen)},
     )
@@ -125,7 +125,7 @@ def old_tasks(lake: Lake, before: datetime, keep: list[Row]) -> int:
 
 def expire_tasks(root: str, before: datetime, keep: list[Row]) -> None:
     """Deletes the tasks that started before a time, those of `keep` aside."""
-    open_or_create(root, TASKS).delete(_old(before, keep))
+    open_newest(root, TASKS).delete(_old(before, keep))
 
 
 def compact(root: str, contract: Contract, buckets: Sequence[int | None], *, mark: str) -> None:
@@ -134,7 +134,7 @@ def compact(root: str, contract: Contract, buckets: Sequence[int | None], *, mar
     ZORDER rewrites a partition whole, which is what OPTIMIZE alone comes to for buckets below 1 GiB; for the price of
     a sort it brings the rows of a dataset together, so that a query of one skips the other pages of the file.
     """
-    optimize = open_or_create(root, contract).optimize
+    optimize = open_newest(root, contract).optimize
     how: dict[str, Any] = {"target_size": FILE_BYTES, "writer_properties": WRITER, "commit_properties": marked(mark)}
     if contract.partition_by:
         how["partition_filters"] = [("bucket", "in", [str(bucket) for bucket in buckets])]
@@ -146,7 +146,7 @@ def compact(root: str, contract: Contract, buckets: Sequence[int | None], *, mar
 
 def checkpoint(root: str, contract: Contract) -> None:
     """Writes a checkpoint of a table, and drops log entries past their retention."""
-    table = open_or_create(root, contract)
+    table = open_newest(root, contract)
     table.create_checkpoint()
     table.cleanup_metadata()
 
@@ -156,14 +156,14 @@ def stale_files(root: str, contract: Contract, hours: int) -> list[str]:
     change data, and what a writer left that was killed, if they are as old.
     """
     full = contract.writer == "jobs"
-    table = open_or_create(root, contract)
+    table = open_newest(root, contract)
     return list(table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=full))
 
 
 def vacuum(root: str, contract: Contract, hours: int, *, mark: str) -> None:
     """Deletes them."""
     full = contract.writer == "jobs"
-    table = open_or_create(root, contract)
+    table = open_newest(root, contract)
     how: dict[str, Any] = {"enforce_retention_duration": False, "full": full, "commit_properties": marked(mark)}
     table.vacuum(hours, dry_run=False, **how)
 
@@ -183,7 +183,7 @@ def vacuum_abandoned(root: str, contract: Contract) -> None:
 
     They are older than `ABANDONED_AFTER`: a younger one may be about to be committed.
     """
-    open_or_create(root, contract).vacuum(
+    open_newest(root, contract).vacuum(
         ABANDONED_AFTER // timedelta(hours=1), dry_run=False, enforce_retention_duration=False, full=True
     )
 

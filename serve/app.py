@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from catalog.commits import remove, replace
+from catalog.create import ensure_table
 from catalog.sql import equals
 from schemas.errors import LakeAlbumError
 from schemas.projects import PROJECTS
@@ -204,6 +205,7 @@ def warm_up() -> None:
     """Makes delta-rs load what its first merge, deletion and query take a second or two for."""
     row = {"project_name": "p", "create_time": datetime.now(UTC), "update_time": datetime.now(UTC)}
     with tempfile.TemporaryDirectory(prefix="lakealbum-") as folder:
+        ensure_table(folder, PROJECTS)
         replace(folder, PROJECTS, [row])
         remove(folder, PROJECTS, equals("project_name", "p"))
 

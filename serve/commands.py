@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from catalog.commands.output import print_document
-from catalog.create import ensure_lake, is_lake
+from catalog.create import ensure_lake
 from catalog.lake import Lake
 from catalog.projects import Namespaces
 from schemas.errors import UsageError
@@ -152,7 +152,7 @@ def make_app(
     """
     key_store = KeyFile(credentials)
     key_store.all()
-    ensure_lake(root, Lake(root).settings if is_lake(root) else LakeSettings())  # an older one may lack tables
+    ensure_lake(root, LakeSettings())
     lake, sources = Lake(root, busy=True), sources or Sources()
     options = [*told, *(part for each in sources.roots for part in ("--source", each))]
     queue = Queue(lake, Worker(root, options) if jobs else None, sources)

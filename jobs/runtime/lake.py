@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from catalog.create import ensure_lake, is_lake
+from catalog.create import ensure_lake
 from catalog.lake import lacks_table, open_table
 from catalog.log_watch import LogWatch
 from catalog.selecting import select
@@ -97,8 +97,7 @@ class Lake:
         root = absolute_uri(root)
         if create is not None:
             try:
-                if not is_lake(root):
-                    ensure_lake(root, create)
+                ensure_lake(root, create)
             except (DeltaError, OSError) as error:
                 raise LakeError(f"no lake can be made at {root!r}: {store_reason(error)}") from error
         datasets = _open_datasets(root)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from catalog.commits import append, append_numbered, open_or_create, replace, to_arrow
+from catalog.commits import append, append_numbered, replace, to_arrow
+from catalog.create import ensure_table
 from catalog.lake import Lake, Scope
 from schemas.errors import Conflict, LakeError, NotFound, SchemaMismatch, UsageError
 from schemas.lake import TABLES
@@ -62,6 +63,8 @@ def test_a_table_that_is_missing_is_told(maker: LakeMaker) -> None:
     Path(maker.root, "tasks").rename(f"{maker.root}/moved")
     with pytest.raises(LakeError, match=r"has no table tasks: `lakealbum migrate --lake .*` makes it"):
         maker.lake.read("SELECT * FROM tasks", "tasks")
+    with pytest.raises(LakeError, match="has no table tasks"):
+        append(maker.root, TABLES["tasks"], [])
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a b", "a'b", "x" * 129])
@@ -94,16 +97,7 @@ def test_rows_are_held_to_the_contract() -> None:
         to_arrow(TABLES["cluster_edits"], [edit(1, "a", title=3)])
 
 
-def test_a_table_is_made_by_whoever_needs_it(maker: LakeMaker) -> None:
-    Path(maker.root, "cluster_edits").rename(f"{maker.root}/moved")
-    number = append_numbered(maker.root, TABLES["cluster_edits"], lambda version: edit(version, "a"))
-    table = open_or_create(maker.root, TABLES["cluster_edits"])
-    assert table.version() == number
-    assert maker.lake.read("SELECT sequence FROM cluster_edits", "cluster_edits") == [{"sequence": number}]
-
-
-def test_two_may_make_it_at_once(maker: LakeMaker) -> None:
-    Path(maker.root, "cluster_edits").rename(f"{maker.root}/moved")
+def test_numbers_asked_for_at_once_differ(maker: LakeMaker) -> None:
     numbers: list[int] = []
 
     def work() -> None:
@@ -168,6 +162,7 @@ def test_a_table_is_opened_anew_only_when_it_has_changed(maker: LakeMaker) -> No
     append(maker.root, edits, [edit(2, "second")])
     assert len(lake.read("SELECT * FROM cluster_edits", "cluster_edits")) == 2
     shutil.rmtree(f"{maker.root}/cluster_edits")
+    ensure_table(maker.root, edits)
     append(maker.root, edits, [edit(1, "again")])
     assert lake.read("SELECT object_id FROM cluster_edits", "cluster_edits") == [{"object_id": "again"}]
 
