@@ -2,7 +2,7 @@
 
 Spark puts its own copy of PySpark first on their path, as a zip. Before each task a worker then reads the zip's
 directory anew for each package in it, and after each task it looks through all objects for garbage: a task that does
-nothing takes 120 ms. Here PySpark is the environment's, and what the daemon has loaded is left out of the search: 60 ms.
+nothing takes 120 ms. Here PySpark is the environment's, and what the daemon has loaded is not looked through: 60 ms.
 """
 
 from __future__ import annotations
