@@ -153,7 +153,10 @@ def open_table(root: str, name: str) -> DeltaTable | None:
 
 def lacks_table(root: str, name: str) -> LakeError:
     """The error of a lake without a table that one made by this version has."""
-    return LakeError(f"lake {root!r} has no table {name}: `lakealbum migrate --lake {root}` makes it")
+    return LakeError(
+        f"lake {root!r} has no table {name}: `lakealbum migrate --lake {root}` makes it, empty; if it was there "
+        "before, restore it instead"
+    )
 
 
 @dataclass(frozen=True)
