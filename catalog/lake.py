@@ -141,10 +141,13 @@ class Lake:
         return sum(row["total"] for row in self.read(f"SELECT count(*) AS total FROM {source}", *tables))
 
 
-def open_table(root: str, name: str) -> DeltaTable | None:
-    """A table of the lake at `root`, None where it has not been made. Raises LakeError where it cannot be opened."""
+def open_table(root: str, name: str, version: int | None = None) -> DeltaTable | None:
+    """A table of the lake at `root`, at its newest version or another; None where it has not been made.
+
+    Raises LakeError where it cannot be opened.
+    """
     try:
-        return DeltaTable(table_uri(root, name), storage_options=storage_options(root))
+        return DeltaTable(table_uri(root, name), version=version, storage_options=storage_options(root))
     except TableNotFoundError:
         return None
     except (DeltaError, OSError) as error:

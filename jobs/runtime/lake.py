@@ -142,9 +142,7 @@ class Lake:
         """
         log = self._logs.get(contract.name)
         if log is None:
-            log = open_table(self.root, contract.name)
-            if log is None:
-                raise lacks_table(self.root, contract.name)
+            log = self._open(contract)
             self._keep_open(contract, log)
         elif self._watch(contract).may_have_moved(log.version()):
             log.update_incremental()
@@ -160,12 +158,18 @@ class Lake:
         return self._watches[contract.name]
 
     def at(self, contract: Contract, version: int) -> DeltaTable:
-        """A table's transaction log, at a version."""
+        """A table's transaction log, at a version. Raises LakeError as `log` does."""
         if "://" in self.root:
             log = self._logs.get(contract.name) or self.log(contract)
             if log.version() == version:
                 return log
-        return DeltaTable(self.uri(contract), version=version, storage_options=storage_options(self.root))
+        return self._open(contract, version)
+
+    def _open(self, contract: Contract, version: int | None = None) -> DeltaTable:
+        table = open_table(self.root, contract.name, version)
+        if table is None:
+            raise lacks_table(self.root, contract.name)
+        return table
 
     def version(self, contract: Contract) -> int:
         """The latest version of a table; in an object store the table is not opened for it."""
