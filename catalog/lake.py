@@ -52,17 +52,13 @@ class Lake:
         self.root = root = lake_root(root)
         self._kept: dict[str, _Kept] = {}
         self._known: dict[str, tuple[DeltaTable, Any]] = {}
-        datasets = open_table(self.root, DATASETS.name)
-        if datasets is None:
-            raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
-        metadata = datasets.metadata()
-        _check_version(root, DATASETS, metadata.configuration)
-        self.settings = LakeSettings.from_properties(metadata.configuration, table_uri(root, DATASETS.name))
+        datasets = open_datasets(root)
+        self.settings = settings_of(root, datasets)
         self._pinned: dict[str, DeltaTable] = {}
         self._past: list[str] = []
         self.busy = busy
         self._session = {**_SESSION, **(_ONE_CORE if busy else {})}
-        self.token_key = hashlib.sha256(f"lakealbum token {metadata.id}".encode()).digest()
+        self.token_key = hashlib.sha256(f"lakealbum token {datasets.metadata().id}".encode()).digest()
 
     def table(self, contract: Contract) -> DeltaTable:
         """The newest version of a table. LakeError where it is missing, or its contract is of another version."""
@@ -152,6 +148,21 @@ def open_table(root: str, name: str, version: int | None = None) -> DeltaTable |
         return None
     except (DeltaError, OSError) as error:
         raise LakeError(f"lake {root!r}: table {name} cannot be opened: {store_reason(error)}") from error
+
+
+def open_datasets(root: str) -> DeltaTable:
+    """The table of a lake whose properties are the lake's. Raises LakeError where there is no lake."""
+    datasets = open_table(root, DATASETS.name)
+    if datasets is None:
+        raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
+    return datasets
+
+
+def settings_of(root: str, datasets: DeltaTable) -> LakeSettings:
+    """The settings of the lake at `root`. Raises LakeError where it is of another version."""
+    properties = datasets.metadata().configuration
+    _check_version(root, DATASETS, properties)
+    return LakeSettings.from_properties(properties, table_uri(root, DATASETS.name))
 
 
 def lacks_table(root: str, name: str) -> LakeError:

@@ -13,8 +13,9 @@ from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
 from catalog.commands.output import print_document
-from catalog.create import VERSION, ensure_table, has_table, is_lake, repair_table
+from catalog.create import VERSION, ensure_table, has_table, repair_table
 from catalog.lake import Lake as Catalog
+from catalog.lake import open_datasets
 from catalog.selecting import select
 from catalog.storage import storage_options
 from catalog.upkeep import has_had_files, running_tasks
@@ -108,9 +109,8 @@ def migrate_lake(root: str, *, dry_run: bool) -> list[str]:
 
 def _properties_of(root: str) -> dict[str, str]:
     """The properties of `datasets`, which are the lake's. LakeError where there is no lake."""
-    if not is_lake(root):
-        raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
-    return DeltaTable(table_uri(root, DATASETS.name), storage_options=storage_options(root)).metadata().configuration
+    properties: dict[str, str] = open_datasets(root).metadata().configuration
+    return properties
 
 
 def _version_of(root: str, properties: dict[str, str]) -> int:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -24,7 +24,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from catalog.create import ensure_lake
-from catalog.lake import lacks_table, open_table
+from catalog.lake import lacks_table, open_datasets, open_table, settings_of
 from catalog.log_watch import LogWatch
 from catalog.selecting import select
 from catalog.sql import all_of, equals, one_of
@@ -35,7 +35,7 @@ from jobs.runtime.session import has_executors
 from schemas.contract import Contract
 from schemas.datasets import DATASETS
 from schemas.errors import LakeError, UsageError
-from schemas.lake import CONTRACT_VERSION, table_uri
+from schemas.lake import table_uri
 from schemas.locations import absolute_uri
 from schemas.settings import LakeSettings
 from transforms.tables.arrow_tables import gather_tables
@@ -100,8 +100,8 @@ class Lake:
                 ensure_lake(root, create)
             except (DeltaError, OSError) as error:
                 raise LakeError(f"no lake can be made at {root!r}: {store_reason(error)}") from error
-        datasets = _open_datasets(root)
-        lake = cls(root, _settings_of(root, datasets), start_spark, driver_rows, bucket_rows)
+        datasets = open_datasets(root)
+        lake = cls(root, settings_of(root, datasets), start_spark, driver_rows, bucket_rows)
         lake._keep_open(DATASETS, datasets)
         return lake
 
@@ -436,27 +436,7 @@ def spark_schema(contract: Contract) -> StructType:
 
 def read_settings(root: str) -> LakeSettings:
     """The settings of the lake at `root`. LakeError where there is none, or one of another version."""
-    return _settings_of(root, _open_datasets(root))
-
-
-def _open_datasets(root: str) -> DeltaTable:
-    try:
-        return DeltaTable(table_uri(root, DATASETS.name), storage_options=storage_options(root))
-    except TableNotFoundError:
-        raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one") from None
-    except (DeltaError, OSError) as error:
-        raise LakeError(f"the lake at {root!r} cannot be opened: {store_reason(error)}") from error
-
-
-def _settings_of(root: str, datasets: DeltaTable) -> LakeSettings:
-    properties = datasets.metadata().configuration
-    version = properties.get("lakealbum.contractVersion", "none")
-    if version != str(CONTRACT_VERSION):
-        raise LakeError(
-            f"the lake at {root!r} has table contracts of version {version}; this LakeAlbum knows version "
-            f"{CONTRACT_VERSION}: run `lakealbum migrate --lake {root}`, or the LakeAlbum that wrote it"
-        )
-    return LakeSettings.from_properties(properties, table_uri(root, DATASETS.name))
+    return settings_of(root, open_datasets(root))
 
 
 def check_datasets(lake: Lake, project: str, names: tuple[str, ...]) -> None:
