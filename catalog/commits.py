@@ -15,7 +15,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
-from catalog.lake import Row, lacks_table, open_table
+from catalog.lake import Row, open_table
 from catalog.log_watch import LogWatch
 from catalog.sql import equals
 from catalog.storage import storage_options, store_reason
@@ -46,12 +46,10 @@ def open_newest(root: str, contract: Contract) -> DeltaTable:
         if watch.may_have_moved(table.version()):
             table.update_incremental()
         return table
-    opened = open_table(root, contract.name)
-    if opened is None:
-        raise lacks_table(root, contract.name)
+    table = open_table(root, contract.name)
     if "://" in root:
-        kept[uri] = opened, LogWatch(uri, storage_options(root))
-    return opened
+        kept[uri] = table, LogWatch(uri, storage_options(root))
+    return table
 
 
 def append(root: str, contract: Contract, rows: Sequence[Row]) -> None:

@@ -52,7 +52,7 @@ class Lake:
         self.root = root = lake_root(root)
         self._kept: dict[str, _Kept] = {}
         self._known: dict[str, tuple[DeltaTable, Any]] = {}
-        datasets = open_datasets(root)
+        datasets = open_table(root, DATASETS.name)
         self.settings = settings_of(root, datasets)
         self._pinned: dict[str, DeltaTable] = {}
         self._past: list[str] = []
@@ -68,8 +68,6 @@ class Lake:
         if kept is not None and kept.is_newest():
             return kept.table
         table = open_table(self.root, contract.name)
-        if table is None:
-            raise lacks_table(self.root, contract.name)
         _check_version(self.root, contract, table.metadata().configuration)
         self._kept[contract.name] = _Kept.of(table, self.root, contract.name)
         return table
@@ -85,7 +83,7 @@ class Lake:
             table = self.table(TABLES[name])
             if versions and versions.get(name, table.version()) != table.version():
                 pinned._past.append(f"{name} at version {versions[name]}")
-                table = open_table(self.root, name) or table  # one of its own, to be moved back
+                table = open_table(self.root, name)  # one of its own, to be moved back
                 try:
                     table.load_as_version(versions[name])
                 except (DeltaError, OSError, ValueError):
@@ -137,25 +135,17 @@ class Lake:
         return sum(row["total"] for row in self.read(f"SELECT count(*) AS total FROM {source}", *tables))
 
 
-def open_table(root: str, name: str, version: int | None = None) -> DeltaTable | None:
-    """A table of the lake at `root`, at its newest version or another; None where it has not been made.
+def open_table(root: str, name: str, version: int | None = None) -> DeltaTable:
+    """A table of the lake at `root`, at its newest version or another.
 
-    Raises LakeError where it cannot be opened.
+    Raises LakeError where it is missing, which tells what makes it, or cannot be opened.
     """
     try:
         return DeltaTable(table_uri(root, name), version=version, storage_options=storage_options(root))
     except TableNotFoundError:
-        return None
+        raise _lacks(root, name) from None
     except (DeltaError, OSError) as error:
         raise LakeError(f"lake {root!r}: table {name} cannot be opened: {store_reason(error)}") from error
-
-
-def open_datasets(root: str) -> DeltaTable:
-    """The table of a lake whose properties are the lake's. Raises LakeError where there is no lake."""
-    datasets = open_table(root, DATASETS.name)
-    if datasets is None:
-        raise LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
-    return datasets
 
 
 def settings_of(root: str, datasets: DeltaTable) -> LakeSettings:
@@ -165,8 +155,9 @@ def settings_of(root: str, datasets: DeltaTable) -> LakeSettings:
     return LakeSettings.from_properties(properties, table_uri(root, DATASETS.name))
 
 
-def lacks_table(root: str, name: str) -> LakeError:
-    """The error of a lake without a table that one made by this version has."""
+def _lacks(root: str, name: str) -> LakeError:
+    if name == DATASETS.name:  # made last: without it there is no lake
+        return LakeError(f"there is no lake at {root!r}: `lakealbum index SOURCE --lake {root}` makes one")
     return LakeError(
         f"lake {root!r} has no table {name}: `lakealbum migrate --lake {root}` makes it, empty; if it was there "
         "before, restore it instead"

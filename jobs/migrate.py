@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from catalog.commands.output import print_document
 from catalog.create import VERSION, ensure_table, has_table, repair_table
 from catalog.lake import Lake as Catalog
-from catalog.lake import open_datasets
+from catalog.lake import open_table
 from catalog.selecting import select
 from catalog.storage import storage_options
 from catalog.upkeep import has_had_files, running_tasks
@@ -109,7 +109,7 @@ def migrate_lake(root: str, *, dry_run: bool) -> list[str]:
 
 def _properties_of(root: str) -> dict[str, str]:
     """The properties of `datasets`, which are the lake's. LakeError where there is no lake."""
-    properties: dict[str, str] = open_datasets(root).metadata().configuration
+    properties: dict[str, str] = open_table(root, DATASETS.name).metadata().configuration
     return properties
 
 

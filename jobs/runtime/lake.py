@@ -24,7 +24,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from catalog.create import ensure_lake
-from catalog.lake import lacks_table, open_datasets, open_table, settings_of
+from catalog.lake import open_table, settings_of
 from catalog.log_watch import LogWatch
 from catalog.selecting import select
 from catalog.sql import all_of, equals, one_of
@@ -100,7 +100,7 @@ class Lake:
                 ensure_lake(root, create)
             except (DeltaError, OSError) as error:
                 raise LakeError(f"no lake can be made at {root!r}: {store_reason(error)}") from error
-        datasets = open_datasets(root)
+        datasets = open_table(root, DATASETS.name)
         lake = cls(root, settings_of(root, datasets), start_spark, driver_rows, bucket_rows)
         lake._keep_open(DATASETS, datasets)
         return lake
@@ -142,7 +142,7 @@ class Lake:
         """
         log = self._logs.get(contract.name)
         if log is None:
-            log = self._open(contract)
+            log = open_table(self.root, contract.name)
             self._keep_open(contract, log)
         elif self._watch(contract).may_have_moved(log.version()):
             log.update_incremental()
@@ -163,13 +163,7 @@ class Lake:
             log = self._logs.get(contract.name) or self.log(contract)
             if log.version() == version:
                 return log
-        return self._open(contract, version)
-
-    def _open(self, contract: Contract, version: int | None = None) -> DeltaTable:
-        table = open_table(self.root, contract.name, version)
-        if table is None:
-            raise lacks_table(self.root, contract.name)
-        return table
+        return open_table(self.root, contract.name, version)
 
     def version(self, contract: Contract) -> int:
         """The latest version of a table; in an object store the table is not opened for it."""
@@ -436,7 +430,7 @@ def spark_schema(contract: Contract) -> StructType:
 
 def read_settings(root: str) -> LakeSettings:
     """The settings of the lake at `root`. LakeError where there is none, or one of another version."""
-    return settings_of(root, open_datasets(root))
+    return settings_of(root, open_table(root, DATASETS.name))
 
 
 def check_datasets(lake: Lake, project: str, names: tuple[str, ...]) -> None:
